@@ -1,0 +1,21 @@
+# elver_room(NAME SEES rooms... LINKS libraries... FILES sources...): a folder of src as one static target. A room is
+# compiled with an include path that holds only itself and the rooms it sees, so an include against the direction of the
+# data fails to compile.
+set(ELVER_ROOM_INCLUDES ${CMAKE_BINARY_DIR}/rooms)
+
+function(elver_room name)
+    cmake_parse_arguments(ROOM "" "" "SEES;LINKS;FILES" ${ARGN})
+    # rooms/NAME/NAME -> src/NAME: the path "base/result.hpp" resolves only through a room that is linked.
+    file(MAKE_DIRECTORY ${ELVER_ROOM_INCLUDES}/${name})
+    file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${ELVER_ROOM_INCLUDES}/${name}/${name} SYMBOLIC)
+    add_library(elver_${name} STATIC ${ROOM_FILES})
+    target_include_directories(elver_${name} PUBLIC $<BUILD_INTERFACE:${ELVER_ROOM_INCLUDES}/${name}>)
+    target_link_libraries(elver_${name} PRIVATE $<BUILD_INTERFACE:elver_warnings>)
+    foreach(seen ${ROOM_SEES})
+        target_link_libraries(elver_${name} PUBLIC elver_${seen})
+    endforeach()
+    foreach(library ${ROOM_LINKS})
+        target_link_libraries(elver_${name} PRIVATE ${library})
+    endforeach()
+    set_property(GLOBAL APPEND PROPERTY ELVER_ROOMS elver_${name})
+endfunction()

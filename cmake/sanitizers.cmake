@@ -1,0 +1,11 @@
+# ELVER_SANITIZE applies to everything, tests included: mixed builds miss errors. Undefined behaviour is fatal.
+if(ELVER_SANITIZE)
+    add_compile_options(-fsanitize=${ELVER_SANITIZE} -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=${ELVER_SANITIZE})
+    if(ELVER_SANITIZE MATCHES "undefined")
+        add_compile_options(-fno-sanitize-recover=undefined)
+    endif()
+endif()
+if(ELVER_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,26 @@
+// What this processor can do and how much of it this process may use.
+#pragma once
+
+#include <string>
+
+namespace elver {
+
+struct CpuFeatures {
+    bool avx2 = false;        // with FMA, F16C and BMI2
+    bool avxvnni = false;     // 256-bit VPDPBUSD, VEX-coded
+    bool avx512vnni = false;  // with F, BW, VL, DQ
+    bool avx512bf16 = false;
+    bool neon_dotprod = false;
+    bool neon_i8mm = false;
+};
+
+// Read once from CPUID (x86) or the system (aarch64), including whether the system saves the registers.
+const CpuFeatures& cpu_features() noexcept;
+
+// The processor's name for people, as "AMD EPYC"; "unknown" where the system does not say.
+std::string cpu_name();
+
+// Physical cores that this process may run on at once: hardware, affinity mask and cgroup quota; at least 1.
+int usable_cores();
+
+}  // namespace elver

@@ -1,0 +1,45 @@
+// cat(): joins strings and numbers into a message. Used for error texts; hostile bytes are shown through quoted().
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace elver {
+
+namespace detail {
+inline void append(std::string& out, std::string_view text) { out.append(text); }
+inline void append(std::string& out, const char* text) { out.append(text); }
+inline void append(std::string& out, const std::string& text) { out.append(text); }
+inline void append(std::string& out, char c) { out.push_back(c); }
+inline void append(std::string& out, bool value) { out.append(value ? "true" : "false"); }
+template <class T>
+    requires std::is_arithmetic_v<T>
+void append(std::string& out, T value) {
+    char buffer[64];
+    if constexpr (std::is_floating_point_v<T>) {
+        out.append(std::to_string(value));
+    } else {
+        const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+        out.append(buffer, end);
+    }
+}
+}  // namespace detail
+
+template <class... Parts>
+std::string cat(const Parts&... parts) {
+    std::string out;
+    (detail::append(out, parts), ...);
+    return out;
+}
+
+// The text in double quotes, with control characters, quotes and invalid UTF-8 as \xNN, cut after max_bytes.
+std::string quoted(std::string_view text, size_t max_bytes = 80);
+
+// "[2, 3, 4]"
+std::string join_shape(std::span<const int64_t> dims);
+
+}  // namespace elver

@@ -1,0 +1,116 @@
+#include "base/thread_pool.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <system_error>
+
+#include "base/text.hpp"
+
+namespace elver {
+
+namespace {
+
+inline void cpu_relax() noexcept {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// Waits until value differs from old: spins for about 20 microseconds (a phase of a small model), then sleeps. The spin is
+// bounded by the clock, since a pause lasts 1 to 40 ns by processor.
+void wait_for_change(std::atomic<uint32_t>& value, uint32_t old) noexcept {
+    for (int i = 0; i < 256; ++i) {
+        if (value.load(std::memory_order_acquire) != old) return;
+        cpu_relax();
+    }
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
+    do {
+        for (int i = 0; i < 64; ++i) {
+            if (value.load(std::memory_order_acquire) != old) return;
+            cpu_relax();
+        }
+    } while (std::chrono::steady_clock::now() < until);
+    while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ThreadPool>> ThreadPool::make(int n_threads) {
+    if (n_threads < 1 || n_threads > 1024) {
+        return Error(Status::invalid_argument, cat("n_threads: expected 1 to 1024, found ", n_threads), "n_threads");
+    }
+    std::unique_ptr<ThreadPool> pool(new ThreadPool(n_threads));
+    try {
+        for (int i = 1; i < n_threads; ++i) pool->threads_.emplace_back([p = pool.get(), i] { p->worker_loop(i); });
+    } catch (const std::system_error&) {
+        return Error(Status::out_of_memory, cat("the system refused thread ", pool->threads_.size() + 2, " of ", n_threads),
+                     "n_threads");
+    }
+    return pool;
+}
+
+ThreadPool::~ThreadPool() {
+    stop_.store(true, std::memory_order_relaxed);
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+}
+
+void ThreadPool::run(Work work, void* context) noexcept {
+    const std::lock_guard lock(run_mutex_);
+    if (n_threads_ == 1) {
+        work(context, 0);
+        return;
+    }
+    work_ = work;
+    context_ = context;
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    work(context, 0);
+    barrier();
+}
+
+void ThreadPool::barrier() noexcept {
+    if (n_threads_ == 1) return;
+    const uint32_t phase = phase_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(n_threads_)) {
+        arrived_.store(0, std::memory_order_relaxed);
+        phase_.store(phase + 1, std::memory_order_release);
+        phase_.notify_all();
+        return;
+    }
+    wait_for_change(phase_, phase);
+}
+
+void ThreadPool::worker_loop(int worker) noexcept {
+    uint32_t seen = 0;
+    while (true) {
+        wait_for_change(epoch_, seen);
+        ++seen;
+        if (stop_.load(std::memory_order_relaxed)) return;
+        work_(context_, worker);
+        barrier();
+    }
+}
+
+void ThreadPool::parallel_for(size_t n, size_t grain, const std::function<void(size_t, size_t)>& body) {
+    struct Shared {
+        std::atomic<size_t> next{0};
+        size_t n, grain;
+        const std::function<void(size_t, size_t)>& body;
+    } shared{{}, n, std::max<size_t>(grain, 1), body};
+    run(
+        [](void* context, int) {
+            auto& s = *static_cast<Shared*>(context);
+            while (true) {
+                const size_t begin = s.next.fetch_add(s.grain, std::memory_order_relaxed);
+                if (begin >= s.n) return;
+                s.body(begin, std::min(s.n, begin + s.grain));
+            }
+        },
+        &shared);
+}
+
+}  // namespace elver

@@ -1,0 +1,52 @@
+// A pool of threads that run one function together, in step. The caller's thread is worker 0. Between runs the others
+// sleep; inside a run they meet at barriers that spin briefly and then sleep. One run at a time.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/result.hpp"
+
+namespace elver {
+
+class ThreadPool {
+  public:
+    using Work = void (*)(void* context, int worker);
+
+    // n_threads at least 1; the caller's thread counts. An error if the system refuses threads.
+    static Result<std::unique_ptr<ThreadPool>> make(int n_threads);
+    ~ThreadPool();
+
+    int n_threads() const noexcept { return n_threads_; }
+
+    // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have. Sessions of several
+    // threads may call: they take turns.
+    void run(Work work, void* context) noexcept;
+
+    // Inside a run, called by every worker: returns when all have called it. Writes before it are seen after it.
+    void barrier() noexcept;
+
+    // Splits [0, n) into parts of at most grain, taken by whichever worker is free. For work outside the forward pass.
+    void parallel_for(size_t n, size_t grain, const std::function<void(size_t begin, size_t end)>& body);
+
+  private:
+    explicit ThreadPool(int n_threads) : n_threads_(n_threads) {}
+    void worker_loop(int worker) noexcept;
+
+    const int n_threads_;
+    std::mutex run_mutex_;
+    std::vector<std::thread> threads_;
+    Work work_ = nullptr;
+    void* context_ = nullptr;
+    alignas(64) std::atomic<uint32_t> epoch_{0};    // a new value starts a run
+    alignas(64) std::atomic<uint32_t> arrived_{0};  // workers at the current barrier
+    alignas(64) std::atomic<uint32_t> phase_{0};    // a new value opens the barrier
+    std::atomic<bool> stop_{false};
+};
+
+}  // namespace elver
