@@ -1,0 +1,106 @@
+// GGUF files, versions 2 and 3, little-endian: typed metadata and a directory of tensors over mapped bytes. Nothing is copied:
+// strings and tensors are views into the source. Every count, length, offset and type is checked before use.
+// Source: the GGUF specification (ggml repository, docs/gguf.md).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/result.hpp"
+#include "tensor/tensor.hpp"
+
+namespace elver {
+
+enum class GgufType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
+
+const char* gguf_type_name(GgufType type) noexcept;
+
+// A metadata value. Scalars widen on reading: any integer type answers as_int.
+class GgufValue {
+  public:
+    GgufType type() const noexcept { return type_; }
+    // For arrays: the type and number of elements.
+    GgufType element_type() const noexcept { return element_type_; }
+    size_t size() const noexcept { return n_; }
+
+    std::optional<int64_t> as_int() const noexcept { return int_at(type_, bytes_); }
+    std::optional<double> as_float() const noexcept { return float_at(type_, bytes_); }
+    std::optional<bool> as_bool() const noexcept;
+    std::optional<std::string_view> as_string() const noexcept;
+
+    // Elements of an array; i < size(). Strings of an array are indexed once, at parse.
+    std::optional<int64_t> int_element(size_t i) const noexcept;
+    std::optional<double> float_element(size_t i) const noexcept;
+    std::string_view string_element(size_t i) const noexcept;
+    // The value as it stands in the file, behind its type id.
+    std::span<const std::byte> raw() const noexcept { return raw_; }
+
+  private:
+    friend class GgufParser;
+    static std::optional<int64_t> int_at(GgufType type, const std::byte* p) noexcept;
+    static std::optional<double> float_at(GgufType type, const std::byte* p) noexcept;
+
+    GgufType type_ = GgufType::u8;
+    GgufType element_type_ = GgufType::u8;
+    size_t n_ = 0;                    // elements of an array, bytes of a string
+    const std::byte* bytes_ = nullptr;  // the scalar, the string's bytes, or the first element
+    std::span<const std::byte> raw_;
+    std::vector<std::string_view> strings_;
+};
+
+struct GgufTensor {
+    std::string_view name;
+    TensorView view;
+    size_t offset;  // of the bytes, in the source
+};
+
+class Gguf {
+  public:
+    // Checks the whole directory; an error names the file, the key or tensor, what was expected and what was found.
+    static Result<Gguf> parse(ByteSource source);
+
+    const std::string& name() const noexcept { return source_.name(); }
+    const ByteSource& source() const noexcept { return source_; }
+    uint32_t version() const noexcept { return version_; }
+
+    // In the order of the file.
+    const std::vector<std::pair<std::string_view, GgufValue>>& metadata() const noexcept { return metadata_; }
+    const std::vector<GgufTensor>& tensors() const noexcept { return tensors_; }
+
+    // Null when absent.
+    const GgufValue* find(std::string_view key) const noexcept;
+    const GgufTensor* find_tensor(std::string_view name) const noexcept;
+
+    // Typed reads: a missing key or a value of another type is an error that names file and key; the _or forms answer the
+    // fallback for a missing key only.
+    Result<int64_t> get_int(std::string_view key) const;
+    Result<int64_t> get_int_or(std::string_view key, int64_t fallback) const;
+    Result<double> get_float_or(std::string_view key, double fallback) const;
+    Result<bool> get_bool_or(std::string_view key, bool fallback) const;
+    Result<std::string_view> get_string(std::string_view key) const;
+    Result<std::string_view> get_string_or(std::string_view key, std::string_view fallback) const;
+    // The tensor, or an error that names file and tensor.
+    Result<const GgufTensor*> tensor(std::string_view name) const;
+
+    // "FILE: key \"K\": expected ..., found ..."
+    Error key_error(std::string_view key, std::string_view expected, std::string_view found) const;
+
+  private:
+    friend class GgufParser;
+    explicit Gguf(ByteSource source) : source_(std::move(source)) {}
+    Error missing_key(std::string_view key) const;
+
+    ByteSource source_;
+    uint32_t version_ = 0;
+    std::vector<std::pair<std::string_view, GgufValue>> metadata_;
+    std::vector<GgufTensor> tensors_;
+    std::unordered_map<std::string_view, size_t> metadata_index_;
+    std::unordered_map<std::string_view, size_t> tensor_index_;
+};
+
+}  // namespace elver

@@ -1,0 +1,149 @@
+#include "formats/gguf_writer.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "base/checked.hpp"
+#include "base/text.hpp"
+
+namespace elver {
+
+namespace {
+
+constexpr size_t alignment = 32;
+
+template <class T>
+void put(std::string& out, T value) {
+    out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+void put_string(std::string& out, std::string_view text) {
+    put<uint64_t>(out, text.size());
+    out.append(text);
+}
+
+template <class T>
+void put_array(std::string& out, GgufType type, std::span<const T> values) {
+    put(out, static_cast<uint32_t>(type));
+    put<uint64_t>(out, values.size());
+    out.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+}
+
+size_t tensor_bytes(DType type, const Shape& shape) {
+    return static_cast<size_t>(shape.rows()) * row_bytes(type, static_cast<size_t>(shape.columns()));
+}
+
+std::span<const std::byte> as_bytes(const std::string& text) {
+    return std::as_bytes(std::span<const char>(text.data(), text.size()));
+}
+
+}  // namespace
+
+void GgufWriter::key(std::string_view name, GgufType type) {
+    put_string(pairs_, name);
+    put(pairs_, static_cast<uint32_t>(type));
+    ++n_pairs_;
+}
+
+void GgufWriter::set_u32(std::string_view name, uint32_t value) { key(name, GgufType::u32), put(pairs_, value); }
+void GgufWriter::set_i32(std::string_view name, int32_t value) { key(name, GgufType::i32), put(pairs_, value); }
+void GgufWriter::set_u64(std::string_view name, uint64_t value) { key(name, GgufType::u64), put(pairs_, value); }
+void GgufWriter::set_f32(std::string_view name, float value) { key(name, GgufType::f32), put(pairs_, value); }
+void GgufWriter::set_bool(std::string_view name, bool value) {
+    key(name, GgufType::boolean), put(pairs_, static_cast<uint8_t>(value));
+}
+void GgufWriter::set_string(std::string_view name, std::string_view value) {
+    key(name, GgufType::string), put_string(pairs_, value);
+}
+
+void GgufWriter::set_strings(std::string_view name, std::span<const std::string_view> values) {
+    key(name, GgufType::array);
+    put(pairs_, static_cast<uint32_t>(GgufType::string));
+    put<uint64_t>(pairs_, values.size());
+    for (std::string_view text : values) put_string(pairs_, text);
+}
+
+void GgufWriter::set_f32s(std::string_view name, std::span<const float> values) {
+    key(name, GgufType::array), put_array(pairs_, GgufType::f32, values);
+}
+void GgufWriter::set_i32s(std::string_view name, std::span<const int32_t> values) {
+    key(name, GgufType::array), put_array(pairs_, GgufType::i32, values);
+}
+
+void GgufWriter::copy(std::string_view name, const GgufValue& value) {
+    key(name, value.type());
+    const auto raw = value.raw();
+    pairs_.append(reinterpret_cast<const char*>(raw.data()), raw.size());
+}
+
+void GgufWriter::add_tensor(std::string_view name, DType type, const Shape& shape, std::span<const std::byte> bytes) {
+    add_tensor(name, type, shape, [bytes]() -> Result<std::span<const std::byte>> { return bytes; });
+}
+
+void GgufWriter::add_tensor(std::string_view name, DType type, const Shape& shape, Producer producer) {
+    tensors_.push_back({std::string(name), type, shape, std::move(producer)});
+}
+
+Result<void> GgufWriter::write(const Sink& sink) const {
+    std::string head = "GGUF";
+    put<uint32_t>(head, 3);
+    put<uint64_t>(head, tensors_.size());
+    put<uint64_t>(head, n_pairs_);
+    head += pairs_;
+    uint64_t offset = 0;
+    for (const Entry& t : tensors_) {
+        put_string(head, t.name);
+        put<uint32_t>(head, static_cast<uint32_t>(t.shape.rank()));
+        for (int i = t.shape.rank() - 1; i >= 0; --i) put<uint64_t>(head, static_cast<uint64_t>(t.shape[i]));
+        put(head, static_cast<uint32_t>(t.type));
+        put(head, offset);
+        offset += round_up(tensor_bytes(t.type, t.shape), alignment);
+    }
+    head.resize(round_up(head.size(), alignment), '\0');
+    if (auto done = sink(as_bytes(head)); !done) return done;
+    const std::string zeros(alignment, '\0');
+    for (const Entry& t : tensors_) {
+        const auto bytes = t.producer();
+        if (!bytes) return bytes.error();
+        const size_t expected = tensor_bytes(t.type, t.shape);
+        if (bytes->size() != expected) {
+            return Error(Status::invalid_argument, cat("tensor ", quoted(t.name), ": expected ", expected, " bytes for ",
+                                                       dtype_name(t.type), " ", t.shape.text(), ", found ", bytes->size()), t.name);
+        }
+        if (auto done = sink(*bytes); !done) return done;
+        const size_t padding = round_up(expected, alignment) - expected;
+        if (auto done = sink(as_bytes(zeros).first(padding)); !done) return done;
+    }
+    return {};
+}
+
+Result<std::vector<std::byte>> GgufWriter::write_memory() const {
+    std::vector<std::byte> out;
+    const auto done = write([&](std::span<const std::byte> bytes) -> Result<void> {
+        out.insert(out.end(), bytes.begin(), bytes.end());
+        return {};
+    });
+    if (!done) return done.error();
+    return out;
+}
+
+Result<void> GgufWriter::write_file(const std::string& path) const {
+    const std::string partial = path + ".partial";
+    const auto failed = [&](const char* doing) {
+        return Error(Status::io, cat(path, ": cannot ", doing, ": ", std::strerror(errno)), path);
+    };
+    std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(partial.c_str(), "wb"), std::fclose);
+    if (!file) return failed("create");
+    auto done = write([&](std::span<const std::byte> bytes) -> Result<void> {
+        if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) return failed("write");
+        return {};
+    });
+    if (done && std::fclose(file.release()) != 0) done = failed("write");
+    if (done && std::rename(partial.c_str(), path.c_str()) != 0) done = failed("rename");
+    if (!done) std::remove(partial.c_str());
+    return done;
+}
+
+}  // namespace elver

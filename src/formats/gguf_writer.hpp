@@ -1,0 +1,59 @@
+// Writes GGUF version 3. Tensor bytes are asked for one tensor at a time, so a model larger than memory can be written. A file
+// appears under its name only when it is complete.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "formats/gguf.hpp"
+#include "tensor/tensor.hpp"
+
+namespace elver {
+
+class GgufWriter {
+  public:
+    // Gives a tensor's bytes, at least until it is called for the next tensor.
+    using Producer = std::function<Result<std::span<const std::byte>>()>;
+
+    void set_u32(std::string_view key, uint32_t value);
+    void set_i32(std::string_view key, int32_t value);
+    void set_u64(std::string_view key, uint64_t value);
+    void set_f32(std::string_view key, float value);
+    void set_bool(std::string_view key, bool value);
+    void set_string(std::string_view key, std::string_view value);
+    void set_strings(std::string_view key, std::span<const std::string_view> values);
+    void set_f32s(std::string_view key, std::span<const float> values);
+    void set_i32s(std::string_view key, std::span<const int32_t> values);
+    // A value as another file holds it.
+    void copy(std::string_view key, const GgufValue& value);
+
+    // Bytes are borrowed until write().
+    void add_tensor(std::string_view name, DType type, const Shape& shape, std::span<const std::byte> bytes);
+    void add_tensor(std::string_view name, DType type, const Shape& shape, Producer producer);
+
+    // Writes to a neighbour of path and renames it; on an error nothing is left behind.
+    Result<void> write_file(const std::string& path) const;
+    Result<std::vector<std::byte>> write_memory() const;
+
+  private:
+    struct Entry {
+        std::string name;
+        DType type;
+        Shape shape;
+        Producer producer;
+    };
+    using Sink = std::function<Result<void>(std::span<const std::byte>)>;
+
+    void key(std::string_view name, GgufType type);
+    Result<void> write(const Sink& sink) const;
+
+    std::string pairs_;  // the metadata as it will stand in the file
+    uint64_t n_pairs_ = 0;
+    std::vector<Entry> tensors_;
+};
+
+}  // namespace elver
