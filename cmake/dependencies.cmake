@@ -19,6 +19,11 @@ endfunction()
 
 elver_dependency(Eigen3 3.4 https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz)
 elver_dependency(xsimd 8.1 https://github.com/xtensor-stack/xsimd/archive/refs/tags/8.1.0.tar.gz)
+# Headers only: the target in Debian's package names a library, xtl, which is for complex numbers and not installed with it.
+get_target_property(ELVER_XSIMD_INCLUDE_DIR xsimd INTERFACE_INCLUDE_DIRECTORIES)
+add_library(elver_dep_xsimd INTERFACE)
+target_include_directories(elver_dep_xsimd SYSTEM INTERFACE $<BUILD_INTERFACE:${ELVER_XSIMD_INCLUDE_DIR}>)
+add_library(elver::xsimd ALIAS elver_dep_xsimd)
 elver_dependency(nlohmann_json 3.11 https://github.com/nlohmann/json/releases/download/v3.11.2/json.tar.xz)
 
 # elver_library(NAME header library package): libraries without a CMake package in Debian, found by header

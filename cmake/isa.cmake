@@ -20,5 +20,5 @@ set(ELVER_ISA_neon_i8mm -march=armv8.6-a+dotprod+fp16+i8mm+bf16)
 function(elver_kernels target level)
     target_sources(${target} PRIVATE ${ARGN})
     set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS
-        "${ELVER_ISA_${level}};-O2;-fno-sanitize=all;-ffp-contract=off;-fno-exceptions;-fno-rtti")
+        "${ELVER_ISA_${level}};-O2;-fno-sanitize=all;-ffp-contract=off;-fno-exceptions;-fno-rtti;-Wno-maybe-uninitialized;-Wno-uninitialized")
 endfunction()

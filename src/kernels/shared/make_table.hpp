@@ -1,0 +1,27 @@
+// A level's table from its policy.
+#pragma once
+
+#include "kernels/shared/attention.hpp"
+#include "kernels/shared/matmul.hpp"
+#include "kernels/shared/rows.hpp"
+#include "kernels/table.hpp"
+
+namespace elver {
+
+template <class V>
+constexpr KernelTable make_table(const char* name) {
+    return {name,
+            V::tile_tokens,
+            true,
+            &Rows<V>::quantize,
+            &MatmulTable<V>::find,
+            &Rows<V>::rms_norm,
+            &Rows<V>::layer_norm,
+            &Rows<V>::rope_adjacent,
+            &Rows<V>::rope_halves,
+            &Attention<V>::run,
+            &Rows<V>::to_f16,
+            &Rows<V>::soft_cap};
+}
+
+}  // namespace elver

@@ -1,0 +1,292 @@
+// Quantised products: one arithmetic for every shape of work. For each output and each sub-block along k, in order:
+//     acc = fma(float(sum of code * q), scale * d, acc);  acc = fma(min, dsum, acc)
+// with the integer sum exact. So decode, small batches and prefill give the same bits. Instantiated per level with its policy V.
+//
+//   n <= tile_tokens   one pass over the pack, codes expanded in registers, all tokens at once
+//   n >  tile_tokens   32-row panels expanded once into a buffer that stays in the first cache, then 32 x 6 tiles
+#pragma once
+
+#include "kernels/shared/finish.hpp"
+#include "kernels/shared/formats.hpp"
+
+namespace elver {
+
+template <class V, DType type>
+struct Matmul {
+    using Fmt = Format<V, type>;
+    using U = typename V::U;
+    using F = typename V::F;
+    using I = typename V::I;
+    static constexpr int tile = V::tile_tokens;
+    static constexpr int n_sub = 32 / Fmt::sub;              // sub-blocks of a 32-block
+    static constexpr int quads = 8 / n_sub;                  // quads of a sub-block
+    static constexpr int chunk_blocks = Fmt::chunk_k / 32;
+
+    // Where a tile's activations begin.
+    struct TileActs {
+        const int8_t* q;
+        const float *d, *dsum;
+        const int32_t* sum;
+    };
+    static inline TileActs tile_acts(const MatmulArgs& a, int tile_index) noexcept {
+        const size_t tokens = static_cast<size_t>(tile_index) * tile, k = static_cast<size_t>(a.k);
+        const bool by_16 = n_sub == 2;
+        return {a.acts.q + tokens * k, a.acts.d + tokens * (k / 32),
+                by_16 ? a.acts.dsum16 + tokens * (k / 16) : a.acts.dsum + tokens * (k / 32),
+                by_16 ? a.acts.sum16 + tokens * (k / 16) : a.acts.sum + tokens * (k / 32)};
+    }
+
+    // acc[t] += a 32-block. w: its eight quads; the acts pointers stand at the block.
+    template <int N>
+    static inline void block(F acc[N], const U w[8], const F scale[n_sub], const F min[n_sub], const TileActs& t) noexcept {
+        for (int s = 0; s < n_sub; ++s) {
+            I sums[N];
+            for (int i = 0; i < N; ++i) sums[i] = V::template start<Fmt::offset_shift, Fmt::wide>(t.sum + s * N + i);
+            for (int j = 0; j < quads; ++j) {
+                for (int i = 0; i < N; ++i) {
+                    sums[i] = V::template dot<Fmt::wide>(sums[i], w[s * quads + j], t.q + ((s * quads + j) * N + i) * 4);
+                }
+            }
+            for (int i = 0; i < N; ++i) acc[i] = V::fma(V::cvt(sums[i]), V::mul(scale[s], V::set_f(t.d[i])), acc[i]);
+            if constexpr (Fmt::has_min) {
+                for (int i = 0; i < N; ++i) acc[i] = V::fma(min[s], V::set_f(t.dsum[s * N + i]), acc[i]);
+            }
+        }
+    }
+
+    template <int N>
+    static inline void advance(TileActs& t) noexcept {
+        t.q += 32 * N;
+        t.d += N;
+        t.dsum += n_sub * N;
+        t.sum += n_sub * N;
+    }
+
+    // All N tokens (one tile) against groups of 16 rows, straight from the pack.
+    template <int N>
+    static void few(const MatmulArgs& a) noexcept {
+        const int n_blocks = a.k / 32;
+        const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
+        for (int group = a.group_begin; group < a.group_end; ++group) {
+            const auto* chunk = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes;
+            TileActs t = tile_acts(a, 0);
+            F acc[N];
+            for (int i = 0; i < N; ++i) acc[i] = V::zero_f();
+            for (int b = 0; b < n_blocks; b += chunk_blocks, chunk += Fmt::chunk_bytes) {
+                V::prefetch(chunk + 4096, Fmt::chunk_bytes);
+                for (int c = 0; c < chunk_blocks; ++c) {
+                    if (Fmt::block == 32 && b + c >= n_blocks) break;
+                    U w[8];
+                    F scale[n_sub], min[n_sub];
+                    Fmt::codes(chunk, c, w);
+                    for (int s = 0; s < n_sub; ++s) scale[s] = Fmt::scale(chunk, c * n_sub + s);
+                    if constexpr (Fmt::has_min) {
+                        for (int s = 0; s < n_sub; ++s) min[s] = Fmt::min(chunk, c * n_sub + s);
+                    }
+                    block<N>(acc, w, scale, min, t);
+                    advance<N>(t);
+                }
+            }
+            for (int i = 0; i < N; ++i) finish<V>(a, i, group * 16, acc[i]);
+        }
+    }
+
+    // An expanded panel of 32 rows (two groups) by up to panel_k.
+    struct Panel {
+        uint8_t* codes;  // [block][8 quads][2 groups][64]
+        float* scale;    // [sub-block][2 groups][16]
+        float* min;      // the same
+    };
+
+    static void expand(const MatmulArgs& a, int group, int n_groups, int block_begin, int block_end, const Panel& p) noexcept {
+        const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
+        for (int g = 0; g < n_groups; ++g) {
+            const auto* rows = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group + g) * group_bytes;
+            for (int b = block_begin; b < block_end; ++b) {
+                const uint8_t* chunk = rows + static_cast<size_t>(b / chunk_blocks) * Fmt::chunk_bytes;
+                const int c = b % chunk_blocks, at = b - block_begin;
+                U w[8];
+                Fmt::codes(chunk, c, w);
+                for (int j = 0; j < 8; ++j) V::store_u(p.codes + ((at * 8 + j) * 2 + g) * 64, w[j]);
+                for (int s = 0; s < n_sub; ++s) {
+                    const int row = ((at * n_sub + s) * 2 + g) * 16;
+                    V::store_f(p.scale + row, Fmt::scale(chunk, c * n_sub + s));
+                    if constexpr (Fmt::has_min) V::store_f(p.min + row, Fmt::min(chunk, c * n_sub + s));
+                }
+            }
+        }
+    }
+
+    // sums[N tokens][32 rows] += panel x tile. G: groups in the panel. Registers: G * N integer and G * N float sums.
+    template <int N, int G>
+    static void panel_tile(const Panel& p, int n_blocks, TileActs t, float* sums) noexcept {
+        F acc[N][G];
+        for (int i = 0; i < N; ++i) {
+            for (int g = 0; g < G; ++g) acc[i][g] = V::load_f(sums + i * 32 + g * 16);
+        }
+        const uint8_t* codes = p.codes;
+        const float *scales = p.scale, *mins = p.min;
+        for (int b = 0; b < n_blocks; ++b, advance<N>(t)) {
+            for (int s = 0; s < n_sub; ++s, scales += 32, mins += 32) {
+                I ints[N][G];
+                for (int i = 0; i < N; ++i) {
+                    const I start = V::template start<Fmt::offset_shift, Fmt::wide>(t.sum + s * N + i);
+                    for (int g = 0; g < G; ++g) ints[i][g] = start;
+                }
+                for (int j = 0; j < quads; ++j, codes += 128) {
+                    U w[G];
+                    for (int g = 0; g < G; ++g) w[g] = V::load_u(codes + 64 * g);
+                    for (int i = 0; i < N; ++i) {
+                        for (int g = 0; g < G; ++g) {
+                            ints[i][g] = V::template dot<Fmt::wide>(ints[i][g], w[g], t.q + ((s * quads + j) * N + i) * 4);
+                        }
+                    }
+                }
+                F scale[G];
+                for (int g = 0; g < G; ++g) scale[g] = V::load_f(scales + 16 * g);
+                for (int i = 0; i < N; ++i) {
+                    const F d = V::set_f(t.d[i]);
+                    for (int g = 0; g < G; ++g) acc[i][g] = V::fma(V::cvt(ints[i][g]), V::mul(scale[g], d), acc[i][g]);
+                }
+                if constexpr (Fmt::has_min) {
+                    F min[G];
+                    for (int g = 0; g < G; ++g) min[g] = V::load_f(mins + 16 * g);
+                    for (int i = 0; i < N; ++i) {
+                        const F dsum = V::set_f(t.dsum[s * N + i]);
+                        for (int g = 0; g < G; ++g) acc[i][g] = V::fma(min[g], dsum, acc[i][g]);
+                    }
+                }
+            }
+        }
+        for (int i = 0; i < N; ++i) {
+            for (int g = 0; g < G; ++g) V::store_f(sums + i * 32 + g * 16, acc[i][g]);
+        }
+    }
+
+    template <int G>
+    static void panel_rows(const Panel& p, const MatmulArgs& a, int block_begin, int n_blocks, float* sums) noexcept {
+        for (int first = 0, index = 0; first < a.n; first += tile, ++index) {
+            const int width = a.n - first < tile ? a.n - first : tile;
+            TileActs t = tile_acts(a, index);
+            t.q += block_begin * 32 * width;
+            t.d += block_begin * width;
+            t.dsum += block_begin * n_sub * width;
+            t.sum += block_begin * n_sub * width;
+            float* out = sums + static_cast<size_t>(first) * 32;
+            switch (width) {
+                case 1: panel_tile<1, G>(p, n_blocks, t, out); break;
+                case 2: panel_tile<2, G>(p, n_blocks, t, out); break;
+                case 3: panel_tile<3, G>(p, n_blocks, t, out); break;
+                case 4: panel_tile<4, G>(p, n_blocks, t, out); break;
+                case 5: if constexpr (tile >= 5) panel_tile<5, G>(p, n_blocks, t, out); break;
+                case 6: if constexpr (tile >= 6) panel_tile<6, G>(p, n_blocks, t, out); break;
+                default: break;
+            }
+        }
+    }
+
+    static void many(const MatmulArgs& a) noexcept {
+        Panel p;
+        p.codes = reinterpret_cast<uint8_t*>(a.scratch);
+        p.scale = a.scratch + 32 * panel_k / 4;
+        p.min = p.scale + panel_k / 16 * 32;
+        float* sums = p.min + panel_k / 16 * 32;
+        const int n_blocks = a.k / 32, most = panel_k / 32;
+        const int n_parts = (n_blocks + most - 1) / most, part = (n_blocks + n_parts - 1) / n_parts;
+        for (int group = a.group_begin; group < a.group_end; group += 2) {
+            const int n_groups = a.group_end - group < 2 ? 1 : 2;
+            for (size_t i = 0; i < static_cast<size_t>(a.n) * 32; i += 16) V::store_f(sums + i, V::zero_f());
+            for (int b = 0; b < n_blocks; b += part) {
+                const int end = b + part < n_blocks ? b + part : n_blocks;
+                expand(a, group, n_groups, b, end, p);
+                if (n_groups == 2) panel_rows<2>(p, a, b, end - b, sums);
+                else panel_rows<1>(p, a, b, end - b, sums);
+            }
+            for (int i = 0; i < a.n; ++i) {
+                for (int g = 0; g < n_groups; ++g) finish<V>(a, i, (group + g) * 16, V::load_f(sums + i * 32 + g * 16));
+            }
+        }
+    }
+
+    static void run(const MatmulArgs& a) noexcept {
+        switch (a.n) {
+            case 0: return;
+            case 1: return few<1>(a);
+            case 2: return few<2>(a);
+            case 3: return few<3>(a);
+            case 4: return few<4>(a);
+            case 5: if constexpr (tile >= 5) return few<5>(a); break;
+            case 6: if constexpr (tile >= 6) return few<6>(a); break;
+            default: break;
+        }
+        many(a);
+    }
+};
+
+// Float weights: [k][16 rows] in the file's type against f32 activations; one chain of fma along k per output.
+template <class V, DType type>
+struct FloatMatmul {
+    using F = typename V::F;
+    static constexpr int element = type == DType::f32 ? 4 : 2;
+
+    static inline F weights(const uint8_t* p) noexcept {
+        if constexpr (type == DType::f32) return V::load_f(reinterpret_cast<const float*>(p));
+        else if constexpr (type == DType::f16) return V::load_f16(p);
+        else return V::load_bf16(p);
+    }
+
+    // G groups x N tokens at once: enough chains to hide the latency of fma.
+    template <int N, int G>
+    static inline void rows(const MatmulArgs& a, int group, int token) noexcept {
+        const size_t group_bytes = static_cast<size_t>(a.k) * 16 * element;
+        const auto* p = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes;
+        const float* x = a.x + static_cast<size_t>(token) * a.x_stride;
+        F acc[N][G];
+        for (int i = 0; i < N; ++i) {
+            for (int g = 0; g < G; ++g) acc[i][g] = V::zero_f();
+        }
+        for (int k = 0; k < a.k; ++k) {
+            F w[G];
+            for (int g = 0; g < G; ++g) w[g] = weights(p + static_cast<size_t>(g) * group_bytes + static_cast<size_t>(k) * 16 * element);
+            for (int i = 0; i < N; ++i) {
+                const F v = V::set_f(x[static_cast<size_t>(i) * a.x_stride + static_cast<size_t>(k)]);
+                for (int g = 0; g < G; ++g) acc[i][g] = V::fma(w[g], v, acc[i][g]);
+            }
+        }
+        for (int i = 0; i < N; ++i) {
+            for (int g = 0; g < G; ++g) finish<V>(a, token + i, (group + g) * 16, acc[i][g]);
+        }
+    }
+
+    template <int G>
+    static inline void tokens(const MatmulArgs& a, int group) noexcept {
+        int token = 0;
+        for (; token + 4 <= a.n; token += 4) rows<4, G>(a, group, token);
+        for (; token < a.n; ++token) rows<1, G>(a, group, token);
+    }
+
+    static void run(const MatmulArgs& a) noexcept {
+        int group = a.group_begin;
+        for (; group + 4 <= a.group_end; group += 4) tokens<4>(a, group);
+        for (; group < a.group_end; ++group) tokens<1>(a, group);
+    }
+};
+
+template <class V>
+struct MatmulTable {
+    using Kernel = void (*)(const MatmulArgs&) noexcept;
+    static Kernel find(DType type) noexcept {
+        switch (type) {
+#define ELVER_FORMAT(type, ...) \
+    case DType::type: return &Matmul<V, DType::type>::run;
+#include "kernels/formats.inc"
+#undef ELVER_FORMAT
+            case DType::f32: return &FloatMatmul<V, DType::f32>::run;
+            case DType::f16: return &FloatMatmul<V, DType::f16>::run;
+            case DType::bf16: return &FloatMatmul<V, DType::bf16>::run;
+            default: return nullptr;
+        }
+    }
+};
+
+}  // namespace elver

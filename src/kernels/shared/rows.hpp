@@ -1,0 +1,141 @@
+// Work on rows of f32: norms, rotary embedding, quantisation of activations, caps. Instantiated per level with its policy V.
+#pragma once
+
+#include "kernels/args.hpp"
+
+namespace elver {
+
+template <class V>
+struct Rows {
+    using F = typename V::F;
+    using I = typename V::I;
+
+    // Root mean square normalisation: y = x / sqrt(mean(x^2) + eps) * weight. Zhang and Sennrich 2019.
+    static void rms_norm(const NormArgs& a) noexcept {
+        for (int r = a.row_begin; r < a.row_end; ++r) {
+            const float* x = a.x + static_cast<size_t>(r) * a.x_stride;
+            float* y = a.y + static_cast<size_t>(r) * a.y_stride;
+            const int whole = a.width & ~15;
+            F squares = V::zero_f();
+            for (int i = 0; i < whole; i += 16) {
+                const F v = V::load_f(x + i);
+                squares = V::fma(v, v, squares);
+            }
+            float sum = V::sum_f(squares);
+            for (int i = whole; i < a.width; ++i) sum += x[i] * x[i];
+            scale_shift(a, x, y, 0.0f, 1.0f / __builtin_sqrtf(sum / static_cast<float>(a.width) + a.eps));
+        }
+    }
+
+    // y = (x - mean) / sqrt(variance + eps) * weight + bias. Ba et al. 2016.
+    static void layer_norm(const NormArgs& a) noexcept {
+        for (int r = a.row_begin; r < a.row_end; ++r) {
+            const float* x = a.x + static_cast<size_t>(r) * a.x_stride;
+            float* y = a.y + static_cast<size_t>(r) * a.y_stride;
+            const int whole = a.width & ~15;
+            const auto width = static_cast<float>(a.width);
+            F sums = V::zero_f();
+            for (int i = 0; i < whole; i += 16) sums = V::add(sums, V::load_f(x + i));
+            float mean = V::sum_f(sums);
+            for (int i = whole; i < a.width; ++i) mean += x[i];
+            mean /= width;
+            F squares = V::zero_f();
+            for (int i = 0; i < whole; i += 16) {
+                const F v = V::sub(V::load_f(x + i), V::set_f(mean));
+                squares = V::fma(v, v, squares);
+            }
+            float variance = V::sum_f(squares);
+            for (int i = whole; i < a.width; ++i) variance += (x[i] - mean) * (x[i] - mean);
+            scale_shift(a, x, y, mean, 1.0f / __builtin_sqrtf(variance / width + a.eps));
+        }
+    }
+
+    // Pairs (2i, 2i + 1) turn by the angle of i. RoFormer, Su et al. 2021, eq. 34.
+    static void rope_adjacent(const RopeArgs& a) noexcept {
+        for (int i = 0; i < a.n_dims / 2; ++i) {
+            const float c = a.cos_sin[2 * i], s = a.cos_sin[2 * i + 1], x = a.x[2 * i], y = a.x[2 * i + 1];
+            a.x[2 * i] = x * c - y * s;
+            a.x[2 * i + 1] = x * s + y * c;
+        }
+    }
+
+    // Pairs (i, i + n_dims / 2).
+    static void rope_halves(const RopeArgs& a) noexcept {
+        const int half = a.n_dims / 2;
+        for (int i = 0; i < half; ++i) {
+            const float c = a.cos_sin[2 * i], s = a.cos_sin[2 * i + 1], x = a.x[i], y = a.x[i + half];
+            a.x[i] = x * c - y * s;
+            a.x[i + half] = x * s + y * c;
+        }
+    }
+
+    static void quantize(const QuantizeArgs& a) noexcept {
+        const int n_blocks = a.k / 32;
+        for (int t = a.token_begin; t < a.token_end; ++t) {
+            const int first = t / V::tile_tokens * V::tile_tokens, lane = t - first;
+            const int width = a.n - first < V::tile_tokens ? a.n - first : V::tile_tokens;
+            const size_t tokens = static_cast<size_t>(first), k = static_cast<size_t>(a.k), w = static_cast<size_t>(width);
+            const float* x = a.x + static_cast<size_t>(t) * a.x_stride;
+            int8_t* q = a.acts.q + tokens * k + lane * 4;
+            for (int b = 0; b < n_blocks; ++b, x += 32) {
+                const F x0 = V::load_f(x), x1 = V::load_f(x + 16);
+                const float peak = V::max_f(V::max(V::abs(x0), V::abs(x1)));
+                const float d = peak / 127.0f, inverse = peak > 0.0f ? 127.0f / peak : 0.0f;
+                const I q0 = V::round(V::mul(x0, V::set_f(inverse))), q1 = V::round(V::mul(x1, V::set_f(inverse)));
+                alignas(64) int8_t bytes[32];
+                V::store_i8(bytes, q0);
+                V::store_i8(bytes + 16, q1);
+                for (int j = 0; j < 8; ++j, q += 4 * w) __builtin_memcpy(q, bytes + 4 * j, 4);
+                const int32_t s0 = V::sum_i(q0), s1 = V::sum_i(q1);
+                const size_t at = tokens * (k / 32) + static_cast<size_t>(b) * w + static_cast<size_t>(lane);
+                a.acts.d[at] = d;
+                a.acts.sum[at] = s0 + s1;
+                a.acts.dsum[at] = d * static_cast<float>(s0 + s1);
+                const size_t at16 = tokens * (k / 16) + static_cast<size_t>(2 * b) * w + static_cast<size_t>(lane);
+                a.acts.sum16[at16] = s0;
+                a.acts.sum16[at16 + w] = s1;
+                a.acts.dsum16[at16] = d * static_cast<float>(s0);
+                a.acts.dsum16[at16 + w] = d * static_cast<float>(s1);
+            }
+        }
+    }
+
+    static void to_f16(const float* x, uint16_t* y, int n, int y_stride) noexcept {
+        int i = 0;
+        for (; i + 16 <= n; i += 16) {
+            alignas(64) uint16_t half[16];
+            V::store_f16(half, V::min(V::max(V::load_f(x + i), V::set_f(-65504.0f)), V::set_f(65504.0f)));
+            for (int j = 0; j < 16; ++j) y[(i + j) * y_stride] = half[j];
+        }
+        if (i == n) return;
+        alignas(64) float rest[16] = {};
+        alignas(64) uint16_t half[16];
+        for (int j = 0; i + j < n; ++j) rest[j] = x[i + j];
+        V::store_f16(half, V::min(V::max(V::load_f(rest), V::set_f(-65504.0f)), V::set_f(65504.0f)));
+        for (int j = 0; i + j < n; ++j) y[(i + j) * y_stride] = half[j];
+    }
+
+    static void soft_cap(float* x, size_t n, float cap) noexcept {
+        const F c = V::set_f(cap), inverse = V::set_f(1.0f / cap);
+        for (size_t i = 0; i < n; i += 16) V::store_f(x + i, V::mul(c, V::tanh(V::mul(V::load_f(x + i), inverse))));
+    }
+
+  private:
+    static inline void scale_shift(const NormArgs& a, const float* x, float* y, float mean, float scale) noexcept {
+        const int whole = a.width & ~15;
+        for (int i = 0; i < whole; i += 16) {
+            F v = V::mul(V::sub(V::load_f(x + i), V::set_f(mean)), V::set_f(scale));
+            if (a.weight != nullptr) v = V::mul(v, V::load_f(a.weight + i));
+            if (a.bias != nullptr) v = V::add(v, V::load_f(a.bias + i));
+            V::store_f(y + i, v);
+        }
+        for (int i = whole; i < a.width; ++i) {
+            float v = (x[i] - mean) * scale;
+            if (a.weight != nullptr) v *= a.weight[i];
+            if (a.bias != nullptr) v += a.bias[i];
+            y[i] = v;
+        }
+    }
+};
+
+}  // namespace elver

@@ -1,0 +1,25 @@
+// The dispatch table: one per instruction-set level, filled by its translation unit, chosen once at load.
+#pragma once
+
+#include "kernels/args.hpp"
+#include "tensor/dtype.hpp"
+
+namespace elver {
+
+struct KernelTable {
+    const char* name;
+    int tile_tokens;    // tokens interleaved in a tile of quantised activations
+    bool reads_packs;   // false: matmul takes the file's rows and f32 activations (the reference level)
+    void (*quantize)(const QuantizeArgs&) noexcept;
+    // The product for a weight type; null where the level has none.
+    void (*(*matmul)(DType) noexcept)(const MatmulArgs&) noexcept;
+    void (*rms_norm)(const NormArgs&) noexcept;
+    void (*layer_norm)(const NormArgs&) noexcept;
+    void (*rope_adjacent)(const RopeArgs&) noexcept;
+    void (*rope_halves)(const RopeArgs&) noexcept;
+    void (*attention)(const AttentionArgs&) noexcept;
+    void (*to_f16)(const float* x, uint16_t* y, int n, int y_stride) noexcept;  // saturates: a cache never holds infinity
+    void (*soft_cap)(float* x, size_t n, float cap) noexcept;                   // x = cap * tanh(x / cap)
+};
+
+}  // namespace elver
