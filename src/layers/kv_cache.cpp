@@ -1,0 +1,51 @@
+#include "layers/kv_cache.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+
+namespace elver {
+
+int KvCache::n_pages(const CacheLayerSpec& layer, int n_ctx, int max_batch) noexcept {
+    const int whole = (n_ctx + page_positions - 1) / page_positions;
+    if (layer.window == 0) return whole;
+    // A batch's first token sees window - 1 positions before it, and both ends may fall inside a page.
+    const int64_t seen = static_cast<int64_t>(layer.window) + max_batch;
+    return static_cast<int>(std::min<int64_t>(whole, (seen + page_positions - 2) / page_positions + 1));
+}
+
+size_t KvCache::plan_bytes(const std::vector<CacheLayerSpec>& layers, int n_ctx, int max_batch) noexcept {
+    size_t total = 0;
+    for (const CacheLayerSpec& layer : layers) {
+        total += round_up(static_cast<size_t>(n_pages(layer, n_ctx, max_batch)) * static_cast<size_t>(layer.n_kv_heads) *
+                              layer.head_page_elements() * sizeof(uint16_t), 64);
+    }
+    return total;
+}
+
+Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, int n_ctx, int max_batch) {
+    KvCache cache;
+    size_t offset = 0;
+    for (const CacheLayerSpec& layer : layers) {
+        cache.layers_.push_back({layer, n_pages(layer, n_ctx, max_batch), offset});
+        offset += plan_bytes({layer}, n_ctx, max_batch);
+    }
+    auto memory = AlignedBuffer::make(offset, "the KV cache");
+    if (!memory) return std::move(memory).error();
+    cache.memory_ = *std::move(memory);
+    return cache;
+}
+
+int KvCache::oldest_rewind(int n_past) const noexcept {
+    int oldest = 0;
+    for (const Layer& l : layers_) {
+        if (l.spec.window == 0) continue;
+        // Pages still held begin at this position; a token at pos needs those from pos - window + 1 on.
+        const int last_page = std::max(0, n_past - 1) / page_positions;
+        const int held = std::max(0, last_page - l.n_pages + 1) * page_positions;
+        if (held > 0) oldest = std::max(oldest, held + l.spec.window - 1);
+    }
+    return std::min(oldest, n_past);
+}
+
+}  // namespace elver

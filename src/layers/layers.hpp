@@ -1,0 +1,171 @@
+// The phases that models are made of. Each constructor notes the widths it needs in the program; run() does one worker's share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "layers/program.hpp"
+#include "quant/decode.hpp"
+#include "weights/weights.hpp"
+
+namespace elver {
+
+struct Norm {
+    enum class Kind : uint8_t { none, rms, layer };
+    Kind kind = Kind::none;
+    float eps = 0;
+    const float* weight = nullptr;  // [width] or null
+    const float* bias = nullptr;    // [width] or null
+
+    void apply(const KernelTable& kernels, const float* x, size_t x_stride, float* y, size_t y_stride, int width, int begin, int end) const noexcept;
+};
+
+// Rotary embedding: angles of pair i are pos * frequency[i], cos and sin both multiplied by magnitude.
+struct RopeTable {
+    std::vector<double> frequencies;  // [dims / 2]
+    double magnitude = 1.0;
+    double position_scale = 1.0;
+};
+
+// ids -> x, decoded straight from the file's rows; also fills the pass's rotary tables.
+class EmbedPhase final : public Phase {
+  public:
+    struct Config {
+        TensorView table;            // [n_vocab, width], the file's bytes
+        float scale = 1.0f;
+        const float* positions = nullptr;  // learned positions [n_positions, width] or null
+        Norm norm;                   // after embedding (BLOOM)
+        std::vector<RopeTable> rope;
+    };
+    EmbedPhase(Program& program, Config config);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    Config config_;
+    DecodeRow decode_;
+};
+
+// input -> norm -> quantise -> products. The matrices share the input; each writes its own buffer.
+class LinearPhase final : public Phase {
+  public:
+    struct Product {
+        PackedMatrix matrix;
+        const float* bias = nullptr;
+        Buffer out = Buffer::branch;
+        int out_column = 0;  // first float of a row that it writes; a multiple of 16
+        Finish finish = Finish::store;
+        float scale = 1.0f;
+    };
+    LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products, bool on_outputs = false);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+    size_t weight_bytes() const noexcept override;
+
+  private:
+    const Program* program_;
+    std::string name_;
+    Buffer input_;
+    Norm norm_;
+    std::vector<Product> products_;
+    bool on_outputs_;
+    int k_;
+};
+
+// Rotates q and k, normalises them where the model does, scales q, and stores k and v in the cache.
+class CacheWritePhase final : public Phase {
+  public:
+    struct Config {
+        int layer = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
+        float q_scale = 1.0f;
+        float clamp = 0.0f;      // q, k, v are clamped to [-clamp, clamp] first; 0: not
+        Norm q_norm, k_norm;     // over each head
+        size_t norm_stride = 0;  // floats from one head's norm weights to the next; 0: shared
+        enum class Pairing : uint8_t { none, adjacent, halves } pairing = Pairing::none;
+        int rope_dims = 0, rope_table = 0;
+    };
+    CacheWritePhase(Program& program, Config config);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    void prepare(const Pass& pass, float* head, int index, int token, const Norm& norm) const noexcept;
+
+    const Program* program_;
+    Config config_;
+};
+
+// q, cache -> attn.
+class AttentionPhase final : public Phase {
+  public:
+    struct Config {
+        int layer = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
+        int window = 0;
+        float soft_cap = 0;
+        std::vector<float> slopes;  // [n_heads] or empty
+        const float* sinks = nullptr;  // [n_heads] or null
+    };
+    AttentionPhase(Program& program, Config config);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    Config config_;
+};
+
+// x += scale * norm(branch)
+class AddPhase final : public Phase {
+  public:
+    AddPhase(Program& program, Buffer from, Norm norm, int width, float scale);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    Buffer from_;
+    Norm norm_;
+    int width_;
+    float scale_;
+};
+
+// to = norm(from), for models that normalise the residual stream itself (post-norm).
+class NormPhase final : public Phase {
+  public:
+    NormPhase(Program& program, Buffer from, Buffer to, Norm norm, int width);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    Buffer from_, to_;
+    Norm norm_;
+    int width_;
+};
+
+// The rows of x whose logits are wanted -> outputs.
+class SelectPhase final : public Phase {
+  public:
+    SelectPhase(Program& program, int width);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    int width_;
+};
+
+// logits = soft cap of logits
+class LogitCapPhase final : public Phase {
+  public:
+    LogitCapPhase(Program& program, float cap) : program_(&program), cap_(cap) {}
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    float cap_;
+};
+
+}  // namespace elver

@@ -1,0 +1,68 @@
+#include "layers/program.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "base/text.hpp"
+
+namespace elver {
+
+Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) const noexcept {
+    Scratch s;
+    s.max_tokens = max_tokens;
+    s.max_outputs = max_outputs;
+    s.n_workers = n_workers;
+    const auto tokens = static_cast<size_t>(max_tokens), outputs = static_cast<size_t>(max_outputs);
+    size_t at = 0;
+    const auto take = [&at](size_t n_bytes) {
+        const size_t start = at;
+        at += round_up(n_bytes, 64);
+        return start;
+    };
+    for (size_t b = 0; b < static_cast<size_t>(Buffer::count); ++b) {
+        const auto buffer = static_cast<Buffer>(b);
+        const bool per_output = buffer == Buffer::logits || buffer == Buffer::outputs;
+        s.buffer_at[b] = take((per_output ? outputs : tokens) * widths.stride(buffer) * sizeof(float));
+    }
+    const auto max_k = round_up(static_cast<size_t>(widths.max_k), 32);
+    s.rope_at = take(static_cast<size_t>(widths.n_rope_tables) * tokens * static_cast<size_t>(widths.rope_dims) * sizeof(float));
+    s.acts_at = take(quantized_acts_bytes(tokens, max_k));
+    s.moe_at = take(widths.n_experts == 0 ? 0 : tokens * static_cast<size_t>(widths.top_k) * 16 + static_cast<size_t>(widths.n_experts + 1) * 8);
+    s.worker_acts_at = round_up(max_k * sizeof(float), 64);
+    s.worker_kernel_at = s.worker_acts_at + round_up(quantized_acts_bytes(1, max_k), 64);
+    const size_t kernel = std::max(matmul_scratch_bytes(tokens), attention_scratch_bytes(widths.head_scratch, widths.head_scratch));
+    s.worker_bytes = s.worker_kernel_at + round_up(kernel, 64);
+    s.worker_at = take(static_cast<size_t>(n_workers) * s.worker_bytes);
+    s.n_bytes = at;
+    return s;
+}
+
+bool Program::run(Pass& pass) const noexcept {
+    struct Call {
+        const Program* program;
+        Pass* pass;
+    } call{this, &pass};
+    pass.stop->store(false, std::memory_order_relaxed);
+    pass.pool->run(
+        [](void* context, int worker) {
+            const Call& c = *static_cast<Call*>(context);
+            for (const auto& phase : c.program->phases_) {
+                phase->run(*c.pass, worker);
+                // Worker 0 decides before the barrier, so all see one answer behind it.
+                if (worker == 0 && c.pass->cancelled()) c.pass->stop->store(true, std::memory_order_relaxed);
+                c.pass->pool->barrier();
+                if (c.pass->stop->load(std::memory_order_relaxed)) return;
+            }
+        },
+        &call);
+    return !pass.stop->load(std::memory_order_relaxed);
+}
+
+std::string Program::describe() const {
+    std::string out;
+    int number = 0;
+    for (const auto& phase : phases_) out += cat(number++, "  ", phase->describe(), "\n");
+    return out;
+}
+
+}  // namespace elver

@@ -1,0 +1,119 @@
+// A model compiled at load: a flat list of phases, each bound to its weights, kernels and buffers, with barriers between. A
+// forward pass interprets this list and nothing else.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/cancel.hpp"
+#include "base/thread_pool.hpp"
+#include "kernels/table.hpp"
+#include "layers/kv_cache.hpp"
+
+namespace elver {
+
+// f32 activations of the pass, [n_tokens, width] with rows padded to 16 floats. One arena holds them all.
+enum class Buffer : uint8_t { x, normed, branch, q, k, v, attn, hidden, gate, router, outputs, logits, count };
+
+// Where a session's scratch memory lies. Made by Program::plan_scratch for a largest batch; the session owns the arena.
+struct Scratch {
+    std::byte* memory = nullptr;
+    size_t n_bytes = 0;
+    int max_tokens = 0, max_outputs = 0, n_workers = 0;
+    size_t buffer_at[static_cast<size_t>(Buffer::count)] = {};
+    size_t rope_at = 0;    // [table][max_tokens][dims / 2][2]
+    size_t acts_at = 0;    // quantised activations of the batch
+    size_t worker_at = 0;  // each worker's own: a normed row, its quantised form, kernel scratch
+    size_t worker_bytes = 0, worker_acts_at = 0, worker_kernel_at = 0;
+    size_t moe_at = 0;
+};
+
+// One forward pass: n_tokens tokens at consecutive positions of one session.
+struct Pass {
+    const KernelTable* kernels;
+    ThreadPool* pool;
+    const Scratch* scratch;
+    KvCache* cache;
+    const int32_t* ids;      // [n_tokens]
+    const int32_t* pos;      // [n_tokens]
+    const int32_t* outputs;  // [n_outputs] tokens of this pass whose logits are wanted, ascending
+    int n_tokens;
+    int n_outputs;
+    const CancelToken* cancel;
+    std::atomic<bool>* stop;  // agreed at barriers
+
+    bool cancelled() const noexcept { return cancel != nullptr && cancel->cancelled(); }
+};
+
+// Widths of the buffers and tables, gathered while the program is built.
+struct Widths {
+    int buffer[static_cast<size_t>(Buffer::count)] = {};
+    int max_k = 0;              // the widest matrix input
+    int head_scratch = 0;       // head_dim + v_head_dim, the largest
+    int n_rope_tables = 0, rope_dims = 0;
+    int n_experts = 0, top_k = 0;
+
+    void need(Buffer b, int width) noexcept {
+        int& w = buffer[static_cast<size_t>(b)];
+        if (width > w) w = width;
+    }
+    int of(Buffer b) const noexcept { return buffer[static_cast<size_t>(b)]; }
+    // Floats from one token's row to the next.
+    size_t stride(Buffer b) const noexcept { return (static_cast<size_t>(of(b)) + 31) & ~size_t{31}; }
+};
+
+class Phase {
+  public:
+    virtual ~Phase() = default;
+    // Called by every worker; does this worker's share.
+    virtual void run(const Pass& pass, int worker) const noexcept = 0;
+    virtual std::string describe() const = 0;
+    virtual size_t weight_bytes() const noexcept { return 0; }
+};
+
+class Program {
+  public:
+    Widths widths;
+
+    template <class P, class... Args>
+    void add(Args&&... args) {
+        phases_.push_back(std::make_unique<P>(*this, std::forward<Args>(args)...));
+    }
+
+    // Offsets and size of the scratch arena for passes of up to max_tokens tokens, max_outputs of them with logits.
+    Scratch plan_scratch(int max_tokens, int max_outputs, int n_workers) const noexcept;
+
+    // Runs every phase. False if the cancel token stopped it: the logits are then not valid.
+    bool run(Pass& pass) const noexcept;
+
+    float* row(const Scratch& s, Buffer b, int token) const noexcept {
+        return reinterpret_cast<float*>(s.memory + s.buffer_at[static_cast<size_t>(b)]) + static_cast<size_t>(token) * widths.stride(b);
+    }
+    float* rope_table(const Scratch& s, int table, int token) const noexcept {
+        return reinterpret_cast<float*>(s.memory + s.rope_at) +
+               (static_cast<size_t>(table) * static_cast<size_t>(s.max_tokens) + static_cast<size_t>(token)) * static_cast<size_t>(widths.rope_dims);
+    }
+    std::byte* worker_memory(const Scratch& s, int worker) const noexcept {
+        return s.memory + s.worker_at + static_cast<size_t>(worker) * s.worker_bytes;
+    }
+
+    // A line a phase: name, shapes, bytes of weights read.
+    std::string describe() const;
+    const std::vector<std::unique_ptr<Phase>>& phases() const noexcept { return phases_; }
+
+  private:
+    std::vector<std::unique_ptr<Phase>> phases_;
+};
+
+// Splits n items evenly: worker w of n_workers does [begin, end).
+struct Share {
+    int begin, end;
+};
+inline Share share(int n, int worker, int n_workers) noexcept {
+    return {static_cast<int>(static_cast<int64_t>(n) * worker / n_workers), static_cast<int>(static_cast<int64_t>(n) * (worker + 1) / n_workers)};
+}
+
+}  // namespace elver

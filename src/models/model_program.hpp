@@ -1,0 +1,57 @@
+// From a spec and a file's tensors to a program: which weights are wanted, then, once they are loaded, the phases over them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layers/layers.hpp"
+#include "models/model_spec.hpp"
+
+namespace elver {
+
+class ModelBuilder {
+  public:
+    // Checks that every tensor the spec needs is there with the right shape, and notes it in weights.
+    static Result<ModelBuilder> plan(const ModelSpec& spec, const Gguf& file, Weights& weights);
+
+    // After weights were loaded.
+    Program build(const Weights& weights) const;
+
+    std::vector<CacheLayerSpec> cache_layers() const;
+
+  private:
+    // Numbers of planned weights; -1: the model has none.
+    struct Linear {
+        int matrix = -1, bias = -1;
+    };
+    struct NormWeights {
+        int weight = -1, bias = -1;
+        int width = 0;
+        bool present = false;
+    };
+    struct Layer {
+        NormWeights attn_norm, attn_norm_2, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
+        Linear q, k, v, out;
+        Linear gate, up, down;
+    };
+    friend class Planner;
+
+    Norm norm(const Weights& weights, const NormWeights& n) const;
+    Norm::Kind norm_kind() const { return spec_.norm == NormKind::rms ? Norm::Kind::rms : Norm::Kind::layer; }
+    EmbedPhase::Config embed_config(const Weights& weights) const;
+    void build_attention(const Weights& weights, int layer, Program& p) const;
+    void build_ffn(const Weights& weights, int layer, Program& p) const;
+    Finish finish() const;
+
+    ModelSpec spec_;
+    const Gguf* file_ = nullptr;
+    const GgufTensor* embedding_ = nullptr;
+    int positions_ = -1;
+    NormWeights embedding_norm_, output_norm_;
+    Linear head_;
+    std::vector<Layer> layers_;
+    std::vector<RopeTable> rope_;
+};
+
+}  // namespace elver

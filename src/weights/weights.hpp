@@ -1,0 +1,72 @@
+// Where a model's weights live: one arena of packed matrices and f32 vectors, planned to the byte before anything is allocated and
+// filled in parallel from the file. Layers ask for matrices by number and cannot tell how they are held.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/cancel.hpp"
+#include "base/thread_pool.hpp"
+#include "formats/gguf.hpp"
+#include "kernels/table.hpp"
+
+namespace elver {
+
+// Rows of a weight matrix as the kernel of its type reads them. Borrowed from Weights.
+struct PackedMatrix {
+    DType type = DType::f32;
+    int n_rows = 0;
+    int k = 0;
+    const std::byte* data = nullptr;
+    size_t n_bytes = 0;  // read by one pass over the matrix
+    void (*matmul)(const MatmulArgs&) noexcept = nullptr;
+
+    int n_groups() const noexcept { return (n_rows + 15) / 16; }
+};
+
+// (fraction of the work done) -> false to cancel.
+using Progress = std::function<bool(double)>;
+
+class Weights {
+  public:
+    // The kernels decide the layout. The file stays open while the weights are used.
+    Weights(const Gguf& file, const KernelTable& kernels) : file_(&file), kernels_(&kernels) {}
+
+    // Wants rows [first_row, first_row + n_rows) of a tensor seen as [rows, columns], as one matrix; answers its number. A type
+    // without a kernel is an error naming the tensor.
+    Result<int> add_matrix(const GgufTensor& tensor, int64_t first_row, int64_t n_rows);
+    // Wants n elements from first on of a tensor as f32, padded with zeros to a multiple of 16; answers its number.
+    Result<int> add_vector(const GgufTensor& tensor, int64_t first, int64_t n);
+
+    // Bytes of the arena; exact once everything was added.
+    size_t n_bytes() const noexcept { return n_bytes_; }
+
+    // Allocates the arena and fills it. Cancelled or failed: the arena is released and the error says which.
+    Result<void> load(ThreadPool& pool, const Progress& progress, const CancelToken* cancel);
+
+    // Valid after load.
+    PackedMatrix matrix(int number) const noexcept;
+    const float* vector(int number) const noexcept;
+
+  private:
+    struct Entry {
+        const GgufTensor* tensor;
+        int64_t first;   // row of a matrix, element of a vector
+        int64_t count;   // rows or elements
+        bool is_matrix;
+        size_t offset;   // in the arena
+        size_t n_bytes;
+    };
+    int add(const GgufTensor& tensor, int64_t first, int64_t count, bool is_matrix, size_t n_bytes);
+    void fill_vector(const Entry& entry) noexcept;
+
+    const Gguf* file_;
+    const KernelTable* kernels_;
+    std::vector<Entry> entries_;
+    size_t n_bytes_ = 0;
+    AlignedBuffer arena_;
+};
+
+}  // namespace elver
