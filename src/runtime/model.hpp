@@ -1,0 +1,76 @@
+// A loaded model: file, spec, weights, program, tokenizer and chat template. Immutable after load and shared by its sessions.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "chat/template.hpp"
+#include "models/model_program.hpp"
+#include "models/model_spec.hpp"
+#include "tokenizer/tokenizer.hpp"
+#include "weights/weights.hpp"
+
+namespace elver {
+
+// What a session may hold. Zeros mean the default.
+struct SessionOptions {
+    int n_ctx = 0;      // positions; default: the model's context, at most 4096
+    int max_batch = 0;  // tokens of a prefill pass; default 512
+};
+
+struct ModelOptions {
+    int n_threads = 0;          // default: usable_cores()
+    std::string isa;            // a level's name; default: the best, or ELVER_FORCE_ISA
+    uint64_t budget_bytes = 0;  // refuse to load when the plan for `session` needs more; 0: no limit
+    SessionOptions session;     // what the plan assumes
+};
+
+// Bytes, exact: after load and opening one session the arenas hold these and no more.
+struct Plan {
+    uint64_t weights = 0, kv_cache = 0, scratch = 0;
+    uint64_t total() const noexcept { return weights + kv_cache + scratch; }
+    int n_ctx = 0, max_batch = 0;
+};
+
+class Model {
+  public:
+    // Reads and checks the directory, tokenizer and template; packs nothing.
+    static Result<std::shared_ptr<Model>> open(ByteSource source, const ModelOptions& options);
+    // Packs the weights. Once; an error or cancellation leaves nothing allocated.
+    Result<void> load(const Progress& progress, const CancelToken* cancel);
+    bool loaded() const noexcept { return loaded_; }
+
+    Plan plan(const SessionOptions& options) const;
+
+    const Gguf& file() const noexcept { return *file_; }
+    const ModelSpec& spec() const noexcept { return spec_; }
+    const Program& program() const noexcept { return program_; }
+    const KernelTable& kernels() const noexcept { return *kernels_; }
+    ThreadPool& pool() const noexcept { return *pool_; }
+    const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
+    // Null when the file has none; one that cannot be parsed is an error of whoever asks for it.
+    Result<const ChatTemplate*> chat_template() const;
+    std::vector<CacheLayerSpec> cache_layers() const { return builder_->cache_layers(); }
+    // Defaults filled in and bounded by the model.
+    SessionOptions effective(const SessionOptions& options) const noexcept;
+
+  private:
+    Model() = default;
+
+    std::unique_ptr<Gguf> file_;
+    ModelSpec spec_;
+    const KernelTable* kernels_ = nullptr;
+    std::unique_ptr<ThreadPool> pool_;
+    std::unique_ptr<Weights> weights_;
+    std::optional<ModelBuilder> builder_;
+    Program program_;
+    std::shared_ptr<const Tokenizer> tokenizer_;
+    std::optional<Result<ChatTemplate>> template_;
+    bool loaded_ = false;
+};
+
+// A tokenizer alone, from a file that may hold no tensors.
+Result<std::shared_ptr<const Tokenizer>> tokenizer_from_gguf(const Gguf& file);
+
+}  // namespace elver

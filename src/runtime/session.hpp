@@ -1,0 +1,55 @@
+// A session: a text's positions in the cache, and the forward passes that extend it. Belongs to one thread at a time; only cancel
+// may be called from another.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/model.hpp"
+
+namespace elver {
+
+class Session {
+  public:
+    // Allocates cache and scratch, the bytes that Model::plan said.
+    static Result<std::unique_ptr<Session>> make(std::shared_ptr<const Model> model, const SessionOptions& options);
+
+    const Model& model() const noexcept { return *model_; }
+    int n_ctx() const noexcept { return options_.n_ctx; }
+    int n_past() const noexcept { return static_cast<int>(ids_.size()); }
+    // The token at each position so far.
+    std::span<const int32_t> ids() const noexcept { return ids_; }
+
+    // Appends tokens and computes them, in passes of at most max_batch. Logits of the last are kept (or of every token, given
+    // to on_logits pass by pass: the index of the token in ids, and its n_vocab logits). Cancelled: the session stands at the end
+    // of the last whole pass. A bad id or too many tokens: an error, nothing changed.
+    using OnLogits = std::function<void(size_t index, std::span<const float> logits)>;
+    Result<void> prefill(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {});
+
+    // Logits after the last token, [n_vocab]; empty before the first and after a rewind. Valid until the next call.
+    std::span<const float> logits() const noexcept { return logits_; }
+
+    // Goes back to n_past positions. An error if a sliding window has let go of what would be needed.
+    Result<void> rewind(int n_past);
+
+    void cancel() noexcept { cancel_.cancel(); }
+    CancelToken& cancel_token() noexcept { return cancel_; }
+
+  private:
+    Session() = default;
+    bool forward(std::span<const int32_t> ids, std::span<const int32_t> outputs);
+
+    std::shared_ptr<const Model> model_;
+    SessionOptions options_;
+    KvCache cache_ = {};
+    Scratch scratch_;
+    AlignedBuffer scratch_memory_;
+    std::vector<int32_t> ids_, pos_, outputs_;
+    std::span<const float> logits_;
+    CancelToken cancel_;
+    std::atomic<bool> stop_{false};
+};
+
+}  // namespace elver
