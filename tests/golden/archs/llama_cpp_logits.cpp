@@ -1,6 +1,6 @@
-// Runs token ids through llama.cpp in one batch and writes the logits of every position as raw float32, [n_tokens, n_vocab].
-// A second opinion for the tiny models beside it, which call it through second_opinion.py; it is not part of elver's build.
-// usage: llama_cpp_logits MODEL OUTPUT N_THREADS KV_TYPE(f32|f16) FLASH(0|1) ID...
+// Runs token ids through llama.cpp in one batch and writes the logits of every position as raw float32, [n_tokens,
+// n_vocab]. A second opinion for the tiny models beside it, which call it through second_opinion.py; it is not part of
+// elver's build. usage: llama_cpp_logits MODEL OUTPUT N_THREADS KV_TYPE(f32|f16) FLASH(0|1) ID...
 
 #include <cstdio>
 #include <cstdlib>
@@ -59,7 +59,8 @@ int main(int argc, char** argv) {
     FILE* out = fopen(argv[2], "wb");
     if (!out) return 1;
     for (uint32_t i = 0; i < n_tokens; ++i) {
-        if (fwrite(llama_get_logits_ith(context, static_cast<int32_t>(i)), sizeof(float), n_vocab, out) != n_vocab) return 1;
+        if (fwrite(llama_get_logits_ith(context, static_cast<int32_t>(i)), sizeof(float), n_vocab, out) != n_vocab)
+            return 1;
     }
     return fclose(out) == 0 ? 0 : 1;
 }

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the tiny models beside it again: NAME.gguf, NAME.f32 (logits, raw little-endian float32 [n_tokens, n_vocab]) and NAME.json.
+"""Makes the tiny models beside it again: NAME.gguf, NAME.json and NAME.f32.
+
+The last holds the logits, raw little-endian float32 [n_tokens, n_vocab].
 
     make.py [--output FOLDER] [NAME ...]
 
 hf_models.py needs transformers 4.44.2 on Debian's python3-torch: `python3 -m venv --system-site-packages DIR`, then
-`DIR/bin/pip install transformers==4.44.2 "numpy<2" gguf`. With ELVER_PEERS set to the folder of bench/peers/build_llama_cpp.sh,
-llama.cpp gives a second opinion on every model; a disagreement that the row does not announce is an error.
+`DIR/bin/pip install -r requirements.txt`. With ELVER_PEERS set to the folder of bench/peers/build_llama_cpp.sh, llama.cpp
+gives a second opinion on every model; a disagreement that the row does not announce is an error.
 """
 
 import argparse
@@ -20,11 +22,18 @@ import second_opinion  # noqa: E402
 import tiny  # noqa: E402
 
 
-def all_rows():
-    import hf_models
+def all_rows(only):
+    """Name and builder of each model; transformers is imported only where it is needed."""
+    import numpy_models
 
-    for row in hf_models.rows():
-        yield row.name, lambda row=row: hf_models.build(row)
+    names = [row.name for row in numpy_models.rows()]
+    if not only or not set(only) <= set(names):
+        import hf_models
+
+        for row in hf_models.rows():
+            yield row.name, lambda row=row: hf_models.build(row)
+    for row in numpy_models.rows():
+        yield row.name, lambda row=row: numpy_models.build(row)
 
 
 def verdict(model: tiny.Tiny, record) -> str:
@@ -34,7 +43,11 @@ def verdict(model: tiny.Tiny, record) -> str:
     found = record["llama_cpp"]
     if "error" in found:
         return found["error"]
-    return "" if found["max_over_std"] <= model.tolerance else f"differs by {found['max_over_std']} of the standard deviation"
+    return (
+        ""
+        if found["max_over_std"] <= model.tolerance
+        else f"differs by {found['max_over_std']} of the standard deviation"
+    )
 
 
 def main() -> int:
@@ -52,7 +65,7 @@ def main() -> int:
         peer = None
 
     bad, known = [], set()
-    for name, build in all_rows():
+    for name, build in all_rows(options.names):
         known.add(name)
         if options.names and name not in options.names:
             continue
@@ -62,7 +75,8 @@ def main() -> int:
         if wrong:
             bad.append(name)
         size = (options.output / f"{name}.gguf").stat().st_size
-        print(f"{name:24} {size:7} bytes  std {record['logit_std']:<8} {record.get('llama_cpp', {})} {wrong and 'WRONG: ' + wrong}", flush=True)
+        found = record.get("llama_cpp", {})
+        print(f"{name:24} {size:7} bytes  {found} {wrong and 'WRONG: ' + wrong}", flush=True)
     unknown = set(options.names) - known
     if unknown:
         print(f"no such model: {', '.join(sorted(unknown))}", file=sys.stderr)

@@ -1,6 +1,7 @@
-"""The second opinion on the tiny models: llama.cpp in full float32, from a build made by bench/peers/build_llama_cpp.sh.
+"""The second opinion on the tiny models: llama.cpp in full float32.
 
-The folder of that build is taken from $ELVER_PEERS. Compiles llama_cpp_logits.cpp on first use; the program goes to that folder.
+It must have been built by bench/peers/build_llama_cpp.sh, into the folder that $ELVER_PEERS names.
+Compiles llama_cpp_logits.cpp on first use; the program goes to that folder.
 """
 
 import os
@@ -38,7 +39,14 @@ def program() -> Path:
         sources = sorted(peers.glob("llama_cpp_python-*/vendor/llama.cpp"))[-1]
         libraries = peers / "build" / "bin"
         subprocess.run(
-            [os.environ.get("CXX", "c++"), "-std=c++17", "-O1", f"-I{sources}/include", f"-I{sources}/ggml/include", str(SOURCE)]
+            [
+                os.environ.get("CXX", "c++"),
+                "-std=c++17",
+                "-O1",
+                f"-I{sources}/include",
+                f"-I{sources}/ggml/include",
+                str(SOURCE),
+            ]
             + ["-o", str(target), f"-L{libraries}", "-lllama", "-lggml", "-lggml-base", f"-Wl,-rpath,{libraries}"],
             check=True,
         )
@@ -46,7 +54,7 @@ def program() -> Path:
 
 
 def logits(model, tokens, *, n_threads: int = 1, kv_type: str = "f32", flash: bool = False) -> np.ndarray:
-    """Logits of every position, float32 [n_tokens, n_vocab]; RuntimeError with llama.cpp's words where it refuses the model."""
+    """Logits of every position, float32 [n_tokens, n_vocab]; RuntimeError where llama.cpp refuses the model."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "logits"
         command = [str(program()), str(model), str(output), str(n_threads), kv_type, str(int(flash))]

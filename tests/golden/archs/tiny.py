@@ -1,6 +1,7 @@
 """What all tiny models share: seeded random weights, a small vocabulary, the GGUF file and the expected numbers.
 
-Which models there are is said in hf_models.py and numpy_models.py. Keys and tensor names follow the public GGUF conventions.
+Which models there are is said in hf_models.py and numpy_models.py. Keys and tensor names follow the public GGUF
+conventions.
 """
 
 import json
@@ -64,11 +65,20 @@ def vocabulary() -> Dict[str, object]:
     merges = ["t h", "e r", "th e", letters[32] + " a"]
     tokens += [merge.replace(" ", "") for merge in merges]
     assert len(tokens) == N_VOCAB and len(set(tokens)) == N_VOCAB
-    return {"tokens": tokens, "merges": merges, "types": [int(gguf.TokenType.CONTROL)] + [int(gguf.TokenType.NORMAL)] * (N_VOCAB - 1)}
+    return {
+        "tokens": tokens,
+        "merges": merges,
+        "types": [int(gguf.TokenType.CONTROL)] + [int(gguf.TokenType.NORMAL)] * (N_VOCAB - 1),
+    }
 
 
 def stored_type(name: str, array: np.ndarray, dtype: str) -> Type:
-    if array.ndim < 2 or dtype == "F32" or any(part in name for part in FLOAT32_ALWAYS) or name.endswith("_norm.weight"):
+    if (
+        array.ndim < 2
+        or dtype == "F32"
+        or any(part in name for part in FLOAT32_ALWAYS)
+        or name.endswith("_norm.weight")
+    ):
         return Type.F32
     return Type[dtype]
 
@@ -111,7 +121,9 @@ def write_gguf(tiny: Tiny, path: Path) -> None:
             out.add_tensor(name, array)
             continue
         data = gguf.quants.quantize(array, kind)
-        assert np.array_equal(gguf.quants.dequantize(data, kind).reshape(array.shape), array), f"{name}: not exact in {tiny.dtype}"
+        assert np.array_equal(
+            gguf.quants.dequantize(data, kind).reshape(array.shape), array
+        ), f"{name}: not exact in {tiny.dtype}"
         out.add_tensor(name, data, raw_dtype=kind)
     out.write_header_to_file()
     out.write_kv_data_to_file()
@@ -120,7 +132,7 @@ def write_gguf(tiny: Tiny, path: Path) -> None:
 
 
 def differences(ours: np.ndarray, theirs: np.ndarray) -> Dict[str, float]:
-    """How far two tables of logits are apart: greatest difference over the standard deviation, and normalised mean square."""
+    """How far two tables of logits are apart; nmse is the normalised mean squared error."""
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     return {
         "max_over_std": float(f"{np.abs(ours - theirs).max() / ours.std():.3g}"),
@@ -163,7 +175,10 @@ def expect(tiny: Tiny, folder: Path, peer) -> Dict[str, object]:
         record["llama_cpp_note"] = tiny.peer
     if peer:
         try:
-            record["llama_cpp"] = {"version": peer.version(), **differences(logits, peer.logits(path, tokens, n_threads=1))}
+            record["llama_cpp"] = {
+                "version": peer.version(),
+                **differences(logits, peer.logits(path, tokens, n_threads=1)),
+            }
         except RuntimeError as error:
             record["llama_cpp"] = {"version": peer.version(), "error": str(error).splitlines()[0]}
     text = json.dumps(record, indent=1)
