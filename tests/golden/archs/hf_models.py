@@ -1,6 +1,7 @@
 """Tiny models whose numbers come from Hugging Face transformers: a row each.
 
-`build` seeds the weights, exports them and keeps the model as the oracle. How a model becomes a GGUF file is said in hf_export.py.
+`build` seeds the weights, exports them and keeps the model as the oracle. How a model becomes a GGUF file is said in
+hf_export.py.
 """
 
 import re
@@ -220,7 +221,7 @@ def with_experts() -> List[Row]:
         Row(
             "dbrx",
             x.DBRX,
-            "2 of 5 experts made to sum to 1; norms without bias; fused q, k, v clamped; attn_output_norm before the experts",
+            "2 of 5 experts made to sum to 1; no biases; fused q, k, v clamped; attn_output_norm before the experts",
             hf.DbrxConfig(
                 **EAGER,
                 d_model=20,

@@ -6,7 +6,7 @@ The last holds the logits, raw little-endian float32 [n_tokens, n_vocab].
     make.py [--output FOLDER] [NAME ...]
 
 hf_models.py needs transformers 4.44.2 on Debian's python3-torch: `python3 -m venv --system-site-packages DIR`, then
-`DIR/bin/pip install -r requirements.txt`. With ELVER_PEERS set to the folder of bench/peers/build_llama_cpp.sh, llama.cpp
+`DIR/bin/pip install -r requirements.txt`. With ELVER_PEERS set to the folder of build_llama_cpp.sh, llama.cpp
 gives a second opinion on every model; a disagreement that the row does not announce is an error.
 """
 

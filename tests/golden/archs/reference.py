@@ -148,7 +148,7 @@ class Reference:
         return self.linear(out.reshape(n, -1), blk + "attn_output")
 
     def alibi_slope(self, head: int) -> float:
-        """Press et al. 2022; a head count that is no power of two is filled up from the next power, as in their code."""
+        """Press et al. 2022; a head count that is no power of two is filled up from the next one, as in their code."""
         s = self.spec
         power = 2 ** int(np.floor(np.log2(s.n_heads)))
         return (
