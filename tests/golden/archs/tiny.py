@@ -131,12 +131,20 @@ def write_gguf(tiny: Tiny, path: Path) -> None:
     out.close()
 
 
+def log_softmax(x: np.ndarray) -> np.ndarray:
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
 def differences(ours: np.ndarray, theirs: np.ndarray) -> Dict[str, float]:
-    """How far two tables of logits are apart; nmse is the normalised mean squared error."""
+    """How far logits are from ours: greatest difference over our standard deviation, normalised mean squared error,
+    mean KL(ours || theirs) in nats, share of positions with the same first choice."""
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    log_p, log_q = log_softmax(ours), log_softmax(theirs)
     return {
         "max_over_std": float(f"{np.abs(ours - theirs).max() / ours.std():.3g}"),
         "nmse": float(f"{((ours - theirs) ** 2).sum() / (ours**2).sum():.3g}"),
+        "kl": float(f"{max((np.exp(log_p) * (log_p - log_q)).sum(-1).mean(), 0.0):.3g}"),
         "top1_equal": float(f"{(ours.argmax(1) == theirs.argmax(1)).mean():.4g}"),
     }
 
