@@ -35,9 +35,11 @@ class Elver:
 
     def run(self, *arguments):
         """Standard output; RuntimeError with the program's last line where it fails."""
-        done = subprocess.run(
-            [self.program, *map(str, arguments)], capture_output=True, text=True, env=self.environment
-        )
+        command = [self.program, *map(str, arguments)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=120)
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError("crashed: no answer within 120 s") from error
         if done.returncode < 0:
             raise RuntimeError(f"crashed with signal {-done.returncode}")
         if done.returncode != 0:
