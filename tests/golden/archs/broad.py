@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A broad second oracle: llama.cpp's own tiny random models of all its architectures, elver's logits beside llama.cpp's.
+"""A broad second oracle: llama.cpp's own tiny random models of all its architectures, elver's logits beside its.
 
     ELVER_PEERS=DIR broad.py ELVER [--folder FOLDER] [--isa NAME] [NAME ...]
 
