@@ -1,4 +1,4 @@
-"""Shapes of a decoder's tensors under their GGUF names, and the keys that most converters write.
+"""Shapes of a decoder's tensors under their GGUF names, and the keys that most converters write."""
 
 from typing import Dict
 
