@@ -237,7 +237,7 @@ def with_experts() -> List[Row]:
 
 
 def microsofts() -> List[Row]:
-    wide = {**WIDE, "intermediate_size": 256, "num_key_value_heads": 4, "partial_rotary_factor": 0.5}
+    wide = {**WIDE, "hidden_size": 32, "intermediate_size": 128, "num_attention_heads": 2, "partial_rotary_factor": 0.5}
     return [
         Row(
             "phi2",
