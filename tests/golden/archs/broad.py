@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only these, as llama-dense (default: all)")
     parser.add_argument("--folder", type=Path, help="where the models are or shall be (default: a temporary folder)")
     parser.add_argument("--isa", help="set ELVER_FORCE_ISA")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     elver = Elver(options.elver, options.isa)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)

@@ -449,6 +449,42 @@ def seed_weights(model, row: Row) -> None:
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
 
+class HalfCache:
+    """While it is entered, the second factor of every batched product passes through half precision.
+
+    In these models those are keys and values and nothing else, so it is what a cache of that type does.
+    """
+
+    places = (
+        (torch, "matmul"),
+        (torch.Tensor, "__matmul__"),
+        (torch, "bmm"),
+        (torch, "baddbmm"),
+        (torch.Tensor, "baddbmm"),
+    )
+
+    def __enter__(self):
+        self.kept = [getattr(*place) for place in self.places]
+        for (owner, name), function in zip(self.places, self.kept):
+            setattr(owner, name, self.rounding(function, 2 if name == "baddbmm" else 1))
+
+    def __exit__(self, *_):
+        for (owner, name), function in zip(self.places, self.kept):
+            setattr(owner, name, function)
+
+    @staticmethod
+    def rounding(function, which):
+        def call(*arguments, **named):
+            arguments = list(arguments)
+            if "batch2" in named:
+                named["batch2"] = named["batch2"].half().float()
+            if len(arguments) > which and arguments[which].ndim >= 3:
+                arguments[which] = arguments[which].half().float()
+            return function(*arguments, **named)
+
+        return call
+
+
 def build(row: Row) -> Tiny:
     model = hf.AutoModelForCausalLM.from_config(row.config)
     model.eval()
@@ -457,6 +493,10 @@ def build(row: Row) -> Tiny:
     def forward(ids: List[int]) -> np.ndarray:
         with torch.no_grad():
             return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].numpy()
+
+    def forward_half_cache(ids: List[int]) -> np.ndarray:
+        with HalfCache():
+            return forward(ids)
 
     keys = {k: (float(v) if isinstance(v, np.floating) else v) for k, v in row.family.keys(model.config).items()}
     return Tiny(
@@ -467,6 +507,7 @@ def build(row: Row) -> Tiny:
         keys=keys,
         tensors=x.export(model, row.family),
         forward=forward,
+        forward_half_cache=None if row.name.startswith("mamba") else forward_half_cache,
         dtype=row.dtype,
         tolerance=row.tolerance,
         peer=row.peer,

@@ -57,7 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Make the tiny golden models.")
     parser.add_argument("names", nargs="*", help="only these (default: all)")
     parser.add_argument("--output", type=Path, default=HERE)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     warnings.filterwarnings("ignore")
     options.output.mkdir(parents=True, exist_ok=True)
     try:

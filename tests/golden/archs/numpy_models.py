@@ -39,6 +39,7 @@ def row(name, architecture, about, spec, shape_options=None, key_options=None, *
     )
 
 
+ONE = dict(n_layers=1)
 TURNED = dict(rope__dimension_count=10)
 YARN = dict(rope__scaling__type="yarn", rope__scaling__factor=4.0, rope__scaling__original_context_length=16)
 AROUND = "attn ffn post_attention_norm post_ffw_norm"
@@ -199,15 +200,22 @@ def scales() -> List[Row]:
 def plain() -> List[Row]:
     pairs, own_heads = Spec(2, 1, 10, pairing="adjacent"), Spec(2, 2, 10, pairing="adjacent")
     return [
-        row("internlm2", "internlm2", "llama's parts under its own name", pairs),
-        row("xverse", "xverse", "llama's parts under its own name, no KV head shared", own_heads, None, TURNED),
-        row("ernie4_5", "ernie4_5", "llama's parts under its own name", pairs, dict(tied=True), head_keys(pairs)),
+        row("internlm2", "internlm2", "llama's parts under its own name", pairs, ONE),
+        row("xverse", "xverse", "llama's parts under its own name, no KV head shared", own_heads, ONE, TURNED),
+        row(
+            "ernie4_5",
+            "ernie4_5",
+            "llama's parts under its own name",
+            pairs,
+            dict(n_layers=1, tied=True),
+            head_keys(pairs),
+        ),
         row(
             "baichuan",
             "baichuan",
             "llama's parts under its own name, no KV head shared; 13B, known by its 40 layers, has ALiBi instead",
             own_heads,
-            None,
+            ONE,
             TURNED,
             peer="llama.cpp turns q and k only where there are 32 layers; with 32 this model agrees to 1e-5",
         ),
@@ -216,7 +224,7 @@ def plain() -> List[Row]:
             "arcee",
             "squared ReLU without a gate",
             Spec(2, 1, 10, pairing="adjacent", activation="relu2"),
-            dict(gated=False),
+            dict(n_layers=1, gated=False),
             TURNED,
         ),
         row(
@@ -224,13 +232,14 @@ def plain() -> List[Row]:
             "plamo",
             "parallel residual with RMS norm and SwiGLU",
             Spec(2, 1, 10, parallel=True),
-            dict(norms="attn"),
+            dict(n_layers=1, norms="attn"),
         ),
         row(
             "refact",
             "refact",
             "ALiBi with SwiGLU and RMS norm, no key says so",
             Spec(2, 1, 10, pairing=None, alibi=8.0),
+            ONE,
         ),
     ]
 
@@ -488,6 +497,7 @@ def build(row: Row) -> Tiny:
         keys=row.keys,
         tensors=tensors,
         forward=Reference(row.spec, tensors),
+        forward_half_cache=Reference(row.spec, tensors, half_cache=True),
         tolerance=row.tolerance,
         peer=row.peer,
     )

@@ -56,8 +56,10 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 class Reference:
-    def __init__(self, spec: Spec, tensors: Dict[str, np.ndarray]):
+    def __init__(self, spec: Spec, tensors: Dict[str, np.ndarray], half_cache=False):
+        """`half_cache`: keys and values pass through half precision, as in a cache of that type."""
         self.spec = spec
+        self.half_cache = half_cache
         self.t = {name: array.astype(np.float64) for name, array in tensors.items()}
         self.n_layers = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blk."))
 
@@ -130,6 +132,8 @@ class Reference:
         if s.qk_norm == "after":
             q, k = self.norm(q, blk + "attn_q_norm"), self.norm(k, blk + "attn_k_norm")
 
+        if self.half_cache:
+            k, v = (a.astype(np.float32).astype(np.float16).astype(np.float64) for a in (k, v))
         distance = np.arange(n)[:, None] - np.arange(n)[None, :]
         seen = (distance >= 0) & ((distance < window) if window else True)
         out = np.zeros((n, s.n_heads, s.head_dim))

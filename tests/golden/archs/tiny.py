@@ -33,6 +33,7 @@ class Tiny:
     keys: Dict[str, object]  # without the architecture's prefix
     tensors: Dict[str, np.ndarray]  # float32, rows last as in NumPy
     forward: Callable[[List[int]], np.ndarray]  # ids -> [n_tokens, N_VOCAB]
+    forward_half_cache: Optional[Callable[[List[int]], np.ndarray]] = None  # keys and values rounded to half precision
     dtype: str = "F32"
     tolerance: float = 1e-3  # of llama.cpp's difference, relative to the logits' standard deviation
     peer: Optional[str] = None  # why llama.cpp is not asked or is known to differ
@@ -190,6 +191,11 @@ def expect(tiny: Tiny, folder: Path, peer) -> Dict[str, object]:
         "tokens": tokens,
         "logits": f"{tiny.name}.f32",
         "logit_std": round(float(logits.std()), 4),
+        **(
+            {"half_cache": differences(logits, np.asarray(tiny.forward_half_cache(tokens)))}
+            if tiny.forward_half_cache
+            else {}
+        ),
         "greedy": greedy,
         "greedy_margins": margins,
         **tiny.extra,
