@@ -9,12 +9,14 @@ table of half-precision numbers. Ends with 1 when elver crashed or hung on a mod
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+import gguf
 import numpy as np
 import second_opinion
 from check import Elver
@@ -29,6 +31,28 @@ def make_models(folder: Path) -> None:
         return
     program = second_opinion.peers_folder() / "build" / "bin" / "test-llama-archs"
     subprocess.run([str(program), "-o", str(folder)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for path in sorted(folder.glob("*.gguf")):
+        without_scales(path)
+
+
+def without_scales(path: Path) -> None:
+    """The generator fills every tensor that may be there. Those called scale and input_scale go with NVFP4 weights, which
+    these models do not have; random ones make a model of nothing that exists, so they are taken out."""
+    source = gguf.GGUFReader(path)
+    target = path.with_suffix(".new")
+    out = gguf.GGUFWriter(target, source.fields["general.architecture"].contents())
+    for field in source.fields.values():
+        if not field.name.startswith("GGUF.") and field.name != "general.architecture" and field.contents() != []:
+            kind = field.types[0]
+            out.add_key_value(field.name, field.contents(), kind, field.types[-1] if len(field.types) > 1 else None)
+    for tensor in source.tensors:
+        if not tensor.name.endswith((".scale", ".input_scale")):
+            out.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+    os.replace(target, path)
 
 
 def compare(elver: Elver, path: Path):
