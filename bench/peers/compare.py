@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Speed of elver and its peers on the same files in one run: interleaved rounds, medians, a table of ratios.
 
-    compare.py --elver build/release/bin/elver --llama-bench DIR/build/bin/llama-bench --model A.gguf B.gguf --rounds 5
+    compare.py --elver build/release/bin/elver --llama-bench DIR/build/bin/llama-bench --model A.gguf --rounds 5
 
 Each round runs every engine once per model, the order turning from round to round, so that what else the machine does
-falls on all alike. Prefill is the prompt's tokens per second with an empty cache, decode the generated tokens per second
+falls on all alike. Prefill is the prompt's tokens per second with an empty cache, decode the generated tokens a second
 after it. DIR is the folder of build_llama_cpp.sh; --ik takes another llama-bench (ik_llama.cpp's); openvino-genai joins
 where it can be imported and --openvino is given. Standard library only.
 """
@@ -75,13 +75,13 @@ import openvino as ov, openvino_genai as genai
 model, n_prompt, n_generate, threads, repeat = sys.argv[1], *map(int, sys.argv[2:])
 pipe = genai.LLMPipeline(model, "CPU", INFERENCE_NUM_THREADS=threads)
 config = genai.GenerationConfig(max_new_tokens=n_generate, ignore_eos=True, do_sample=False)
-words = " ".join(str(i % 10) for i in range(4 * n_prompt))
-ids = pipe.get_tokenizer().encode(words).input_ids.data[:, :n_prompt]
-inputs = genai.TokenizedInputs(ov.Tensor(ids.copy()), ov.Tensor(ids * 0 + 1))
 prefill, decode = [], []
-for i in range(repeat + 1):
+for i in range(repeat + 1):  # each time another prompt: a prefix that was seen before may be cached
+    words = " ".join(str((n * 7 + i) % 10) for n in range(4 * n_prompt))
+    ids = pipe.get_tokenizer().encode(words).input_ids.data[:, :n_prompt]
+    inputs = genai.TokenizedInputs(ov.Tensor(ids.copy()), ov.Tensor(ids * 0 + 1))
     metrics = pipe.generate(inputs, config).perf_metrics
-    if i:
+    if i:  # the first is for warming up
         prefill.append(1000 * ids.shape[1] / metrics.get_ttft().mean)
         decode.append(1000 / metrics.get_tpot().mean)
 print(json.dumps({"prefill": prefill, "decode": decode}))
