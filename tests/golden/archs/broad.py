@@ -36,8 +36,8 @@ def make_models(folder: Path) -> None:
 
 
 def without_scales(path: Path) -> None:
-    """The generator fills every tensor that may be there. Those called scale and input_scale go with NVFP4 weights, which
-    these models do not have; random ones make a model of nothing that exists, so they are taken out."""
+    """The generator fills every tensor that may be there. Those called scale and input_scale go with NVFP4 weights,
+    which these models do not have; random ones make a model of nothing that exists, so they are taken out."""
     source = gguf.GGUFReader(path)
     target = path.with_suffix(".new")
     out = gguf.GGUFWriter(target, source.fields["general.architecture"].contents())

@@ -53,12 +53,22 @@ def program() -> Path:
     return target
 
 
-def logits(model, tokens, *, n_threads: int = 1, kv_type: str = "f32", flash: bool = False) -> np.ndarray:
-    """Logits of every position, float32 [n_tokens, n_vocab]; RuntimeError where llama.cpp refuses the model."""
+def run(model, tokens, what: str, cache: str = "f32", n_threads: int = 1) -> np.ndarray:
+    """float32 [n_tokens, ...]; RuntimeError with llama.cpp's words where it refuses the model."""
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "logits"
-        command = [str(program()), str(model), str(output), str(n_threads), kv_type, str(int(flash))]
+        output = Path(folder) / "out"
+        command = [str(program()), str(model), str(output), str(n_threads), cache, what]
         done = subprocess.run(command + [str(int(t)) for t in tokens], stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"llama.cpp: {done.stderr.strip() or f'exit status {done.returncode}'}")
         return np.fromfile(output, dtype="<f4").reshape(len(tokens), -1)
+
+
+def logits(model, tokens, **options) -> np.ndarray:
+    """Logits of every position, [n_tokens, n_vocab]."""
+    return run(model, tokens, "logits", **options)
+
+
+def hidden(model, tokens, **options) -> np.ndarray:
+    """Hidden states after the last layer, [n_tokens, width]."""
+    return run(model, tokens, "hidden", **options)

@@ -39,6 +39,7 @@ class Tiny:
     peer: Optional[str] = None  # why llama.cpp is not asked or is known to differ
     peer_model: Optional["Tiny"] = None  # what llama.cpp is asked instead: the same oracle in sizes that it can run
     extra: Dict[str, object] = field(default_factory=dict)
+    vocabulary: Optional[Callable[[GGUFWriter], None]] = None  # None: bpe_vocabulary
 
 
 def random_for(name: str) -> np.random.Generator:
@@ -61,20 +62,6 @@ def byte_letters() -> Dict[int, str]:
     return letters
 
 
-def vocabulary() -> Dict[str, object]:
-    """Tokenizer keys: one special token, some ASCII and a few merges; exactly N_VOCAB tokens."""
-    letters = byte_letters()
-    tokens = ["<|endoftext|>"] + [letters[b] for b in b"\n abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'\"()-+*/=<>_"]
-    merges = ["t h", "e r", "th e", letters[32] + " a"]
-    tokens += [merge.replace(" ", "") for merge in merges]
-    assert len(tokens) == N_VOCAB and len(set(tokens)) == N_VOCAB
-    return {
-        "tokens": tokens,
-        "merges": merges,
-        "types": [int(gguf.TokenType.CONTROL)] + [int(gguf.TokenType.NORMAL)] * (N_VOCAB - 1),
-    }
-
-
 def stored_type(name: str, array: np.ndarray, dtype: str) -> Type:
     if (
         array.ndim < 2
@@ -93,6 +80,23 @@ def rounded(array: np.ndarray, dtype: str) -> np.ndarray:
     return gguf.quants.dequantize(gguf.quants.quantize(array.astype(np.float32), Type[dtype]), Type[dtype])
 
 
+def bpe_vocabulary(out: GGUFWriter) -> None:
+    """Tokenizer keys: one special token, some ASCII and a few merges; exactly N_VOCAB tokens."""
+    letters = byte_letters()
+    tokens = ["<|endoftext|>"] + [letters[b] for b in b"\n abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'\"()-+*/=<>_"]
+    merges = ["t h", "e r", "th e", letters[32] + " a"]
+    tokens += [merge.replace(" ", "") for merge in merges]
+    assert len(tokens) == N_VOCAB and len(set(tokens)) == N_VOCAB
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("gpt-2")
+    out.add_token_list(tokens)
+    out.add_token_types([int(gguf.TokenType.CONTROL)] + [int(gguf.TokenType.NORMAL)] * (N_VOCAB - 1))
+    out.add_token_merges(merges)
+    out.add_bos_token_id(0)
+    out.add_eos_token_id(0)
+    out.add_add_bos_token(False)
+
+
 def write_gguf(tiny: Tiny, path: Path) -> None:
     out = GGUFWriter(path, tiny.architecture)
     out.add_name("tiny random weights")  # not the architecture: some readers go by names
@@ -108,15 +112,7 @@ def write_gguf(tiny: Tiny, path: Path) -> None:
             out.add_string(key, value)
         else:
             out.add_array(key, value)
-    words = vocabulary()
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("gpt-2")
-    out.add_token_list(words["tokens"])
-    out.add_token_types(words["types"])
-    out.add_token_merges(words["merges"])
-    out.add_bos_token_id(0)
-    out.add_eos_token_id(0)
-    out.add_add_bos_token(False)
+    (tiny.vocabulary or bpe_vocabulary)(out)
     for name, array in tiny.tensors.items():
         array = np.ascontiguousarray(array, dtype=np.float32)
         kind = stored_type(name, array, tiny.dtype)
