@@ -1,7 +1,9 @@
-"""What the float64 forward passes share: weights out of a GGUF, the few operations of a decoder, a KV cache, greedy decoding.
+"""What the float64 forward passes share: weights out of a GGUF, the few operations of a decoder, a KV cache, greedy
+decoding.
 
-Everything is computed in float64 from weights that PyPI `gguf` dequantised, in the plainest form of the papers; nothing here knows elver.
-Each family is a small class beside this file with `n_vocab`, `new_cache()` and `forward(ids, cache)`; this file leaves their layers to them.
+Everything is computed in float64 from weights that PyPI `gguf` dequantised, in the plainest form of the papers;
+nothing here knows elver. Each family is a small class beside this file with `n_vocab`, `new_cache()` and
+`forward(ids, cache)`; this file leaves their layers to them.
 """
 
 import argparse
@@ -82,7 +84,8 @@ def rope_frequencies(dims, base, divisors=None):
 
 
 def rope(x, positions, frequencies, halves):
-    """Rotates the first 2 * len(frequencies) dims of x [n, heads, head_dim]: pairs (2i, 2i + 1), or (i, i + dims / 2) if halves."""
+    """Rotates the first 2 * len(frequencies) dims of x [n, heads, head_dim]: pairs (2i, 2i + 1), or (i, i + dims / 2)
+    if halves."""
     dims = 2 * len(frequencies)
     angles = np.outer(positions, frequencies)[:, None, :]
     cos, sin = np.cos(angles), np.sin(angles)

@@ -1,18 +1,33 @@
 #!/usr/bin/env python3
 """Gemma 3 (text) in float64 NumPy, straight from a GGUF: the reference for logits and greedy text of such files.
 
-Gemma 3 Technical Report, 2025: norms before and after each branch, q/k norms, five local layers with a sliding window to each global one,
-each kind with its own RoPE base, GELU-gated FFN, embeddings scaled by sqrt(width), tied head. GGUF stores norm weights with the 1 added.
+Gemma 3 Technical Report, 2025: norms before and after each branch, q/k norms, five local layers with a sliding window
+to each global one, each kind with its own RoPE base, GELU-gated FFN, embeddings scaled by sqrt(width), tied head.
+GGUF stores norm weights with the 1 added.
 
     gemma3_forward.py MODEL --tokens 2,1,3 --output logits.npy
+
 """
 
 import numpy as np
 
 from forward import Cache, Weights, attention, command, gelu_tanh, rms_norm, rope, rope_frequencies
 
-LAYER_TENSORS = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_q_norm", "attn_k_norm", "attn_output", "post_attention_norm",
-                 "ffn_norm", "ffn_gate", "ffn_up", "ffn_down", "post_ffw_norm")
+LAYER_TENSORS = (
+    "attn_norm",
+    "attn_q",
+    "attn_k",
+    "attn_v",
+    "attn_q_norm",
+    "attn_k_norm",
+    "attn_output",
+    "post_attention_norm",
+    "ffn_norm",
+    "ffn_gate",
+    "ffn_up",
+    "ffn_down",
+    "post_ffw_norm",
+)
 
 
 class Gemma3Forward:

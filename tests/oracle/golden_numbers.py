@@ -1,7 +1,8 @@
-"""Golden numbers of a real model: ids, compact logits, greedy text and KL, by a float64 forward with llama.cpp beside it.
+"""Golden numbers of a real model: ids, compact logits, greedy text and KL, by a float64 forward with llama.cpp beside
+it.
 
-The make.py of each folder in tests/golden that holds a real model's numbers is a few lines over this file, which leaves the
-forward pass to llama_forward.py and gemma3_forward.py and the second program to llama_cpp.py.
+The make.py of each folder in tests/golden that holds a real model's numbers is a few lines over this file, which
+leaves the forward pass to llama_forward.py and gemma3_forward.py and the second program to llama_cpp.py.
 """
 
 import argparse
@@ -44,7 +45,8 @@ def write(path, record):
 
 
 def compact(logits, positions):
-    """The greatest logits of each position and the logarithm of the sum of all exponentials: enough to check the whole row."""
+    """The greatest logits of each position and the logarithm of the sum of all exponentials: enough to check the
+    whole row."""
     rows = []
     for position, row in zip(positions, logits):
         ids = np.argsort(-row, kind="stable")[:TOP]
@@ -61,7 +63,8 @@ def compact(logits, positions):
 
 
 def compare(reference, other, ids):
-    """Mean KL(reference || other) in nats, the share of equal first choices, and the mean negative log-likelihood of the text."""
+    """Mean KL(reference || other) in nats, the share of equal first choices, and the mean negative log-likelihood of
+    the text."""
     kl, nll, other_nll, same = 0.0, 0.0, 0.0, 0
     for n, (row, other_row) in enumerate(zip(reference, other)):
         p, q = log_softmax(row), log_softmax(other_row.astype(np.float64))

@@ -1,6 +1,8 @@
-"""llama.cpp as an oracle: ids, logits and greedy text of a GGUF, by the peer that bench/peers/build_llama_cpp.sh DIR builds.
+"""llama.cpp as an oracle: ids, logits and greedy text of a GGUF, by the peer that bench/peers/build_llama_cpp.sh DIR
+builds.
 
-It compiles llama_cpp_run.cpp against that build (into DIR, once) and runs it: default CPU kernels, f16 cache, 2 threads.
+It compiles llama_cpp_run.cpp against that build (into DIR, once) and runs it: default CPU kernels, f16 cache, 2
+threads.
 """
 
 import os
@@ -23,9 +25,24 @@ class LlamaCpp:
         self.program = folder / "llama_cpp_run"
         if not self.program.exists() or self.program.stat().st_mtime < SOURCE.stat().st_mtime:
             sources = folder / "llama.cpp"
-            subprocess.run([os.environ.get("CXX", "c++"), "-std=c++17", "-O2", f"-I{sources}/include", f"-I{sources}/ggml/include",
-                            str(SOURCE), f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-lllama", "-lggml", "-lggml-base",
-                            "-o", str(self.program)], check=True)
+            subprocess.run(
+                [
+                    os.environ.get("CXX", "c++"),
+                    "-std=c++17",
+                    "-O2",
+                    f"-I{sources}/include",
+                    f"-I{sources}/ggml/include",
+                    str(SOURCE),
+                    f"-L{libraries}",
+                    f"-Wl,-rpath,{libraries}",
+                    "-lllama",
+                    "-lggml",
+                    "-lggml-base",
+                    "-o",
+                    str(self.program),
+                ],
+                check=True,
+            )
 
     def run(self, model, *arguments, stdin):
         command = [str(self.program), *map(str, arguments), str(model)]

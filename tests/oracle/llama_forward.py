@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The llama family in float64 NumPy, straight from a GGUF: the reference for logits and greedy text of such files.
 
-Touvron et al. 2023: pre-norm with RMSNorm, grouped-query attention with RoPE on adjacent pairs (as GGUF stores q and k), SwiGLU, tied or
-own head. Dense models only; experts, biases and other families have oracles of their own.
+Touvron et al. 2023: pre-norm with RMSNorm, grouped-query attention with RoPE on adjacent pairs (as GGUF stores q and
+k), SwiGLU, tied or own head. Dense models only; experts, biases and other families have oracles of their own.
 
     llama_forward.py MODEL --tokens 1,2,3 --output logits.npy
+
 """
 
 import numpy as np
@@ -24,8 +25,9 @@ class LlamaForward:
         self.eps = w.arch("attention.layer_norm_rms_epsilon")
         self.window = w.arch("attention.sliding_window", 0)
         divisors = w.load("rope_freqs.weight") if w.has("rope_freqs.weight") else None
-        self.frequencies = rope_frequencies(w.arch("rope.dimension_count", self.head_dim),
-                                            w.arch("rope.freq_base", 10000.0), divisors)
+        self.frequencies = rope_frequencies(
+            w.arch("rope.dimension_count", self.head_dim), w.arch("rope.freq_base", 10000.0), divisors
+        )
         self.embedding = w.load("token_embd.weight")
         self.head = w.load("output.weight") if w.has("output.weight") else self.embedding
         self.output_norm = w.load("output_norm.weight")

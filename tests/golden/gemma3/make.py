@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the golden numbers of Gemma-3-270m (Q4_K_M) beside it: tokens, logits, kl, greedy and, over three windows, long.
+"""Makes the golden numbers of Gemma-3-270m (Q4_K_M) beside it: tokens, logits, kl, greedy and, over three windows,
+long.
 
 make.py --peers DIR, DIR being the folder of bench/peers/build_llama_cpp.sh; packages: tests/oracle/requirements.txt.
 """
