@@ -6,7 +6,6 @@ to each global one, each kind with its own RoPE base, GELU-gated FFN, embeddings
 GGUF stores norm weights with the 1 added.
 
     gemma3_forward.py MODEL --tokens 2,1,3 --output logits.npy
-
 """
 
 import numpy as np

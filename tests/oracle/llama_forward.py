@@ -5,7 +5,6 @@ Touvron et al. 2023: pre-norm with RMSNorm, grouped-query attention with RoPE on
 k), SwiGLU, tied or own head. Dense models only; experts, biases and other families have oracles of their own.
 
     llama_forward.py MODEL --tokens 1,2,3 --output logits.npy
-
 """
 
 import numpy as np
