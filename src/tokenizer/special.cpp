@@ -1,90 +1,176 @@
-// Special tokens in running text: which tokens count as special, and the split of a text at them: the longest over the whole text
-// first, then the next longest, never inside one that was taken.
-#include <algorithm>
+// The tokens known by their text are those that files often type as normal: a chat would run on past its end, or show
+// its marks. The split is a heap of the longest match at each place: memory stays in proportion to the text.
+#include "tokenizer/special.hpp"
 
-#include "tokenizer/tokenizer.hpp"
+#include <algorithm>
+#include <queue>
+
+#include "tokenizer/unicode.hpp"
 
 namespace elver {
 
 namespace {
 
-// Tokens that files type as normal though they end a turn or steer the model; known by their text.
-constexpr std::string_view ends[] = {
-    "<|eot_id|>", "<|im_end|>",   "<|end|>",       "<end_of_turn>",    "<|endoftext|>", "<|end_of_text|>", "<EOT>",
-    "_<EOT>",     "<|eom_id|>",   "</s>",          "<|return|>",       "<|call|>",      "<|end_of_turn|>", "<turn|>",
-    "<|eos|>",    "<|end▁of▁sentence|>", "<｜end▁of▁sentence｜>", "<|user|>", "[EOS]", "[e~[", "<|tool_response>",
+constexpr std::string_view ends_by_text[] = {
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+    "[e~[",
+    // the end of a file to fill in
+    "<|fim_pad|>",
+    "<fim-pad>",
+    "<fim_pad>",
+    "<PAD>",
+    "[PAD]",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<fim-repo>",
+    "<REPO>",
+    "<reponame>",
+    "<|file_sep|>",
 };
-constexpr std::string_view steering[] = {
-    "<|fim_prefix|>", "<|fim-prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "<|fim_suffix|>", "<|fim-suffix|>", "<fim-suffix>", "<fim_suffix>", "<SUF>",
-    "<|fim_middle|>", "<|fim-middle|>", "<fim-middle>", "<fim_middle>", "<MID>", "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "<|fim_repo|>", "<|repo_name|>",
-    "<fim-repo>", "<REPO>", "<|file_sep|>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>",
+constexpr std::string_view control_by_text[] = {
+    "<|fim_prefix|>",  "<fim-prefix>",  "<fim_prefix>",    "<｜fim▁begin｜>", "<PRE>",           "▁<PRE>",
+    "<|code_prefix|>", "<|prefix|>",    "<|fim_suffix|>",  "<fim-suffix>",    "<fim_suffix>",    "<｜fim▁hole｜>",
+    "<SUF>",           "▁<SUF>",        "<|code_suffix|>", "<|suffix|>",      "<|fim_middle|>",  "<fim-middle>",
+    "<fim_middle>",    "<｜fim▁end｜>", "<MID>",           "▁<MID>",          "<|code_middle|>", "<|middle|>",
+};
+// Where all the others are there, the first is not an end after all: in gpt-oss and Solar <|end|> ends a message and
+// not the answer, in Gemma 4 and PLaMo </s> is a word.
+struct NotAnEnd {
+    std::string_view text, if_first, if_second;
+    bool control;
+};
+constexpr NotAnEnd not_ends[] = {
+    {"<|end|>", "<|return|>", "<|call|>", true},
+    {"<|end|>", "<|flush|>", "<|calls|>", true},
+    {"</s>", "<|tool_response>", "<|tool_response>", false},
+    {"</s>", "<|plamo:eos|>", "<|plamo:eos|>", false},
 };
 
-template <size_t N>
-bool among(const std::string_view (&list)[N], std::string_view text) {
-    return std::find(std::begin(list), std::end(list), text) != std::end(list);
-}
+// A longer special token is never looked for: it could make a text of one repeated letter slow.
+constexpr size_t longest_special = 1024;
 
 }  // namespace
 
-void Tokenizer::index_special() {
-    const auto n = static_cast<size_t>(vocab_.size());
+SpecialTokens::SpecialTokens(const Vocab& vocab, SpaceEaters eaters) : eaters_(std::move(eaters)) {
+    const auto n = static_cast<size_t>(vocab.size());
     control_.assign(n, false);
     end_.assign(n, false);
-    for (const auto& id : {vocab_.eos, vocab_.eot, vocab_.eom}) {
+    keeps_right_.assign(n, false);
+    for (size_t i = 0; i < n; ++i) {
+        const TokenType type = vocab.token(static_cast<int32_t>(i)).type;
+        control_[i] = type == TokenType::control || type == TokenType::unknown;
+    }
+    const auto mark = [&](int32_t id, bool end) {
+        if (id < 0) return;
+        control_[static_cast<size_t>(id)] = true;
+        if (end) end_[static_cast<size_t>(id)] = true;
+    };
+    for (const std::string_view text : ends_by_text) mark(vocab.find(text), true);
+    for (const std::string_view text : control_by_text) mark(vocab.find(text), false);
+    for (const NotAnEnd& row : not_ends) {
+        const int32_t id = vocab.find(row.text);
+        if (id < 0 || vocab.find(row.if_first) < 0 || vocab.find(row.if_second) < 0) continue;
+        end_[static_cast<size_t>(id)] = false;
+        control_[static_cast<size_t>(id)] = row.control || vocab.token(id).type == TokenType::control;
+    }
+    for (const auto& id : {vocab.eos, vocab.eot, vocab.eom, vocab.fim_pad, vocab.fim_rep, vocab.fim_sep}) {
         if (id) end_[static_cast<size_t>(*id)] = true;
     }
-    for (size_t i = 0; i < n; ++i) {
-        const Token& t = vocab_.token(static_cast<int32_t>(i));
-        const bool marked = among(ends, t.text);
-        // "<|user|>" ends a turn only where it is the end-of-sequence token itself.
-        if (marked && t.text != "<|user|>" && (t.type == TokenType::control || t.type == TokenType::user_defined || t.text != "</s>")) end_[i] = true;
-        control_[i] = t.type == TokenType::control || t.type == TokenType::unknown || (marked && end_[i]) || among(steering, t.text);
-        const bool always = t.type == TokenType::user_defined && !control_[i];
-        if ((control_[i] || always) && !t.text.empty()) special_.push_back({t.text, static_cast<int32_t>(i), always});
+    for (const std::string_view text : eaters_.right_except) {
+        if (const int32_t id = vocab.find(text); id >= 0) keeps_right_[static_cast<size_t>(id)] = true;
     }
-    std::sort(special_.begin(), special_.end(), [](const Special& a, const Special& b) { return a.text < b.text; });
+    std::vector<std::pair<std::string_view, int32_t>> all, user_defined;
+    for (size_t i = 0; i < n; ++i) {
+        const auto id = static_cast<int32_t>(i);
+        const Token& token = vocab.token(id);
+        if (token.text.size() > longest_special) continue;
+        const bool always = token.type == TokenType::user_defined && !control_[i];
+        if (always) user_defined.emplace_back(token.text, id);
+        if (always || control_[i]) all.emplace_back(token.text, id);
+    }
+    all_ = ByteTrie(std::move(all));
+    user_defined_ = ByteTrie(std::move(user_defined));
 }
 
-std::vector<Tokenizer::Piece> Tokenizer::split_special(std::string_view text, bool parse_special) const {
-    struct Hit {
-        size_t begin, length;
-        int32_t id;
+struct SpecialTokens::Hit {
+    size_t length, begin;
+    int32_t id;
+    bool operator<(const Hit& o) const noexcept {
+        if (length != o.length) return length < o.length;
+        return id != o.id ? id > o.id : begin > o.begin;
+    }
+};
+
+std::vector<SpecialTokens::Piece> SpecialTokens::find(std::string_view text, const ByteTrie& tokens) const {
+    std::priority_queue<Hit> hits;
+    const auto add_longest = [&](size_t begin, size_t limit) {
+        Hit hit{0, begin, -1};
+        tokens.prefixes(text.substr(begin, limit), [&](size_t length, int32_t id) { hit = {length, begin, id}; });
+        if (hit.length > 0) hits.push(hit);
     };
-    std::vector<Hit> hits;
-    for (size_t at = 0; at < text.size(); ++at) {
-        // Walks down the sorted list one byte at a time; each level keeps the run of tokens that share the prefix.
-        auto low = special_.begin(), high = special_.end();
-        for (size_t n = 0; at + n < text.size() && low != high; ++n) {
-            const char c = text[at + n];
-            const auto byte = [n](const Special& s) { return s.text.size() > n ? static_cast<int>(static_cast<unsigned char>(s.text[n])) : -1; };
-            const int wanted = static_cast<unsigned char>(c);
-            low = std::partition_point(low, high, [&](const Special& s) { return byte(s) < wanted; });
-            high = std::partition_point(low, high, [&](const Special& s) { return byte(s) <= wanted; });
-            if (low != high && low->text.size() == n + 1 && (parse_special || low->always)) hits.push_back({at, n + 1, low->id});
+    for (size_t at = 0; at < text.size(); ++at) add_longest(at, longest_special);
+    std::vector<Piece> found;
+    std::vector<bool> taken(hits.empty() ? 0 : text.size());
+    while (!hits.empty()) {
+        const Hit hit = hits.top();
+        hits.pop();
+        size_t room = 0;
+        while (room < hit.length && !taken[hit.begin + room]) ++room;
+        if (room < hit.length) {
+            if (room > 0) add_longest(hit.begin, room);
+            continue;
+        }
+        for (size_t i = 0; i < hit.length; ++i) taken[hit.begin + i] = true;
+        found.push_back({hit.begin, hit.begin + hit.length, hit.id});
+    }
+    std::sort(found.begin(), found.end(), [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
+    return found;
+}
+
+bool SpecialTokens::eats_right(int32_t id) const noexcept {
+    return eaters_.right && id >= 0 && !keeps_right_[static_cast<size_t>(id)];
+}
+
+std::vector<SpecialTokens::Piece> SpecialTokens::split(std::string_view text, bool parse_special) const {
+    const ByteTrie& tokens = parse_special ? all_ : user_defined_;
+    std::vector<Piece> pieces;
+    const auto add_plain = [&](size_t begin, size_t end) {
+        if (!pieces.empty() && eats_right(pieces.back().id)) {
+            begin += leading_white_space(text.substr(begin, end - begin));
+        }
+        if (begin < end) pieces.push_back({begin, end, -1});
+    };
+    size_t at = 0;
+    if (!tokens.empty()) {
+        for (const Piece& piece : find(text, tokens)) {
+            size_t end = piece.begin;
+            if (piece.id == eaters_.left) end -= trailing_white_space(text.substr(at, end - at));
+            if (at < end) add_plain(at, end);
+            pieces.push_back(piece);
+            at = piece.end;
         }
     }
-    std::sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
-        if (a.length != b.length) return a.length > b.length;
-        return a.id != b.id ? a.id < b.id : a.begin < b.begin;
-    });
-    std::vector<Piece> taken;
-    std::vector<bool> used(hits.empty() ? 0 : text.size());
-    for (const Hit& hit : hits) {
-        const auto first = used.begin() + static_cast<std::ptrdiff_t>(hit.begin), last = first + static_cast<std::ptrdiff_t>(hit.length);
-        if (std::find(first, last, true) != last) continue;
-        std::fill(first, last, true);
-        taken.push_back({hit.begin, hit.begin + hit.length, hit.id});
-    }
-    std::sort(taken.begin(), taken.end(), [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
-    std::vector<Piece> pieces;
-    size_t at = 0;
-    for (const Piece& p : taken) {
-        if (p.begin > at) pieces.push_back({at, p.begin, -1});
-        pieces.push_back(p);
-        at = p.end;
-    }
-    if (at < text.size()) pieces.push_back({at, text.size(), -1});
+    if (at < text.size()) add_plain(at, text.size());
     return pieces;
 }
 

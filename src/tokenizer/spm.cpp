@@ -1,39 +1,41 @@
-// SentencePiece's BPE: the text with U+2581 for spaces is split into characters; the neighbours whose joined token has the highest
-// score join first, leftmost among equals; a character that is no token becomes its bytes. Source: sentencepiece, bpe_model.cc.
+// SentencePiece's BPE: the text with U+2581 for spaces is split into characters; the neighbours whose joined token has
+// the highest score join first, leftmost among equals; a character that is no token becomes its bytes, or the unknown
+// token. Source: sentencepiece, bpe_model.cc (Kudo and Richardson 2018).
 #include <algorithm>
 
 #include "base/text.hpp"
 #include "base/utf8.hpp"
-#include "tokenizer/tokenizer.hpp"
+#include "tokenizer/charsmap.hpp"
+#include "tokenizer/text_encoder.hpp"
+#include "tokenizer/unicode.hpp"
 
 namespace elver {
 
 namespace {
 
-constexpr std::string_view space_mark = "\xe2\x96\x81";
-
 class Spm final : public TextEncoder {
   public:
-    Spm(const Vocab& vocab, bool add_space_prefix) : vocab_(vocab), add_space_prefix_(add_space_prefix) {}
+    Spm(const Vocab& vocab, SpmNormaliser normaliser) : vocab_(vocab), normaliser_(std::move(normaliser)) {
+        for (unsigned b = 0; b < 256; ++b) {
+            byte_ids_[b] = vocab.byte_token(static_cast<uint8_t>(b));
+            has_bytes_ = has_bytes_ && byte_ids_[b] >= 0;
+        }
+    }
 
-    Result<void> encode(std::string_view text, bool at_start, std::vector<int32_t>& out) const override {
-        if (text.empty()) return {};
-        std::string marked;
-        if (add_space_prefix_ && at_start) marked.append(space_mark);
-        for (const char c : text) c == ' ' ? void(marked.append(space_mark)) : marked.push_back(c);
-        merge(marked, out);
+    Result<void> encode(std::string_view text, std::vector<int32_t>& out) const override {
+        const std::string marked = normaliser_.normalise(text);
+        if (!marked.empty()) merge(marked, out);
         return {};
     }
 
     std::string bytes_of(const Token& token) const override {
-        std::string_view text = token.text;
-        if (token.type == TokenType::byte && text.size() == 6) {
-            const auto digit = [](char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; };
-            return std::string(1, static_cast<char>(digit(text[3]) * 16 + digit(text[4])));
-        }
-        std::string out;
-        for (size_t at; (at = text.find(space_mark)) != std::string_view::npos; text.remove_prefix(at + 3)) out.append(text.substr(0, at)).push_back(' ');
-        return out.append(text);
+        const int byte = token.type == TokenType::byte ? byte_of_spelling(token.text) : -1;
+        if (byte >= 0) return std::string(1, static_cast<char>(byte));
+        return replace_all(token.text, space_mark, " ");
+    }
+
+    EncoderDefaults defaults() const noexcept override {
+        return {.add_bos = true, .space_before = normaliser_.adds_space()};
     }
 
   private:
@@ -47,71 +49,86 @@ class Spm final : public TextEncoder {
         size_t n_bytes;
         bool operator<(const Candidate& o) const noexcept { return score != o.score ? score < o.score : left > o.left; }
     };
+    // A text on its way through the merges.
+    struct Work {
+        std::string_view text;
+        std::vector<Symbol> symbols;
+        std::vector<Candidate> heap;
+        Symbol& at(int i) noexcept { return symbols[static_cast<size_t>(i)]; }
+    };
+
+    void consider(Work& w, int left) const {
+        if (left < 0 || w.at(left).next < 0) return;
+        const Symbol &a = w.at(left), &b = w.at(w.at(left).next);
+        const size_t n_bytes = a.n_bytes + b.n_bytes;
+        if (n_bytes > vocab_.longest_token()) return;
+        const int32_t id = vocab_.find_plain(w.text.substr(a.begin, n_bytes));
+        if (id < 0) return;
+        w.heap.push_back({vocab_.token(id).score, left, n_bytes});
+        std::push_heap(w.heap.begin(), w.heap.end());
+    }
 
     void merge(std::string_view text, std::vector<int32_t>& out) const {
-        std::vector<Symbol> symbols;
-        for (size_t at = 0; at < text.size();) {
-            const auto n = static_cast<size_t>(decode_utf8(text.substr(at)).n_bytes);
-            const int i = static_cast<int>(symbols.size());
-            symbols.push_back({at, n, i - 1, i + 1});
-            at += n;
+        Work w{text, {}, {}};
+        for (size_t begin = 0; begin < text.size();) {
+            const auto n = static_cast<size_t>(decode_utf8(text.substr(begin)).n_bytes);
+            const int i = static_cast<int>(w.symbols.size());
+            w.symbols.push_back({begin, n, i - 1, i + 1});
+            begin += n;
         }
-        symbols.back().next = -1;
-        std::vector<Candidate> heap;
-        const auto consider = [&](int left) {
-            if (left < 0 || symbols[static_cast<size_t>(left)].next < 0) return;
-            const Symbol &a = symbols[static_cast<size_t>(left)], &b = symbols[static_cast<size_t>(a.next)];
-            const int32_t id = vocab_.find(text.substr(a.begin, a.n_bytes + b.n_bytes));
-            if (id < 0) return;
-            heap.push_back({vocab_.token(id).score, left, a.n_bytes + b.n_bytes});
-            std::push_heap(heap.begin(), heap.end());
-        };
-        for (size_t i = 0; i < symbols.size(); ++i) consider(static_cast<int>(i));
-        while (!heap.empty()) {
-            std::pop_heap(heap.begin(), heap.end());
-            const Candidate c = heap.back();
-            heap.pop_back();
-            Symbol& a = symbols[static_cast<size_t>(c.left)];
+        w.symbols.back().next = -1;
+        for (size_t i = 0; i < w.symbols.size(); ++i) consider(w, static_cast<int>(i));
+        while (!w.heap.empty()) {
+            std::pop_heap(w.heap.begin(), w.heap.end());
+            const Candidate c = w.heap.back();
+            w.heap.pop_back();
+            Symbol& a = w.at(c.left);
             if (a.n_bytes == 0 || a.next < 0) continue;
-            Symbol& b = symbols[static_cast<size_t>(a.next)];
+            Symbol& b = w.at(a.next);
             if (a.n_bytes + b.n_bytes != c.n_bytes) continue;  // one of them has joined since
             a.n_bytes = c.n_bytes;
             b.n_bytes = 0;
             a.next = b.next;
-            if (a.next >= 0) symbols[static_cast<size_t>(a.next)].prev = c.left;
-            consider(a.prev);
-            consider(c.left);
+            if (a.next >= 0) w.at(a.next).prev = c.left;
+            consider(w, a.prev);
+            consider(w, c.left);
         }
-        for (int i = 0; i >= 0; i = symbols[static_cast<size_t>(i)].next) {
-            const Symbol& s = symbols[static_cast<size_t>(i)];
-            emit(text.substr(s.begin, s.n_bytes), out);
+        bool after_unknown = false;
+        for (int i = 0; i >= 0; i = w.at(i).next) {
+            after_unknown = emit(text.substr(w.at(i).begin, w.at(i).n_bytes), after_unknown, out);
         }
     }
 
-    void emit(std::string_view piece, std::vector<int32_t>& out) const {
-        if (const int32_t id = vocab_.find(piece); id >= 0) {
+    // True for an unknown piece; a run of them is one unknown token.
+    bool emit(std::string_view piece, bool after_unknown, std::vector<int32_t>& out) const {
+        const int32_t id = vocab_.find_plain(piece);
+        if (id >= 0) {
             out.push_back(id);
-            return;
+            return false;
         }
-        for (const char c : piece) {
-            const int32_t byte = vocab_.byte_token(static_cast<uint8_t>(c));
-            if (byte >= 0) out.push_back(byte);
-            else if (vocab_.unk) return out.push_back(*vocab_.unk);
+        if (has_bytes_) {
+            for (const char c : piece) out.push_back(byte_ids_[static_cast<uint8_t>(c)]);
+            return false;
         }
+        if (vocab_.unk && !after_unknown) out.push_back(*vocab_.unk);
+        return true;
     }
 
     const Vocab& vocab_;
-    bool add_space_prefix_;
+    SpmNormaliser normaliser_;
+    int32_t byte_ids_[256];
+    bool has_bytes_ = true;  // one for each byte
 };
 
 }  // namespace
 
 Result<std::unique_ptr<TextEncoder>> make_spm(const VocabSource& source, const Vocab& vocab) {
-    if (source.scores.size() != source.tokens.size()) {
-        return Error(Status::bad_file, cat(source.name, ": key \"tokenizer.ggml.scores\": expected ", source.tokens.size(), " scores, one a token, found ", source.scores.size()),
-                     "tokenizer.ggml.scores");
+    if (source.scores.empty()) {
+        return vocab_error(source, "scores", cat("expected ", source.tokens.size(), ", one a token, found none"));
     }
-    return std::unique_ptr<TextEncoder>(std::make_unique<Spm>(vocab, source.add_space_prefix.value_or(true)));
+    auto normaliser = SpmNormaliser::make(source, {.add_space = true, .remove_extra = false});
+    if (!normaliser) return std::move(normaliser).error();
+    return std::unique_ptr<TextEncoder>(std::make_unique<Spm>(vocab, *std::move(normaliser)));
 }
 
 }  // namespace elver

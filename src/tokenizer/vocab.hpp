@@ -1,8 +1,12 @@
-// A vocabulary as a model file gives it, and as the tokenizers use it.
+// A vocabulary as a model file gives it (VocabSource) and as the tokenizers use it (Vocab). Reading files is left to
+// others; what they found is checked here. Keys: GGUF's "tokenizer.ggml." (gguf-py/gguf/constants.py in the ggml
+// repositories).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -12,18 +16,24 @@
 
 namespace elver {
 
-// What a file says, untouched. Views are borrowed until Tokenizer::make returns.
+// What a file says, untouched. Views are borrowed until Tokenizer::make returns. Key names are in the comments where
+// they differ from "tokenizer.ggml.FIELD" or "tokenizer.ggml.FIELD_token_id".
 struct VocabSource {
     std::string name;          // the file's, for messages
     std::string architecture;  // general.architecture
-    std::string model;         // tokenizer.ggml.model: gpt2, llama, bert, gemma4
-    std::string pre;           // tokenizer.ggml.pre; empty where the file has none
+    std::string model;         // the family: gpt2, llama, bert, t5, rwkv, gemma4, plamo2 …
+    std::string pre;           // how words are split before BPE; empty where the file does not say
     std::vector<std::string_view> tokens;
     std::vector<std::string_view> merges;
     std::vector<float> scores;
-    std::vector<int32_t> types;
-    std::optional<int32_t> bos, eos, eot, eom, unk, sep, pad, cls, mask;
-    std::optional<bool> add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces;
+    std::vector<int32_t> types;           // token_type
+    std::span<const std::byte> charsmap;  // precompiled_charsmap
+    std::optional<int32_t> bos, eos, eot, eom, pad, cls, mask;
+    std::optional<int32_t> unk, sep;  // unknown, seperator
+    std::optional<int32_t> fim_pre, fim_suf, fim_mid, fim_pad, fim_rep, fim_sep;
+    std::optional<bool> add_bos, add_eos, add_sep;  // add_bos_token, …
+    std::optional<bool> add_space_prefix, remove_extra_whitespaces;
+    std::optional<bool> lowercase, strip_accents;  // normalizer.lowercase, normalizer.strip_accents
 };
 
 // tokenizer.ggml.token_type
@@ -37,25 +47,44 @@ struct Token {
 
 class Vocab {
   public:
-    // Copies the source; a duplicate or empty vocabulary, counts that disagree or ids out of range are errors.
+    // Copies the source. Errors name the key, what was expected and what was found: an empty vocabulary, a token that
+    // is a duplicate or not UTF-8, counts that disagree, a score that is not a number, an id or type out of range.
     static Result<Vocab> make(const VocabSource& source);
 
     int size() const noexcept { return static_cast<int>(tokens_.size()); }
     const Token& token(int32_t id) const noexcept { return tokens_[static_cast<size_t>(id)]; }
     bool has(int32_t id) const noexcept { return id >= 0 && id < size(); }
-    // -1 when absent.
+    // Of a token spelled so, whatever its type; -1 when absent.
     int32_t find(std::string_view text) const noexcept {
         const auto it = by_text_.find(text);
         return it == by_text_.end() ? -1 : it->second;
     }
+    // The same among the tokens that plain text may become: normal and user-defined ones. Control tokens never come
+    // from text that merely looks like them.
+    int32_t find_plain(std::string_view text) const noexcept {
+        const int32_t id = find(text);
+        if (id < 0) return -1;
+        const TokenType type = token(id).type;
+        return type == TokenType::normal || type == TokenType::user_defined ? id : -1;
+    }
     // The token of a byte, spelled <0xXX>; -1 when absent.
     int32_t byte_token(uint8_t byte) const noexcept;
+    size_t longest_token() const noexcept { return longest_; }  // bytes
+
     std::optional<int32_t> bos, eos, eot, eom, unk, sep, pad, cls, mask;
+    std::optional<int32_t> fim_pre, fim_suf, fim_mid, fim_pad, fim_rep, fim_sep;
 
   private:
+    Result<void> add_tokens(const VocabSource& source);
+    Result<void> take_ids(const VocabSource& source);
+
     std::vector<char> arena_;  // the tokens' texts
     std::vector<Token> tokens_;
     std::unordered_map<std::string_view, int32_t> by_text_;
+    size_t longest_ = 0;
 };
+
+// "FILE: key "KEY": expected …, found …", for whoever reads a vocabulary.
+Error vocab_error(const VocabSource& source, std::string_view key, std::string_view what);
 
 }  // namespace elver
