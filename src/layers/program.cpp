@@ -37,17 +37,18 @@ Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) co
     return s;
 }
 
-bool Program::run(Pass& pass) const noexcept {
+bool Program::run(Pass& pass, size_t first, size_t last) const noexcept {
     struct Call {
         const Program* program;
         Pass* pass;
-    } call{this, &pass};
+        size_t first, last;
+    } call{this, &pass, first, last};
     pass.stop->store(false, std::memory_order_relaxed);
     pass.pool->run(
         [](void* context, int worker) {
             const Call& c = *static_cast<Call*>(context);
-            for (const auto& phase : c.program->phases_) {
-                phase->run(*c.pass, worker);
+            for (size_t i = c.first; i < c.last; ++i) {
+                c.program->phases_[i]->run(*c.pass, worker);
                 // Worker 0 decides before the barrier, so all see one answer behind it.
                 if (worker == 0 && c.pass->cancelled()) c.pass->stop->store(true, std::memory_order_relaxed);
                 c.pass->pool->barrier();

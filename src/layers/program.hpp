@@ -74,9 +74,17 @@ class Phase {
     virtual size_t weight_bytes() const noexcept { return 0; }
 };
 
+// Phases point at their program: it stays where it was made.
 class Program {
   public:
+    Program() = default;
+    Program(const Program&) = delete;
+    Program& operator=(const Program&) = delete;
+
     Widths widths;
+
+    // Phases from here on make logits of chosen tokens; they run apart, for a few outputs at a time.
+    void begin_head() { head_begin_ = phases_.size(); }
 
     template <class P, class... Args>
     void add(Args&&... args) {
@@ -86,8 +94,10 @@ class Program {
     // Offsets and size of the scratch arena for passes of up to max_tokens tokens, max_outputs of them with logits.
     Scratch plan_scratch(int max_tokens, int max_outputs, int n_workers) const noexcept;
 
-    // Runs every phase. False if the cancel token stopped it: the logits are then not valid.
-    bool run(Pass& pass) const noexcept;
+    // The body extends the cache by the pass's tokens and leaves x; the head makes logits of pass.outputs from x. False if the
+    // cancel token stopped it: what it left is then not valid.
+    bool run_body(Pass& pass) const noexcept { return run(pass, 0, head_begin_); }
+    bool run_head(Pass& pass) const noexcept { return run(pass, head_begin_, phases_.size()); }
 
     float* row(const Scratch& s, Buffer b, int token) const noexcept {
         return reinterpret_cast<float*>(s.memory + s.buffer_at[static_cast<size_t>(b)]) + static_cast<size_t>(token) * widths.stride(b);
@@ -105,7 +115,10 @@ class Program {
     const std::vector<std::unique_ptr<Phase>>& phases() const noexcept { return phases_; }
 
   private:
+    bool run(Pass& pass, size_t first, size_t last) const noexcept;
+
     std::vector<std::unique_ptr<Phase>> phases_;
+    size_t head_begin_ = 0;
 };
 
 // Splits n items evenly: worker w of n_workers does [begin, end).

@@ -112,17 +112,19 @@ void ModelBuilder::build_ffn(const Weights& weights, int index, Program& p) cons
     if (spec_.parallel_residual) p.add<AddPhase>(Buffer::branch, norm(weights, l.post_attn_norm), spec_.width, residual);
 }
 
-Program ModelBuilder::build(const Weights& weights) const {
-    Program p;
+std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
+    auto program = std::make_unique<Program>();
+    Program& p = *program;
     p.add<EmbedPhase>(embed_config(weights));
     for (int i = 0; i < spec_.n_layers; ++i) {
         build_attention(weights, i, p);
         build_ffn(weights, i, p);
     }
+    p.begin_head();
     p.add<SelectPhase>(spec_.width);
     p.add<LinearPhase>("head", Buffer::outputs, norm(weights, output_norm_), std::vector{product(weights, head_.matrix, head_.bias, Buffer::logits)}, true);
     if (spec_.logit_soft_cap > 0) p.add<LogitCapPhase>(static_cast<float>(spec_.logit_soft_cap));
-    return p;
+    return program;
 }
 
 std::vector<CacheLayerSpec> ModelBuilder::cache_layers() const {

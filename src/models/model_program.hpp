@@ -15,8 +15,8 @@ class ModelBuilder {
     // Checks that every tensor the spec needs is there with the right shape, and notes it in weights.
     static Result<ModelBuilder> plan(const ModelSpec& spec, const Gguf& file, Weights& weights);
 
-    // After weights were loaded.
-    Program build(const Weights& weights) const;
+    // Before the weights are loaded the program is good for planning alone.
+    std::unique_ptr<Program> build(const Weights& weights) const;
 
     std::vector<CacheLayerSpec> cache_layers() const;
 

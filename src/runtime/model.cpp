@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "kernels/select.hpp"
 #include "models/gguf_spec.hpp"
+#include "runtime/session.hpp"
 
 namespace elver {
 
@@ -147,7 +148,7 @@ Plan Model::plan(const SessionOptions& options) const {
     Plan plan;
     plan.weights = weights_->n_bytes();
     plan.kv_cache = KvCache::plan_bytes(cache_layers(), o.n_ctx, o.max_batch);
-    plan.scratch = program_.plan_scratch(o.max_batch, o.max_batch, pool_->n_threads()).n_bytes;
+    plan.scratch = program_->plan_scratch(o.max_batch, outputs_at_once, pool_->n_threads()).n_bytes;
     plan.n_ctx = o.n_ctx;
     plan.max_batch = o.max_batch;
     return plan;

@@ -45,7 +45,7 @@ class Model {
 
     const Gguf& file() const noexcept { return *file_; }
     const ModelSpec& spec() const noexcept { return spec_; }
-    const Program& program() const noexcept { return program_; }
+    const Program& program() const noexcept { return *program_; }
     const KernelTable& kernels() const noexcept { return *kernels_; }
     ThreadPool& pool() const noexcept { return *pool_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
@@ -64,7 +64,7 @@ class Model {
     std::unique_ptr<ThreadPool> pool_;
     std::unique_ptr<Weights> weights_;
     std::optional<ModelBuilder> builder_;
-    Program program_;
+    std::unique_ptr<Program> program_;
     std::shared_ptr<const Tokenizer> tokenizer_;
     std::optional<Result<ChatTemplate>> template_;
     bool loaded_ = false;

@@ -17,19 +17,19 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     auto cache = KvCache::make(model->cache_layers(), o.n_ctx, o.max_batch);
     if (!cache) return std::move(cache).error();
     s->cache_ = *std::move(cache);
-    s->scratch_ = model->program().plan_scratch(o.max_batch, o.max_batch, model->pool().n_threads());
+    s->scratch_ = model->program().plan_scratch(o.max_batch, outputs_at_once, model->pool().n_threads());
     auto memory = AlignedBuffer::make(s->scratch_.n_bytes, "session scratch");
     if (!memory) return std::move(memory).error();
     s->scratch_memory_ = *std::move(memory);
     s->scratch_.memory = s->scratch_memory_.data();
     s->ids_.reserve(static_cast<size_t>(o.n_ctx));
     s->pos_.resize(static_cast<size_t>(o.max_batch));
-    s->outputs_.resize(static_cast<size_t>(o.max_batch));
+    s->outputs_.resize(outputs_at_once);
     s->model_ = std::move(model);
     return s;
 }
 
-bool Session::forward(std::span<const int32_t> ids, std::span<const int32_t> outputs) {
+Pass Session::make_pass(std::span<const int32_t> ids) {
     for (size_t i = 0; i < ids.size(); ++i) pos_[i] = n_past() + static_cast<int32_t>(i);
     Pass pass;
     pass.kernels = &model_->kernels();
@@ -38,12 +38,12 @@ bool Session::forward(std::span<const int32_t> ids, std::span<const int32_t> out
     pass.cache = &cache_;
     pass.ids = ids.data();
     pass.pos = pos_.data();
-    pass.outputs = outputs.data();
+    pass.outputs = outputs_.data();
     pass.n_tokens = static_cast<int>(ids.size());
-    pass.n_outputs = static_cast<int>(outputs.size());
+    pass.n_outputs = 0;
     pass.cancel = &cancel_;
     pass.stop = &stop_;
-    return model_->program().run(pass);
+    return pass;
 }
 
 Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress) {
@@ -60,22 +60,21 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
     for (size_t at = 0; at < ids.size();) {
         const auto batch = ids.subspan(at, std::min(static_cast<size_t>(options_.max_batch), ids.size() - at));
         const bool last = at + batch.size() == ids.size();
-        size_t n_outputs = 0;
-        if (on_logits) {
-            for (; n_outputs < batch.size(); ++n_outputs) outputs_[n_outputs] = static_cast<int32_t>(n_outputs);
-        } else if (last) {
-            outputs_[n_outputs++] = static_cast<int32_t>(batch.size()) - 1;
-        }
+        Pass pass = make_pass(batch);
         const auto cancelled = [&] { return Error(Status::cancelled, cat("cancelled at position ", n_past()), "session"); };
-        if (cancel_.cancelled() || !forward(batch, {outputs_.data(), n_outputs})) return cancelled();
-        ids_.insert(ids_.end(), batch.begin(), batch.end());
         const auto row = [&](size_t i) {
             return std::span<const float>(model_->program().row(scratch_, Buffer::logits, static_cast<int>(i)), static_cast<size_t>(n_vocab));
         };
-        if (on_logits) {
-            for (size_t i = 0; i < n_outputs; ++i) on_logits(at + i, row(i));
+        if (cancel_.cancelled() || !model_->program().run_body(pass)) return cancelled();
+        const size_t first = on_logits ? 0 : last ? batch.size() - 1 : batch.size();
+        for (size_t from = first; from < batch.size(); from += outputs_at_once) {
+            pass.n_outputs = static_cast<int>(std::min<size_t>(outputs_at_once, batch.size() - from));
+            for (size_t i = 0; i < static_cast<size_t>(pass.n_outputs); ++i) outputs_[i] = static_cast<int32_t>(from + i);
+            if (!model_->program().run_head(pass)) return cancelled();
+            for (size_t i = 0; on_logits && i < static_cast<size_t>(pass.n_outputs); ++i) on_logits(at + from + i, row(i));
         }
-        if (last) logits_ = row(n_outputs - 1);
+        ids_.insert(ids_.end(), batch.begin(), batch.end());
+        if (last) logits_ = row(static_cast<size_t>(pass.n_outputs) - 1);
         at += batch.size();
         if (progress && !progress(static_cast<double>(at) / static_cast<double>(ids.size())) && !last) return cancelled();
     }

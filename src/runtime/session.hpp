@@ -11,6 +11,9 @@
 
 namespace elver {
 
+// Tokens whose logits are made in one go.
+inline constexpr int outputs_at_once = 32;
+
 class Session {
   public:
     // Allocates cache and scratch, the bytes that Model::plan said.
@@ -39,7 +42,7 @@ class Session {
 
   private:
     Session() = default;
-    bool forward(std::span<const int32_t> ids, std::span<const int32_t> outputs);
+    Pass make_pass(std::span<const int32_t> ids);
 
     std::shared_ptr<const Model> model_;
     SessionOptions options_;

@@ -94,13 +94,14 @@ PackedMatrix Weights::matrix(int number) const noexcept {
     m.type = view.type;
     m.n_rows = static_cast<int>(e.count);
     m.k = static_cast<int>(view.shape.columns());
-    m.data = e.n_bytes == 0 ? view.row(e.first) : arena_.data() + e.offset;
+    m.data = e.n_bytes == 0 ? view.row(e.first) : arena_.size() == 0 ? nullptr : arena_.data() + e.offset;
     m.n_bytes = e.n_bytes == 0 ? static_cast<size_t>(e.count) * row_bytes(view.type, static_cast<size_t>(m.k)) : e.n_bytes;
     m.matmul = kernels_->matmul(view.type);
     return m;
 }
 
 const float* Weights::vector(int number) const noexcept {
+    if (arena_.size() == 0) return nullptr;
     return reinterpret_cast<const float*>(arena_.data() + entries_[static_cast<size_t>(number)].offset);
 }
 

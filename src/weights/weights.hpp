@@ -46,7 +46,7 @@ class Weights {
     // Allocates the arena and fills it. Cancelled or failed: the arena is released and the error says which.
     Result<void> load(ThreadPool& pool, const Progress& progress, const CancelToken* cancel);
 
-    // Valid after load.
+    // Before load the shapes are right and the data null.
     PackedMatrix matrix(int number) const noexcept;
     const float* vector(int number) const noexcept;
 

@@ -1,0 +1,62 @@
+// The generate loop: one token an event, pulled. Text comes in whole UTF-8 and never shows a part of a stop string.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/sampler.hpp"
+#include "runtime/session.hpp"
+
+namespace elver {
+
+struct GenerateOptions {
+    SamplerSettings sampler;
+    int max_tokens = -1;            // -1: until the text or the context ends
+    std::vector<std::string> stop;  // the answer ends before the first of these
+    bool ignore_end = false;        // go on past the tokens that end an answer
+    int top_logprobs = -1;          // -1: no log-probabilities; else this many alternatives a token
+};
+
+enum class FinishReason : uint8_t { none, stop, length, cancelled };
+const char* finish_reason_name(FinishReason reason) noexcept;
+
+struct GenerateEvent {
+    std::string text;  // may be empty: a token need not complete a character
+    int32_t id = -1;   // -1 in the last event
+    FinishReason finish = FinishReason::none;  // not none: the last event
+    float logprob = 0;
+    std::vector<TokenLogprob> top;
+};
+
+// Drives one session; the session stands after the last token it was given.
+class Generator {
+  public:
+    // The session must have logits: prefill something first.
+    static Result<Generator> make(Session& session, GenerateOptions options);
+
+    // The next token, or the end. Cancelled: an event with that reason, the session stays usable. After the end: an error.
+    Result<GenerateEvent> next();
+
+    int n_generated() const noexcept { return n_generated_; }
+
+  private:
+    Generator(Session& session, GenerateOptions options, Sampler sampler)
+        : session_(&session), options_(std::move(options)), sampler_(std::move(sampler)), stream_(session.model().tokenizer()) {}
+    GenerateEvent finish(FinishReason reason);
+    // Moves text that can no longer be part of a stop string from held_ to out. True if a stop string is there.
+    bool release(std::string& out);
+
+    Session* session_;
+    GenerateOptions options_;
+    Sampler sampler_;
+    Detokenizer stream_;
+    std::string held_;
+    int32_t pending_ = -1;  // sampled, not yet computed
+    int n_generated_ = 0;
+    bool done_ = false;
+};
+
+// Puts ids into the session, keeping the longest beginning that is there already. Logits stand after the last id.
+Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress = {});
+
+}  // namespace elver
