@@ -20,6 +20,9 @@ struct KernelTable {
     void (*attention)(const AttentionArgs&) noexcept;
     void (*to_f16)(const float* x, uint16_t* y, int n, int y_stride) noexcept;  // saturates: a cache never holds infinity
     void (*soft_cap)(float* x, size_t n, float cap) noexcept;                   // x = cap * tanh(x / cap)
+    // For benchmarks; null where a level has no packed dot product.
+    uint64_t (*peak_dots)(uint64_t n_steps, int32_t* sink) noexcept;
+    void (*peak_read)(const uint8_t* bytes, size_t n, int32_t* sink) noexcept;
 };
 
 }  // namespace elver

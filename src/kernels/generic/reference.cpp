@@ -144,6 +144,7 @@ constinit const KernelTable table_reference = {
     &find_matmul,          &Rows<Plain>::rms_norm,
     &Rows<Plain>::layer_norm, &Rows<Plain>::rope_adjacent,
     &Rows<Plain>::rope_halves, &Attention<Plain>::run,
-    &Rows<Plain>::to_f16,  &Rows<Plain>::soft_cap};
+    &Rows<Plain>::to_f16,  &Rows<Plain>::soft_cap,
+    nullptr,               nullptr};
 
 }  // namespace elver

@@ -3,6 +3,7 @@
 
 #include "kernels/shared/attention.hpp"
 #include "kernels/shared/matmul.hpp"
+#include "kernels/shared/peak.hpp"
 #include "kernels/shared/rows.hpp"
 #include "kernels/table.hpp"
 
@@ -21,7 +22,9 @@ constexpr KernelTable make_table(const char* name) {
             &Rows<V>::rope_halves,
             &Attention<V>::run,
             &Rows<V>::to_f16,
-            &Rows<V>::soft_cap};
+            &Rows<V>::soft_cap,
+            &Peak<V>::dots,
+            &Peak<V>::read};
 }
 
 }  // namespace elver

@@ -1,0 +1,38 @@
+// The program's commands and what they share.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "elver/elver.hpp"
+
+namespace elver::cli {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+    std::string model, prompt, prompt_file, tokens, output, text_file, jsonl, template_file, question, system;
+    int threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512, generate_tokens = 64;
+    double temperature = -1, top_p = -1;
+    long long seed = -1;
+    bool json = false, special = false, ignore_eos = false, spec = false, program = false, tensors = false, show_template = false;
+};
+
+// A whole file, or an error naming it.
+std::string read_file(const std::string& path);
+std::vector<int32_t> parse_ids(const std::string& text);
+// Opens and loads with a progress line on the terminal.
+api::Model load_model(const Options& o);
+
+int run_chat(const Options& o);
+int run_complete(const Options& o);
+int run_logits(const Options& o);
+int run_tokenize(const Options& o);
+int run_detokenize(const Options& o);
+int run_template(const Options& o);
+int run_info(const Options& o);
+int run_plan(const Options& o);
+int run_bench(const Options& o);
+
+}  // namespace elver::cli

@@ -1,0 +1,102 @@
+// The elver program. Results go to standard output; an error is one line on standard error and exit code 1, or 2 for usage.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "commands.hpp"
+
+using namespace elver::cli;
+
+int main(int argc, char** argv) {
+    CLI::App app{"elver runs language models on this machine"};
+    app.require_subcommand(1);
+    app.set_version_flag("--version", elver_version());
+    Options o;
+    int (*run)(const Options&) = nullptr;
+    const auto command = [&](const char* name, const char* what, int (*function)(const Options&), bool needs_model = true) {
+        CLI::App* sub = app.add_subcommand(name, what);
+        if (needs_model) sub->add_option("model", o.model, "GGUF file")->required();
+        sub->callback([&run, function] { run = function; });
+        return sub;
+    };
+    const auto threads = [&](CLI::App* sub) { sub->add_option("--threads", o.threads, "threads (default: physical cores)")->check(CLI::Range(1, 1024)); };
+    const auto session = [&](CLI::App* sub) {
+        threads(sub);
+        sub->add_option("--context", o.context, "positions of the context")->check(CLI::Range(1, 1 << 24));
+        sub->add_option("--batch", o.batch, "tokens of a prefill pass")->check(CLI::Range(1, 65536));
+    };
+    const auto sampling = [&](CLI::App* sub) {
+        sub->add_option("--max-tokens", o.max_tokens, "longest answer, in tokens")->check(CLI::NonNegativeNumber);
+        sub->add_option("--temperature", o.temperature, "0: always the most likely token")->check(CLI::Range(0.0, 100.0));
+        sub->add_option("--top-p", o.top_p, "nucleus sampling")->check(CLI::Range(0.0, 1.0));
+        sub->add_option("--seed", o.seed, "the same seed gives the same answer")->check(CLI::NonNegativeNumber);
+    };
+
+    auto* chat = command("chat", "Ask a question, or talk", run_chat);
+    chat->add_option("question", o.question, "a single question; none: an interactive chat");
+    chat->add_option("--system", o.system, "system message");
+    session(chat), sampling(chat);
+
+    auto* complete = command("complete", "Continue a text", run_complete);
+    auto* prompt = complete->add_option_group("prompt");
+    prompt->add_option("--prompt", o.prompt, "text");
+    prompt->add_option("--prompt-file", o.prompt_file, "file with the text");
+    prompt->add_option("--tokens", o.tokens, "token ids, comma separated");
+    prompt->require_option(1);
+    complete->add_flag("--ignore-eos", o.ignore_eos, "go on past the end of the text");
+    complete->add_flag("--json", o.json, "print JSON");
+    session(complete), sampling(complete);
+
+    auto* logits = command("logits", "Write the logits of every token", run_logits);
+    logits->add_option("--tokens", o.tokens, "token ids, comma separated")->required();
+    logits->add_option("--output", o.output, "NumPy file, float32 [n_tokens, n_vocab]")->required();
+    session(logits);
+
+    auto* tokenize = command("tokenize", "Text to token ids", run_tokenize);
+    auto* text = tokenize->add_option_group("input");
+    text->add_option("--text-file", o.text_file, "file with the text");
+    text->add_option("--jsonl", o.jsonl, "a JSON string a line; prints an id list a line");
+    text->require_option(1);
+    tokenize->add_flag("--special", o.special, "control tokens spelled in the text become tokens");
+    tokenize->add_flag("--json", o.json, "print {\"ids\": [...]}");
+
+    auto* detokenize = command("detokenize", "Token ids to text", run_detokenize);
+    detokenize->add_option("--jsonl", o.jsonl, "an id list a line; prints a JSON string a line")->required();
+    detokenize->add_flag("--special", o.special, "show control tokens");
+
+    auto* render = command("template", "Render a chat template", run_template, false);
+    auto* source = render->add_option_group("source");
+    source->add_option("--model", o.model, "GGUF file");
+    source->add_option("--template-file", o.template_file, "file with the template");
+    source->require_option(1);
+    render->add_option("--jsonl", o.jsonl, "a JSON object of variables a line; prints {\"text\"} or {\"error\"} a line")->required();
+
+    auto* info = command("info", "What a model file holds", run_info);
+    info->add_flag("--tensors", o.tensors, "its tensors");
+    info->add_flag("--spec", o.spec, "its architecture, as JSON");
+    info->add_flag("--program", o.program, "the phases of its forward pass");
+    info->add_flag("--template", o.show_template, "its chat template");
+
+    auto* plan = command("plan", "Memory it will take, to the byte", run_plan);
+    plan->add_flag("--json", o.json, "print JSON");
+    session(plan);
+
+    auto* bench = command("bench", "Measure prefill and decode", run_bench);
+    bench->add_option("--prompt", o.prompt_tokens, "tokens of the prompt")->check(CLI::Range(1, 1 << 20));
+    bench->add_option("--generate", o.generate_tokens, "tokens to generate")->check(CLI::Range(1, 1 << 20));
+    bench->add_option("--repeat", o.repeat, "rounds; medians are printed")->check(CLI::Range(1, 1000));
+    bench->add_flag("--json", o.json, "print JSON");
+    session(bench);
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        const int code = app.exit(e);
+        return code == 0 ? 0 : 2;
+    }
+    try {
+        return run(o);
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "elver: %s\n", e.what());
+        return 1;
+    }
+}

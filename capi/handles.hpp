@@ -1,0 +1,98 @@
+// What the ABI's opaque handles hold, and how calls end: no exception and no unchecked argument passes.
+#pragma once
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+
+#include "base/text.hpp"
+#include "elver/elver.h"
+#include "runtime/generate.hpp"
+#include "runtime/session.hpp"
+
+struct elver_error {
+    elver_status status;
+    std::string message, object;
+};
+struct elver_text {
+    std::string text;
+};
+struct elver_ids {
+    std::vector<int32_t> ids;
+};
+struct elver_model {
+    std::shared_ptr<elver::Model> model;
+};
+struct elver_tokenizer {
+    std::shared_ptr<const elver::Tokenizer> tokenizer;
+    std::shared_ptr<elver::Model> keeps;  // a model's own tokenizer lives in it
+};
+struct elver_session {
+    std::unique_ptr<elver::Session> session;
+    std::optional<elver::Generator> generator;
+    elver::GenerateEvent event;
+    std::vector<elver_logprob> top;
+    std::atomic<bool> in_use{false};
+};
+
+namespace elver::capi {
+
+// Puts the error where the caller wants it and answers its status.
+elver_status fail(elver_error** out, const Error& error) noexcept;
+elver_status null_argument(elver_error** out, const char* name) noexcept;
+
+// Runs a call's body: an exception (memory, mostly) becomes a status.
+template <class Body>
+elver_status guarded(elver_error** error, Body&& body) noexcept {
+    try {
+        const Result<void> done = body();
+        return done ? ELVER_OK : fail(error, done.error());
+    } catch (const std::bad_alloc&) {
+        return fail(error, Error(Status::out_of_memory, "out of memory"));
+    } catch (const std::exception& e) {
+        return fail(error, Error(Status::internal, e.what()));
+    }
+}
+
+// Reads a struct of the caller's, smaller or larger than ours: what an older host lacks keeps our default, what a newer one has
+// beyond ours must be zero.
+template <class T>
+Result<T> read_struct(const T* given, T defaults, const char* name) {
+    if (given == nullptr) return defaults;
+    const size_t size = given->struct_size;
+    if (size < sizeof(size_t) || size > 4096) {
+        return Error(Status::invalid_argument, cat(name, ": struct_size: expected ", sizeof(T), ", found ", size, "; initialise with its _INIT"), name);
+    }
+    std::memcpy(static_cast<void*>(&defaults), given, size < sizeof(T) ? size : sizeof(T));
+    defaults.struct_size = sizeof(T);
+    const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+    for (size_t i = sizeof(T); i < size; ++i) {
+        if (bytes[i] != 0) return Error(Status::invalid_argument, cat(name, ": this version of elver does not know the option at byte ", i), name);
+    }
+    return defaults;
+}
+
+Result<ByteSource> open_source(const elver_source* source);
+SessionOptions session_options(const elver_session_options& options) noexcept;
+
+// Marks a session as used for the length of a call.
+class SessionUse {
+  public:
+    explicit SessionUse(elver_session* session) : session_(session), taken_(!session->in_use.exchange(true)) {}
+    ~SessionUse() {
+        if (taken_) session_->in_use.store(false);
+    }
+    SessionUse(const SessionUse&) = delete;
+    SessionUse& operator=(const SessionUse&) = delete;
+    explicit operator bool() const noexcept { return taken_; }
+
+  private:
+    elver_session* session_;
+    bool taken_;
+};
+inline Error session_busy() { return Error(Status::busy, "the session is used by another thread now", "session"); }
+
+}  // namespace elver::capi

@@ -1,0 +1,110 @@
+#include "handles.hpp"
+#include "runtime/request.hpp"
+
+using namespace elver;
+using namespace elver::capi;
+
+namespace {
+
+// A call in a session: busy is an error, and a cancellation is used up by the call that it stops.
+template <class Body>
+elver_status in_session(elver_session* session, elver_error** error, Body&& body) noexcept {
+    if (session == nullptr) return null_argument(error, "session");
+    return guarded(error, [&]() -> Result<void> {
+        const SessionUse use(session);
+        if (!use) return session_busy();
+        Result<void> done = body(*session->session);
+        if (!done && done.error().status() == Status::cancelled) session->session->cancel_token().reset();
+        return done;
+    });
+}
+
+using Parse = Result<Request> (*)(const Model&, std::string_view);
+
+elver_status begin(elver_session* session, const char* request, size_t size, elver_progress progress, void* context, Parse parse, elver_error** error) noexcept {
+    if (request == nullptr) return null_argument(error, "request");
+    return in_session(session, error, [&](Session& s) -> Result<void> {
+        session->generator.reset();
+        auto parsed = parse(s.model(), {request, size});
+        if (!parsed) return std::move(parsed).error();
+        Progress report;
+        if (progress != nullptr) report = [=](double fraction) { return progress(fraction, context) != 0; };
+        if (auto done = prefill_reusing(s, parsed->ids, report); !done) return done;
+        auto generator = Generator::make(s, std::move(parsed->options));
+        if (!generator) return std::move(generator).error();
+        session->generator.emplace(*std::move(generator));
+        return {};
+    });
+}
+
+}  // namespace
+
+elver_status elver_session_open(const elver_model* model, const elver_session_options* options, elver_session** out, elver_error** error) {
+    if (model == nullptr) return null_argument(error, "model");
+    if (out == nullptr) return null_argument(error, "out");
+    return guarded(error, [&]() -> Result<void> {
+        const auto o = read_struct<elver_session_options>(options, ELVER_SESSION_OPTIONS_INIT, "elver_session_options");
+        if (!o) return o.error();
+        auto session = Session::make(model->model, session_options(*o));
+        if (!session) return std::move(session).error();
+        auto handle = std::make_unique<elver_session>();
+        handle->session = *std::move(session);
+        *out = handle.release();
+        return {};
+    });
+}
+
+void elver_session_release(elver_session* session) { delete session; }
+int32_t elver_session_position(const elver_session* session) { return session == nullptr ? 0 : session->session->n_past(); }
+int32_t elver_session_n_ctx(const elver_session* session) { return session == nullptr ? 0 : session->session->n_ctx(); }
+
+void elver_session_cancel(elver_session* session) {
+    if (session != nullptr) session->session->cancel();
+}
+
+elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids, elver_on_logits on_logits, void* context, elver_error** error) {
+    if (ids == nullptr && n_ids > 0) return null_argument(error, "ids");
+    return in_session(session, error, [&](Session& s) -> Result<void> {
+        session->generator.reset();
+        Session::OnLogits report;
+        if (on_logits != nullptr) report = [=](size_t index, std::span<const float> logits) { on_logits(index, logits.data(), logits.size(), context); };
+        return s.prefill({ids, n_ids}, report);
+    });
+}
+
+const float* elver_session_logits(const elver_session* session) { return session == nullptr ? nullptr : session->session->logits().data(); }
+
+elver_status elver_session_rewind(elver_session* session, int32_t position, elver_error** error) {
+    return in_session(session, error, [&](Session& s) {
+        session->generator.reset();
+        return s.rewind(position);
+    });
+}
+
+elver_status elver_session_chat(elver_session* session, const char* request, size_t size, elver_progress progress, void* context, elver_error** error) {
+    return begin(session, request, size, progress, context, parse_chat_request, error);
+}
+
+elver_status elver_session_complete(elver_session* session, const char* request, size_t size, elver_progress progress, void* context, elver_error** error) {
+    return begin(session, request, size, progress, context, parse_completion_request, error);
+}
+
+elver_status elver_session_next(elver_session* session, elver_event* event, elver_error** error) {
+    if (event == nullptr) return null_argument(error, "event");
+    return in_session(session, error, [&](Session& s) -> Result<void> {
+        const auto known = read_struct<elver_event>(event, ELVER_EVENT_INIT, "elver_event");
+        if (!known) return known.error();
+        if (!session->generator) return Error(Status::invalid_argument, "next: no answer was begun; call elver_session_chat() or elver_session_complete() first", "session");
+        auto next = session->generator->next();
+        if (!next) return std::move(next).error();
+        session->event = *std::move(next);
+        if (session->event.finish == FinishReason::cancelled) s.cancel_token().reset();
+        session->top.clear();
+        for (const TokenLogprob& t : session->event.top) session->top.push_back({t.id, t.logprob});
+        const GenerateEvent& e = session->event;
+        const size_t size = event->struct_size;
+        const elver_event full{size, e.text.c_str(), e.text.size(), e.id, static_cast<elver_finish>(e.finish), e.logprob, static_cast<uint32_t>(session->top.size()), session->top.data()};
+        std::memcpy(static_cast<void*>(event), &full, size < sizeof full ? size : sizeof full);
+        return {};
+    });
+}

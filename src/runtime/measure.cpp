@@ -1,0 +1,93 @@
+#include "runtime/measure.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/cpu.hpp"
+#include "base/utf8.hpp"
+#include "kernels/select.hpp"
+
+namespace elver {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class Work>
+double seconds(ThreadPool& pool, const Work& work) {
+    const auto start = std::chrono::steady_clock::now();
+    pool.run([](void* context, int worker) { (*static_cast<const Work*>(context))(worker); }, const_cast<Work*>(&work));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+Json element(const GgufValue& value, size_t i) {
+    if (value.element_type() == GgufType::string) return replace_invalid_utf8(value.string_element(i));
+    if (const auto n = value.int_element(i)) return *n;
+    return value.float_element(i).value_or(0);
+}
+
+Json to_json(const GgufValue& value) {
+    if (const auto text = value.as_string()) return replace_invalid_utf8(*text);
+    if (const auto flag = value.as_bool()) return *flag;
+    if (const auto number = value.as_int()) return *number;
+    if (const auto number = value.as_float()) return *number;
+    constexpr size_t shown = 8;
+    Json out = Json::array();
+    for (size_t i = 0; i < std::min(shown, value.size()); ++i) out.push_back(element(value, i));
+    if (value.size() > shown) out.push_back("... " + std::to_string(value.size()) + " in all");
+    return out;
+}
+
+}  // namespace
+
+Result<Machine> measure_machine(const Model& model) {
+    const KernelTable& kernels = model.kernels();
+    ThreadPool& pool = model.pool();
+    Machine out;
+    if (kernels.peak_dots == nullptr) return out;
+    constexpr size_t n_bytes = size_t{256} << 20;
+    auto buffer = AlignedBuffer::make(n_bytes, "the bandwidth measurement");
+    if (!buffer) return std::move(buffer).error();
+    std::memset(buffer->data(), 1, n_bytes);
+    const auto n_threads = static_cast<size_t>(pool.n_threads());
+    std::vector<int32_t> sinks(n_threads * 16);
+    const auto* bytes = reinterpret_cast<const uint8_t*>(buffer->data());
+    for (int round = 0; round < 5; ++round) {
+        constexpr uint64_t steps = 2'000'000;
+        const double dots = seconds(pool, [&](int w) { kernels.peak_dots(steps, &sinks[static_cast<size_t>(w) * 16]); });
+        out.dot_ops_per_s = std::max(out.dot_ops_per_s, static_cast<double>(n_threads * steps * 12 * 64 * 2) / dots);
+        const size_t part = n_bytes / n_threads;
+        const double read = seconds(pool, [&](int w) { kernels.peak_read(bytes + static_cast<size_t>(w) * part, part, &sinks[static_cast<size_t>(w) * 16]); });
+        out.read_bytes_per_s = std::max(out.read_bytes_per_s, static_cast<double>(part * n_threads) / read);
+    }
+    return out;
+}
+
+std::string describe_machine(const Model& model) {
+    Json out;
+    out["processor"] = cpu_name();
+    out["usable_cores"] = usable_cores();
+    out["threads"] = model.pool().n_threads();
+    out["isa"] = model.kernels().name;
+    out["available_isas"] = available_kernels();
+    return out.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string describe_metadata(const Gguf& file) {
+    Json out = Json::object();
+    for (const auto& [key, value] : file.metadata()) out[replace_invalid_utf8(key)] = to_json(value);
+    return out.dump(2);
+}
+
+std::string describe_tensors(const Gguf& file) {
+    Json out = Json::array();
+    for (const GgufTensor& t : file.tensors()) {
+        const auto dims = t.view.shape.dims();
+        out.push_back({{"name", replace_invalid_utf8(t.name)}, {"type", dtype_name(t.view.type)}, {"shape", std::vector<int64_t>(dims.begin(), dims.end())}, {"bytes", t.view.bytes.size()}});
+    }
+    return out.dump(2);
+}
+
+}  // namespace elver

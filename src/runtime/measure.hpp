@@ -1,0 +1,22 @@
+// What the machine can do, measured with a model's threads and kernels: the denominators of benchmark fractions.
+#pragma once
+
+#include "runtime/model.hpp"
+
+namespace elver {
+
+struct Machine {
+    double dot_ops_per_s = 0;     // 0 where the level has no packed dot product
+    double read_bytes_per_s = 0;
+};
+
+// Takes about a second and 256 MiB; the best of several rounds, since other work on the machine only slows it.
+Result<Machine> measure_machine(const Model& model);
+
+// Describes the processor, levels and threads, as JSON.
+std::string describe_machine(const Model& model);
+// The file's metadata (long arrays cut) and tensors, as JSON.
+std::string describe_metadata(const Gguf& file);
+std::string describe_tensors(const Gguf& file);
+
+}  // namespace elver
