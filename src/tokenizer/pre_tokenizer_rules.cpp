@@ -94,7 +94,9 @@ constexpr SplitStep viking[] = {{BLOOM}, {"\\p{N}"}};
 constexpr SplitStep tekken[] = {{CASED("") "|\\p{N}|" SYMBOLS_SLASH "|" SPACES}};
 constexpr SplitStep gpt4o[] = {{CASED(CONTRACTION "?") "|\\p{N}{1,3}|" SYMBOLS_SLASH "|" SPACES}};
 // \d{1,3}(?=(?:\d{3})*\b), which would look to the end of the number from each of its digits
-constexpr SplitStep thousands_gpt4o[] = {{"(?<!\\d)\\d++(?![\\p{Alphabetic}\\p{M}\\p{Pc}])", Cut::thirds}, gpt4o[0]};
+constexpr SplitStep thousands_gpt4o[] = {
+    {"(?<!\\d)\\d++(?![\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}])", Cut::thirds},
+    gpt4o[0]};
 // \p{N}+, then (?=(\d{3})+(?!\d)), likewise
 constexpr SplitStep superbpe[] = {{"\\p{N}+"}, {"(?<!\\d)\\d++", Cut::inside}};
 constexpr SplitStep kimi[] = {{"\\p{sc:Han}+|[^\\r\\n\\p{L}\\p{N}]?" UPPER_NOT_HAN "*" LOWER_NOT_HAN "+" CONTRACTION

@@ -2,6 +2,7 @@
 // probabilities) sum to the most, found in one pass (Viterbi). Source: Kudo 2018; sentencepiece, unigram_model.cc,
 // whose float rounding is kept.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "base/text.hpp"
@@ -26,10 +27,7 @@ class Unigram final : public TextEncoder {
         for (int32_t id = 0; id < vocab.size(); ++id) {
             const Token& token = vocab.token(id);
             const bool normal = token.type == TokenType::normal;
-            if (normal) {
-                least = std::min(least, token.score);
-                most_ = std::max(most_, token.score);
-            }
+            if (normal) least = std::min(least, token.score);
             if (normal || token.type == TokenType::user_defined) entries.emplace_back(token.text, id);
         }
         unknown_score_ = least - unknown_penalty;
@@ -42,8 +40,9 @@ class Unigram final : public TextEncoder {
 
     Result<void> encode(std::string_view raw, std::vector<int32_t>& out) const override {
         const std::string text = normaliser_.normalise(raw);
-        std::vector<Best> best(text.size() + 1);
-        for (size_t at = 0; at < text.size();) at += extend(text, at, best);
+        Lattice lattice{text, std::vector<Best>(text.size() + 1)};
+        for (size_t at = 0; at < text.size();) at += extend(lattice, at);
+        const std::vector<Best>& best = lattice.best;
         std::vector<Piece> pieces;
         for (size_t end = text.size(); end > 0; end = best[end].begin) {
             pieces.push_back({best[end].begin, end, best[end].id});
@@ -87,31 +86,48 @@ class Unigram final : public TextEncoder {
         int32_t id;
     };
 
+    // A text on its way.
+    struct Lattice {
+        std::string_view text;
+        std::vector<Best> best;  // [bytes + 1]
+        size_t frontier = 0;     // the furthest byte that is reached
+    };
+
     // Offers every token that starts at a byte; returns the bytes of the character there.
-    size_t extend(std::string_view text, size_t at, std::vector<Best>& best) const {
-        const float so_far = best[at].score;
-        const auto n_char = static_cast<size_t>(decode_utf8(text.substr(at)).n_bytes);
-        const auto offer = [&](size_t end, int32_t id, double score) {
-            Best& b = best[end];
-            if (b.begin == unset || so_far + score > static_cast<double>(b.score)) {
-                b = {static_cast<float>(so_far + score), id, at};
-            }
+    size_t extend(Lattice& lattice, size_t at) const {
+        rebase(lattice, at);
+        const float so_far = lattice.best[at].score;
+        const auto n_char = static_cast<size_t>(decode_utf8(lattice.text.substr(at)).n_bytes);
+        const auto offer = [&](size_t end, int32_t id, float score) {
+            Best& b = lattice.best[end];
+            lattice.frontier = std::max(lattice.frontier, end);
+            const float sum = so_far + score;
+            if (b.begin == unset || sum > b.score) b = {sum, id, at};
         };
         bool covered = false;
-        trie_.prefixes(text.substr(at), [&](size_t length, int32_t id) {
+        trie_.prefixes(lattice.text.substr(at), [&](size_t length, int32_t id) {
             const Token& token = vocab_.token(id);
             const bool user = token.type == TokenType::user_defined;  // rewarded so that it always wins
-            offer(at + length, id, user ? static_cast<double>(static_cast<float>(length) * most_) - 0.1 : token.score);
+            offer(at + length, id, user ? static_cast<float>(0.1 * static_cast<double>(length - 1)) : token.score);
             covered = covered || length == n_char;
         });
         if (!covered) offer(at + n_char, -1, unknown_score_);
         return n_char;
     }
 
+    // Long texts sum to scores whose rounding would drown the differences: sums start again from zero.
+    static void rebase(Lattice& lattice, size_t at) {
+        const float offset = lattice.best[at].score;
+        if (!(std::fabs(offset) > 100'000.0f)) return;
+        for (size_t i = at; i <= lattice.frontier; ++i) {
+            if (i == at || lattice.best[i].begin != unset) lattice.best[i].score -= offset;
+        }
+    }
+
     const Vocab& vocab_;
     SpmNormaliser normaliser_;
     ByteTrie trie_;
-    float most_ = std::numeric_limits<float>::lowest(), unknown_score_ = 0;
+    float unknown_score_ = 0;
     int32_t byte_ids_[256];
     bool has_bytes_ = true;  // one for each byte
 };
