@@ -22,27 +22,52 @@ Result<ByteSource> open_source(const elver_source* given) {
     const auto s = read_struct<elver_source>(given, ELVER_SOURCE_INIT, "elver_source");
     if (!s) return s.error();
     const int n = (s->path != nullptr) + (s->fd >= 0) + (s->memory != nullptr);
-    if (n != 1) return Error(Status::invalid_argument, cat("source: expected one of path, fd and memory, found ", n), "source");
+    if (n != 1)
+        return Error(Status::invalid_argument, cat("source: expected one of path, fd and memory, found ", n), "source");
     if (s->path != nullptr) return ByteSource::map_path({s->path, s->path_size});
     if (s->fd >= 0) return ByteSource::map_fd(s->fd, s->offset, s->length);
     return ByteSource::borrow({static_cast<const std::byte*>(s->memory), s->memory_size});
 }
 
-SessionOptions session_options(const elver_session_options& o) noexcept { return {.n_ctx = o.n_ctx, .max_batch = o.max_batch}; }
+SessionOptions session_options(const elver_session_options& o) noexcept {
+    return {.n_ctx = o.n_ctx, .max_batch = o.max_batch};
+}
 
 }  // namespace elver::capi
 
-const char* elver_version(void) { return "0.1.0"; }
+const char* elver_version(void) {
+    return "0.1.0";
+}
 
-elver_status elver_error_status(const elver_error* error) { return error == nullptr ? ELVER_OK : error->status; }
-const char* elver_error_message(const elver_error* error) { return error == nullptr ? "" : error->message.c_str(); }
-const char* elver_error_object(const elver_error* error) { return error == nullptr ? "" : error->object.c_str(); }
-void elver_error_release(elver_error* error) { delete error; }
+elver_status elver_error_status(const elver_error* error) {
+    return error == nullptr ? ELVER_OK : error->status;
+}
+const char* elver_error_message(const elver_error* error) {
+    return error == nullptr ? "" : error->message.c_str();
+}
+const char* elver_error_object(const elver_error* error) {
+    return error == nullptr ? "" : error->object.c_str();
+}
+void elver_error_release(elver_error* error) {
+    delete error;
+}
 
-const char* elver_text_data(const elver_text* text) { return text == nullptr ? "" : text->text.c_str(); }
-size_t elver_text_size(const elver_text* text) { return text == nullptr ? 0 : text->text.size(); }
-void elver_text_release(elver_text* text) { delete text; }
+const char* elver_text_data(const elver_text* text) {
+    return text == nullptr ? "" : text->text.c_str();
+}
+size_t elver_text_size(const elver_text* text) {
+    return text == nullptr ? 0 : text->text.size();
+}
+void elver_text_release(elver_text* text) {
+    delete text;
+}
 
-const int32_t* elver_ids_data(const elver_ids* ids) { return ids == nullptr ? nullptr : ids->ids.data(); }
-size_t elver_ids_size(const elver_ids* ids) { return ids == nullptr ? 0 : ids->ids.size(); }
-void elver_ids_release(elver_ids* ids) { delete ids; }
+const int32_t* elver_ids_data(const elver_ids* ids) {
+    return ids == nullptr ? nullptr : ids->ids.data();
+}
+size_t elver_ids_size(const elver_ids* ids) {
+    return ids == nullptr ? 0 : ids->ids.size();
+}
+void elver_ids_release(elver_ids* ids) {
+    delete ids;
+}

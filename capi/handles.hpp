@@ -57,20 +57,24 @@ elver_status guarded(elver_error** error, Body&& body) noexcept {
     }
 }
 
-// Reads a struct of the caller's, smaller or larger than ours: what an older host lacks keeps our default, what a newer one has
-// beyond ours must be zero.
+// Reads a struct of the caller's, smaller or larger than ours: what an older host lacks keeps our default, what a newer
+// one has beyond ours must be zero.
 template <class T>
 Result<T> read_struct(const T* given, T defaults, const char* name) {
     if (given == nullptr) return defaults;
     const size_t size = given->struct_size;
     if (size < sizeof(size_t) || size > 4096) {
-        return Error(Status::invalid_argument, cat(name, ": struct_size: expected ", sizeof(T), ", found ", size, "; initialise with its _INIT"), name);
+        return Error(Status::invalid_argument,
+                     cat(name, ": struct_size: expected ", sizeof(T), ", found ", size, "; initialise with its _INIT"),
+                     name);
     }
     std::memcpy(static_cast<void*>(&defaults), given, size < sizeof(T) ? size : sizeof(T));
     defaults.struct_size = sizeof(T);
     const auto* bytes = reinterpret_cast<const unsigned char*>(given);
     for (size_t i = sizeof(T); i < size; ++i) {
-        if (bytes[i] != 0) return Error(Status::invalid_argument, cat(name, ": this version of elver does not know the option at byte ", i), name);
+        if (bytes[i] != 0)
+            return Error(Status::invalid_argument,
+                         cat(name, ": this version of elver does not know the option at byte ", i), name);
     }
     return defaults;
 }
@@ -93,6 +97,8 @@ class SessionUse {
     elver_session* session_;
     bool taken_;
 };
-inline Error session_busy() { return Error(Status::busy, "the session is used by another thread now", "session"); }
+inline Error session_busy() {
+    return Error(Status::busy, "the session is used by another thread now", "session");
+}
 
 }  // namespace elver::capi

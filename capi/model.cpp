@@ -5,12 +5,15 @@
 using namespace elver;
 using namespace elver::capi;
 
-elver_status elver_model_open(const elver_source* source, const elver_model_options* options, elver_model** out, elver_error** error) {
+elver_status elver_model_open(const elver_source* source, const elver_model_options* options, elver_model** out,
+                              elver_error** error) {
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
         const auto o = read_struct<elver_model_options>(options, ELVER_MODEL_OPTIONS_INIT, "elver_model_options");
         if (!o) return o.error();
-        if (o->n_threads < 0) return Error(Status::invalid_argument, cat("n_threads: expected 0 or more, found ", o->n_threads), "n_threads");
+        if (o->n_threads < 0)
+            return Error(Status::invalid_argument, cat("n_threads: expected 0 or more, found ", o->n_threads),
+                         "n_threads");
         auto bytes = open_source(source);
         if (!bytes) return std::move(bytes).error();
         ModelOptions options_in;
@@ -33,9 +36,12 @@ elver_status elver_model_load(elver_model* model, elver_progress progress, void*
     });
 }
 
-void elver_model_release(elver_model* model) { delete model; }
+void elver_model_release(elver_model* model) {
+    delete model;
+}
 
-elver_status elver_model_plan(const elver_model* model, const elver_session_options* options, elver_plan* plan, elver_error** error) {
+elver_status elver_model_plan(const elver_model* model, const elver_session_options* options, elver_plan* plan,
+                              elver_error** error) {
     if (model == nullptr) return null_argument(error, "model");
     if (plan == nullptr) return null_argument(error, "plan");
     return guarded(error, [&]() -> Result<void> {
@@ -51,28 +57,45 @@ elver_status elver_model_plan(const elver_model* model, const elver_session_opti
     });
 }
 
-int32_t elver_model_n_vocab(const elver_model* model) { return model == nullptr ? 0 : model->model->spec().n_vocab; }
-int32_t elver_model_n_ctx_train(const elver_model* model) { return model == nullptr ? 0 : model->model->spec().n_ctx_train; }
+int32_t elver_model_n_vocab(const elver_model* model) {
+    return model == nullptr ? 0 : model->model->spec().n_vocab;
+}
+int32_t elver_model_n_ctx_train(const elver_model* model) {
+    return model == nullptr ? 0 : model->model->spec().n_ctx_train;
+}
 
-elver_status elver_model_describe(const elver_model* model, elver_describe what, elver_text** out, elver_error** error) {
+elver_status elver_model_describe(const elver_model* model, elver_describe what, elver_text** out,
+                                  elver_error** error) {
     if (model == nullptr) return null_argument(error, "model");
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
         const Model& m = *model->model;
         std::string text;
         switch (what) {
-            case ELVER_DESCRIBE_METADATA: text = describe_metadata(m.file()); break;
-            case ELVER_DESCRIBE_TENSORS: text = describe_tensors(m.file()); break;
-            case ELVER_DESCRIBE_SPEC: text = m.spec().to_json(); break;
-            case ELVER_DESCRIBE_PROGRAM: text = m.program().describe(); break;
+            case ELVER_DESCRIBE_METADATA:
+                text = describe_metadata(m.file());
+                break;
+            case ELVER_DESCRIBE_TENSORS:
+                text = describe_tensors(m.file());
+                break;
+            case ELVER_DESCRIBE_SPEC:
+                text = m.spec().to_json();
+                break;
+            case ELVER_DESCRIBE_PROGRAM:
+                text = m.program().describe();
+                break;
             case ELVER_DESCRIBE_TEMPLATE: {
                 const auto source = m.file().get_string_or("tokenizer.chat_template", "");
                 if (!source) return source.error();
                 text = std::string(*source);
                 break;
             }
-            case ELVER_DESCRIBE_MACHINE: text = describe_machine(m); break;
-            default: return Error(Status::invalid_argument, cat("what: expected 0 to 5, found ", static_cast<int>(what)), "what");
+            case ELVER_DESCRIBE_MACHINE:
+                text = describe_machine(m);
+                break;
+            default:
+                return Error(Status::invalid_argument, cat("what: expected 0 to 5, found ", static_cast<int>(what)),
+                             "what");
         }
         *out = new elver_text{std::move(text)};
         return {};
@@ -94,14 +117,16 @@ elver_status elver_model_measure(const elver_model* model, elver_machine* machin
     });
 }
 
-elver_status elver_template_render(const elver_model* model, const char* source, size_t source_size, const char* variables, size_t variables_size,
-                                   elver_text** out, elver_error** error) {
+elver_status elver_template_render(const elver_model* model, const char* source, size_t source_size,
+                                   const char* variables, size_t variables_size, elver_text** out,
+                                   elver_error** error) {
     if (model == nullptr && source == nullptr) return null_argument(error, "model");
     if (variables == nullptr) return null_argument(error, "variables");
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
         const std::string_view text = source == nullptr ? std::string_view() : std::string_view(source, source_size);
-        auto rendered = render_template(model == nullptr ? nullptr : model->model.get(), text, {variables, variables_size});
+        auto rendered =
+            render_template(model == nullptr ? nullptr : model->model.get(), text, {variables, variables_size});
         if (!rendered) return std::move(rendered).error();
         *out = new elver_text{*std::move(rendered)};
         return {};

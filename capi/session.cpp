@@ -21,7 +21,8 @@ elver_status in_session(elver_session* session, elver_error** error, Body&& body
 
 using Parse = Result<Request> (*)(const Model&, std::string_view);
 
-elver_status begin(elver_session* session, const char* request, size_t size, elver_progress progress, void* context, Parse parse, elver_error** error) noexcept {
+elver_status begin(elver_session* session, const char* request, size_t size, elver_progress progress, void* context,
+                   Parse parse, elver_error** error) noexcept {
     if (request == nullptr) return null_argument(error, "request");
     return in_session(session, error, [&](Session& s) -> Result<void> {
         session->generator.reset();
@@ -39,7 +40,8 @@ elver_status begin(elver_session* session, const char* request, size_t size, elv
 
 }  // namespace
 
-elver_status elver_session_open(const elver_model* model, const elver_session_options* options, elver_session** out, elver_error** error) {
+elver_status elver_session_open(const elver_model* model, const elver_session_options* options, elver_session** out,
+                                elver_error** error) {
     if (model == nullptr) return null_argument(error, "model");
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
@@ -54,25 +56,37 @@ elver_status elver_session_open(const elver_model* model, const elver_session_op
     });
 }
 
-void elver_session_release(elver_session* session) { delete session; }
-int32_t elver_session_position(const elver_session* session) { return session == nullptr ? 0 : session->session->n_past(); }
-int32_t elver_session_n_ctx(const elver_session* session) { return session == nullptr ? 0 : session->session->n_ctx(); }
+void elver_session_release(elver_session* session) {
+    delete session;
+}
+int32_t elver_session_position(const elver_session* session) {
+    return session == nullptr ? 0 : session->session->n_past();
+}
+int32_t elver_session_n_ctx(const elver_session* session) {
+    return session == nullptr ? 0 : session->session->n_ctx();
+}
 
 void elver_session_cancel(elver_session* session) {
     if (session != nullptr) session->session->cancel();
 }
 
-elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids, elver_on_logits on_logits, void* context, elver_error** error) {
+elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids, elver_on_logits on_logits,
+                                   void* context, elver_error** error) {
     if (ids == nullptr && n_ids > 0) return null_argument(error, "ids");
     return in_session(session, error, [&](Session& s) -> Result<void> {
         session->generator.reset();
         Session::OnLogits report;
-        if (on_logits != nullptr) report = [=](size_t index, std::span<const float> logits) { on_logits(index, logits.data(), logits.size(), context); };
+        if (on_logits != nullptr)
+            report = [=](size_t index, std::span<const float> logits) {
+                on_logits(index, logits.data(), logits.size(), context);
+            };
         return s.prefill({ids, n_ids}, report);
     });
 }
 
-const float* elver_session_logits(const elver_session* session) { return session == nullptr ? nullptr : session->session->logits().data(); }
+const float* elver_session_logits(const elver_session* session) {
+    return session == nullptr ? nullptr : session->session->logits().data();
+}
 
 elver_status elver_session_rewind(elver_session* session, int32_t position, elver_error** error) {
     return in_session(session, error, [&](Session& s) {
@@ -81,11 +95,13 @@ elver_status elver_session_rewind(elver_session* session, int32_t position, elve
     });
 }
 
-elver_status elver_session_chat(elver_session* session, const char* request, size_t size, elver_progress progress, void* context, elver_error** error) {
+elver_status elver_session_chat(elver_session* session, const char* request, size_t size, elver_progress progress,
+                                void* context, elver_error** error) {
     return begin(session, request, size, progress, context, parse_chat_request, error);
 }
 
-elver_status elver_session_complete(elver_session* session, const char* request, size_t size, elver_progress progress, void* context, elver_error** error) {
+elver_status elver_session_complete(elver_session* session, const char* request, size_t size, elver_progress progress,
+                                    void* context, elver_error** error) {
     return begin(session, request, size, progress, context, parse_completion_request, error);
 }
 
@@ -94,7 +110,10 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
     return in_session(session, error, [&](Session& s) -> Result<void> {
         const auto known = read_struct<elver_event>(event, ELVER_EVENT_INIT, "elver_event");
         if (!known) return known.error();
-        if (!session->generator) return Error(Status::invalid_argument, "next: no answer was begun; call elver_session_chat() or elver_session_complete() first", "session");
+        if (!session->generator)
+            return Error(Status::invalid_argument,
+                         "next: no answer was begun; call elver_session_chat() or elver_session_complete() first",
+                         "session");
         auto next = session->generator->next();
         if (!next) return std::move(next).error();
         session->event = *std::move(next);
@@ -103,7 +122,14 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
         for (const TokenLogprob& t : session->event.top) session->top.push_back({t.id, t.logprob});
         const GenerateEvent& e = session->event;
         const size_t size = event->struct_size;
-        const elver_event full{size, e.text.c_str(), e.text.size(), e.id, static_cast<elver_finish>(e.finish), e.logprob, static_cast<uint32_t>(session->top.size()), session->top.data()};
+        const elver_event full{size,
+                               e.text.c_str(),
+                               e.text.size(),
+                               e.id,
+                               static_cast<elver_finish>(e.finish),
+                               e.logprob,
+                               static_cast<uint32_t>(session->top.size()),
+                               session->top.data()};
         std::memcpy(static_cast<void*>(event), &full, size < sizeof full ? size : sizeof full);
         return {};
     });

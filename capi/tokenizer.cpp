@@ -27,22 +27,26 @@ elver_status elver_tokenizer_open(const elver_source* source, elver_tokenizer** 
     });
 }
 
-void elver_tokenizer_release(elver_tokenizer* tokenizer) { delete tokenizer; }
+void elver_tokenizer_release(elver_tokenizer* tokenizer) {
+    delete tokenizer;
+}
 
-elver_status elver_tokenizer_encode(const elver_tokenizer* tokenizer, const char* text, size_t text_size, int add_special, int parse_special,
-                                    elver_ids** out, elver_error** error) {
+elver_status elver_tokenizer_encode(const elver_tokenizer* tokenizer, const char* text, size_t text_size,
+                                    int add_special, int parse_special, elver_ids** out, elver_error** error) {
     if (tokenizer == nullptr) return null_argument(error, "tokenizer");
     if (text == nullptr && text_size > 0) return null_argument(error, "text");
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
-        auto ids = tokenizer->tokenizer->encode({text, text_size}, {.add_special = add_special != 0, .parse_special = parse_special != 0});
+        auto ids = tokenizer->tokenizer->encode({text, text_size},
+                                                {.add_special = add_special != 0, .parse_special = parse_special != 0});
         if (!ids) return std::move(ids).error();
         *out = new elver_ids{*std::move(ids)};
         return {};
     });
 }
 
-elver_status elver_tokenizer_decode(const elver_tokenizer* tokenizer, const int32_t* ids, size_t n_ids, int special, elver_text** out, elver_error** error) {
+elver_status elver_tokenizer_decode(const elver_tokenizer* tokenizer, const int32_t* ids, size_t n_ids, int special,
+                                    elver_text** out, elver_error** error) {
     if (tokenizer == nullptr) return null_argument(error, "tokenizer");
     if (ids == nullptr && n_ids > 0) return null_argument(error, "ids");
     if (out == nullptr) return null_argument(error, "out");
@@ -50,7 +54,9 @@ elver_status elver_tokenizer_decode(const elver_tokenizer* tokenizer, const int3
         const Tokenizer& t = *tokenizer->tokenizer;
         for (size_t i = 0; i < n_ids; ++i) {
             if (ids[i] < 0 || ids[i] >= t.n_vocab()) {
-                return Error(Status::invalid_argument, cat("token ", i, ": expected an id from 0 to ", t.n_vocab() - 1, ", found ", ids[i]), "ids");
+                return Error(Status::invalid_argument,
+                             cat("token ", i, ": expected an id from 0 to ", t.n_vocab() - 1, ", found ", ids[i]),
+                             "ids");
             }
         }
         *out = new elver_text{t.decode({ids, n_ids}, special != 0)};

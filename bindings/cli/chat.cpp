@@ -52,8 +52,10 @@ elver_session_options session_options(const Options& o) {
 // A long prompt shows how far its reading is.
 bool show_reading(double fraction) {
     if (isatty(STDERR_FILENO)) {
-        if (fraction < 1) std::fprintf(stderr, "\rreading the prompt: %3.0f %%", fraction * 100);
-        else std::fprintf(stderr, "\r\033[K");
+        if (fraction < 1)
+            std::fprintf(stderr, "\rreading the prompt: %3.0f %%", fraction * 100);
+        else
+            std::fprintf(stderr, "\r\033[K");
     }
     return true;
 }
@@ -132,8 +134,10 @@ int run_complete(const Options& o) {
     const api::Model model = load_model(o);
     api::Session session(model, session_options(o));
     Json request = Json::object();
-    if (!o.tokens.empty()) request["ids"] = parse_ids(o.tokens);
-    else request["prompt"] = o.prompt_file.empty() ? o.prompt : read_file(o.prompt_file);
+    if (!o.tokens.empty())
+        request["ids"] = parse_ids(o.tokens);
+    else
+        request["prompt"] = o.prompt_file.empty() ? o.prompt : read_file(o.prompt_file);
     put_sampling(request, o, 0.0);
     if (o.ignore_eos) request["ignore_eos"] = true;
     std::signal(SIGINT, on_interrupt);
@@ -156,8 +160,14 @@ int run_complete(const Options& o) {
     static constexpr const char* names[] = {"none", "stop", "length", "cancelled"};
     const auto ms = [](auto span) { return std::chrono::duration<double, std::milli>(span).count(); };
     if (!o.json) return std::printf("\n"), 0;
-    const Json out{{"text", text}, {"ids", ids}, {"finish_reason", names[finish]},
-                   {"timings", {{"prompt_tokens", prompt_tokens}, {"prompt_ms", ms(read - start)}, {"generated_tokens", ids.size()}, {"generate_ms", ms(Clock::now() - read)}}}};
+    const Json out{{"text", text},
+                   {"ids", ids},
+                   {"finish_reason", names[finish]},
+                   {"timings",
+                    {{"prompt_tokens", prompt_tokens},
+                     {"prompt_ms", ms(read - start)},
+                     {"generated_tokens", ids.size()},
+                     {"generate_ms", ms(Clock::now() - read)}}}};
     std::printf("%s\n", out.dump().c_str());
     return 0;
 }

@@ -16,7 +16,8 @@ struct Options {
     int threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512, generate_tokens = 64;
     double temperature = -1, top_p = -1;
     long long seed = -1;
-    bool json = false, special = false, ignore_eos = false, spec = false, program = false, tensors = false, show_template = false;
+    bool json = false, special = false, ignore_eos = false, spec = false, program = false, tensors = false,
+         show_template = false;
 };
 
 // A whole file, or an error naming it.

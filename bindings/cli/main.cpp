@@ -1,4 +1,5 @@
-// The elver program. Results go to standard output; an error is one line on standard error and exit code 1, or 2 for usage.
+// The elver program. Results go to standard output; an error is one line on standard error and exit code 1, or 2 for
+// usage.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -12,13 +13,16 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", elver_version());
     Options o;
     int (*run)(const Options&) = nullptr;
-    const auto command = [&](const char* name, const char* what, int (*function)(const Options&), bool needs_model = true) {
+    const auto command = [&](const char* name, const char* what, int (*function)(const Options&),
+                             bool needs_model = true) {
         CLI::App* sub = app.add_subcommand(name, what);
         if (needs_model) sub->add_option("model", o.model, "GGUF file")->required();
         sub->callback([&run, function] { run = function; });
         return sub;
     };
-    const auto threads = [&](CLI::App* sub) { sub->add_option("--threads", o.threads, "threads (default: physical cores)")->check(CLI::Range(1, 1024)); };
+    const auto threads = [&](CLI::App* sub) {
+        sub->add_option("--threads", o.threads, "threads (default: physical cores)")->check(CLI::Range(1, 1024));
+    };
     const auto session = [&](CLI::App* sub) {
         threads(sub);
         sub->add_option("--context", o.context, "positions of the context")->check(CLI::Range(1, 1 << 24));
@@ -26,7 +30,8 @@ int main(int argc, char** argv) {
     };
     const auto sampling = [&](CLI::App* sub) {
         sub->add_option("--max-tokens", o.max_tokens, "longest answer, in tokens")->check(CLI::NonNegativeNumber);
-        sub->add_option("--temperature", o.temperature, "0: always the most likely token")->check(CLI::Range(0.0, 100.0));
+        sub->add_option("--temperature", o.temperature, "0: always the most likely token")
+            ->check(CLI::Range(0.0, 100.0));
         sub->add_option("--top-p", o.top_p, "nucleus sampling")->check(CLI::Range(0.0, 1.0));
         sub->add_option("--seed", o.seed, "the same seed gives the same answer")->check(CLI::NonNegativeNumber);
     };
@@ -68,7 +73,8 @@ int main(int argc, char** argv) {
     source->add_option("--model", o.model, "GGUF file");
     source->add_option("--template-file", o.template_file, "file with the template");
     source->require_option(1);
-    render->add_option("--jsonl", o.jsonl, "a JSON object of variables a line; prints {\"text\"} or {\"error\"} a line")->required();
+    render->add_option("--jsonl", o.jsonl, "a JSON object of variables a line; prints {\"text\"} or {\"error\"} a line")
+        ->required();
 
     auto* info = command("info", "What a model file holds", run_info);
     info->add_flag("--tensors", o.tensors, "its tensors");

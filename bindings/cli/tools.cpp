@@ -41,7 +41,9 @@ void each_line(const std::string& path, const Body& body) {
     for (size_t number = 1; std::getline(in, line); ++number) body(line, number);
 }
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 double median(std::vector<double> v) {
     std::sort(v.begin(), v.end());
@@ -69,7 +71,8 @@ std::vector<int32_t> parse_ids(const std::string& text) {
             value = std::stol(part, &used);
         } catch (const std::exception&) {
         }
-        if (used != part.size() || part.empty() || value < INT32_MIN || value > INT32_MAX) throw std::runtime_error("--tokens: expected ids like 1,2,3, found \"" + part + "\"");
+        if (used != part.size() || part.empty() || value < INT32_MIN || value > INT32_MAX)
+            throw std::runtime_error("--tokens: expected ids like 1,2,3, found \"" + part + "\"");
         ids.push_back(static_cast<int32_t>(value));
     }
     return ids;
@@ -81,7 +84,9 @@ api::Model load_model(const Options& o) {
     api::Model model = api::Model::open(o.model, m);
     const bool terminal = isatty(STDERR_FILENO) != 0;
     model.load([terminal](double fraction) {
-        if (terminal) fraction < 1 ? std::fprintf(stderr, "\rloading: %3.0f %%", fraction * 100) : std::fprintf(stderr, "\r\033[K");
+        if (terminal)
+            fraction < 1 ? std::fprintf(stderr, "\rloading: %3.0f %%", fraction * 100)
+                         : std::fprintf(stderr, "\r\033[K");
         return true;
     });
     return model;
@@ -96,8 +101,10 @@ int run_logits(const Options& o) {
     const std::string partial = o.output + ".partial";
     std::ofstream out(partial, std::ios::binary);
     if (!out) throw std::runtime_error(o.output + ": cannot create");
-    std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(ids.size()) + ", " + std::to_string(model.n_vocab()) + "), }";
-    header.resize((header.size() + 10 + 1 + 63) / 64 * 64 - 10 - 1, ' ');  // NumPy's format 1.0: the data begins at a multiple of 64
+    std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(ids.size()) + ", " +
+                         std::to_string(model.n_vocab()) + "), }";
+    header.resize((header.size() + 10 + 1 + 63) / 64 * 64 - 10 - 1,
+                  ' ');  // NumPy's format 1.0: the data begins at a multiple of 64
     header += '\n';
     const auto size = static_cast<uint16_t>(header.size());
     out << "\x93NUMPY" << '\x01' << '\x00' << static_cast<char>(size & 255) << static_cast<char>(size >> 8) << header;
@@ -106,7 +113,8 @@ int run_logits(const Options& o) {
             out.write(reinterpret_cast<const char*>(logits.data()), static_cast<std::streamsize>(logits.size_bytes()));
         });
         out.close();
-        if (!out || std::rename(partial.c_str(), o.output.c_str()) != 0) throw std::runtime_error(o.output + ": cannot write");
+        if (!out || std::rename(partial.c_str(), o.output.c_str()) != 0)
+            throw std::runtime_error(o.output + ": cannot write");
     } catch (...) {
         std::remove(partial.c_str());
         throw;
@@ -124,7 +132,8 @@ int run_tokenize(const Options& o) {
     }
     each_line(o.jsonl, [&](const std::string& line, size_t number) {
         const Json text = parse_line(line, o.jsonl, number);
-        if (!text.is_string()) throw std::runtime_error(o.jsonl + ": line " + std::to_string(number) + ": expected a JSON string");
+        if (!text.is_string())
+            throw std::runtime_error(o.jsonl + ": line " + std::to_string(number) + ": expected a JSON string");
         std::printf("%s\n", dump(tokenizer.encode(text.get_ref<const std::string&>(), true, o.special)).c_str());
     });
     return 0;
@@ -136,7 +145,9 @@ int run_detokenize(const Options& o) {
         const Json list = parse_line(line, o.jsonl, number);
         std::vector<int32_t> ids;
         for (const Json& id : list) {
-            if (!list.is_array() || !id.is_number_integer()) throw std::runtime_error(o.jsonl + ": line " + std::to_string(number) + ": expected a list of token ids");
+            if (!list.is_array() || !id.is_number_integer())
+                throw std::runtime_error(o.jsonl + ": line " + std::to_string(number) +
+                                         ": expected a list of token ids");
             ids.push_back(id.get<int32_t>());
         }
         std::printf("%s\n", dump(tokenizer.decode(ids, o.special)).c_str());
@@ -147,8 +158,10 @@ int run_detokenize(const Options& o) {
 int run_template(const Options& o) {
     std::unique_ptr<api::Model> model;
     std::string source;
-    if (o.model.empty()) source = read_file(o.template_file);
-    else model = std::make_unique<api::Model>(api::Model::open(o.model));
+    if (o.model.empty())
+        source = read_file(o.template_file);
+    else
+        model = std::make_unique<api::Model>(api::Model::open(o.model));
     each_line(o.jsonl, [&](const std::string& line, size_t) {
         Json out;
         try {
@@ -163,7 +176,11 @@ int run_template(const Options& o) {
 
 int run_info(const Options& o) {
     const api::Model model = api::Model::open(o.model, model_options(o));
-    const auto what = o.tensors ? ELVER_DESCRIBE_TENSORS : o.spec ? ELVER_DESCRIBE_SPEC : o.program ? ELVER_DESCRIBE_PROGRAM : o.show_template ? ELVER_DESCRIBE_TEMPLATE : ELVER_DESCRIBE_METADATA;
+    const auto what = o.tensors         ? ELVER_DESCRIBE_TENSORS
+                      : o.spec          ? ELVER_DESCRIBE_SPEC
+                      : o.program       ? ELVER_DESCRIBE_PROGRAM
+                      : o.show_template ? ELVER_DESCRIBE_TEMPLATE
+                                        : ELVER_DESCRIBE_METADATA;
     std::printf("%s\n", model.describe(what).c_str());
     return 0;
 }
@@ -172,10 +189,19 @@ int run_plan(const Options& o) {
     const api::Model model = api::Model::open(o.model, model_options(o));
     const elver_plan p = model.plan(session_options(o));
     if (o.json) {
-        std::printf("%s\n", dump({{"weights", p.weights}, {"kv_cache", p.kv_cache}, {"scratch", p.scratch}, {"total", p.total}, {"context", p.n_ctx}, {"batch", p.max_batch}}).c_str());
+        std::printf("%s\n", dump({{"weights", p.weights},
+                                  {"kv_cache", p.kv_cache},
+                                  {"scratch", p.scratch},
+                                  {"total", p.total},
+                                  {"context", p.n_ctx},
+                                  {"batch", p.max_batch}})
+                                .c_str());
         return 0;
     }
-    const auto row = [](const char* name, uint64_t bytes) { std::printf("%-9s %14llu bytes  %8.1f MiB\n", name, static_cast<unsigned long long>(bytes), static_cast<double>(bytes) / (1 << 20)); };
+    const auto row = [](const char* name, uint64_t bytes) {
+        std::printf("%-9s %14llu bytes  %8.1f MiB\n", name, static_cast<unsigned long long>(bytes),
+                    static_cast<double>(bytes) / (1 << 20));
+    };
     row("weights", p.weights), row("kv cache", p.kv_cache), row("scratch", p.scratch), row("total", p.total);
     std::printf("for a context of %d positions, prefill passes of %d tokens\n", p.n_ctx, p.max_batch);
     return 0;
@@ -202,14 +228,18 @@ int run_bench(const Options& o) {
         decode.push_back(o.generate_tokens / std::chrono::duration<double>(end - read).count());
     }
     const elver_machine machine = model.measure();
-    const Json out{{"prefill", {{"tokens", o.prompt_tokens}, {"tokens_per_s", median(prefill)}}},
-                   {"decode", {{"tokens", o.generate_tokens}, {"tokens_per_s", median(decode)}}},
-                   {"machine", {{"dot_tops", machine.dot_ops_per_s / 1e12}, {"read_gb_per_s", machine.read_bytes_per_s / 1e9}}},
-                   {"weights_bytes", model.plan().weights}};
+    const Json out{
+        {"prefill", {{"tokens", o.prompt_tokens}, {"tokens_per_s", median(prefill)}}},
+        {"decode", {{"tokens", o.generate_tokens}, {"tokens_per_s", median(decode)}}},
+        {"machine", {{"dot_tops", machine.dot_ops_per_s / 1e12}, {"read_gb_per_s", machine.read_bytes_per_s / 1e9}}},
+        {"weights_bytes", model.plan().weights}};
     if (o.json) return std::printf("%s\n", dump(out).c_str()), 0;
-    std::printf("prefill  %5d tokens  %9.1f tokens/s\ndecode   %5d tokens  %9.1f tokens/s, %.0f %% of read bandwidth\nmachine  %.2f TOPS of byte dots, %.1f GB/s read\n",
-                o.prompt_tokens, median(prefill), o.generate_tokens, median(decode),
-                100 * median(decode) * static_cast<double>(model.plan().weights) / std::max(machine.read_bytes_per_s, 1.0), machine.dot_ops_per_s / 1e12, machine.read_bytes_per_s / 1e9);
+    std::printf(
+        "prefill  %5d tokens  %9.1f tokens/s\ndecode   %5d tokens  %9.1f tokens/s, %.0f %% of read bandwidth\nmachine  "
+        "%.2f TOPS of byte dots, %.1f GB/s read\n",
+        o.prompt_tokens, median(prefill), o.generate_tokens, median(decode),
+        100 * median(decode) * static_cast<double>(model.plan().weights) / std::max(machine.read_bytes_per_s, 1.0),
+        machine.dot_ops_per_s / 1e12, machine.read_bytes_per_s / 1e9);
     return 0;
 }
 

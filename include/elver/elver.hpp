@@ -1,5 +1,5 @@
-// elver for C++20, header-only over elver.h: handles as move-only objects, errors as exceptions of one type. It adds no symbols and
-// copies nothing that the C calls do not.
+// elver for C++20, header-only over elver.h: handles as move-only objects, errors as exceptions of one type. It adds no
+// symbols and copies nothing that the C calls do not.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ namespace elver::api {
 // Keeps the status, the message and the file, tensor, key or field it speaks of.
 class Error : public std::exception {
   public:
-    Error(elver_status status, std::string message, std::string object) : status_(status), message_(std::move(message)), object_(std::move(object)) {}
+    Error(elver_status status, std::string message, std::string object)
+        : status_(status), message_(std::move(message)), object_(std::move(object)) {}
     elver_status status() const noexcept { return status_; }
     const std::string& object() const noexcept { return object_; }
     const char* what() const noexcept override { return message_.c_str(); }
@@ -63,7 +64,9 @@ inline elver_source path_source(std::string_view path) {
 }
 
 // The address of a std::function<bool(double)> as context.
-inline int report(double fraction, void* context) { return (*static_cast<std::function<bool(double)>*>(context))(fraction) ? 1 : 0; }
+inline int report(double fraction, void* context) {
+    return (*static_cast<std::function<bool(double)>*>(context))(fraction) ? 1 : 0;
+}
 
 }  // namespace detail
 
@@ -79,13 +82,16 @@ class Tokenizer {
     }
     std::vector<int32_t> encode(std::string_view text, bool add_special = true, bool parse_special = false) const {
         elver_ids* raw = nullptr;
-        detail::check([&](elver_error** e) { return elver_tokenizer_encode(c(), text.data(), text.size(), add_special, parse_special, &raw, e); });
+        detail::check([&](elver_error** e) {
+            return elver_tokenizer_encode(c(), text.data(), text.size(), add_special, parse_special, &raw, e);
+        });
         const detail::Handle<elver_ids, elver_ids_release> ids(raw);
         return {elver_ids_data(raw), elver_ids_data(raw) + elver_ids_size(raw)};
     }
     std::string decode(std::span<const int32_t> ids, bool special = false) const {
         elver_text* out = nullptr;
-        detail::check([&](elver_error** e) { return elver_tokenizer_decode(c(), ids.data(), ids.size(), special, &out, e); });
+        detail::check(
+            [&](elver_error** e) { return elver_tokenizer_decode(c(), ids.data(), ids.size(), special, &out, e); });
         return detail::take(out);
     }
     elver_tokenizer* c() const noexcept { return handle_.get(); }  // borrowed
@@ -106,7 +112,8 @@ class Model {
         return Model(out);
     }
     void load(Progress progress = {}) {
-        detail::check([&](elver_error** e) { return elver_model_load(c(), progress ? detail::report : nullptr, &progress, e); });
+        detail::check(
+            [&](elver_error** e) { return elver_model_load(c(), progress ? detail::report : nullptr, &progress, e); });
     }
     elver_plan plan(const elver_session_options& options = ELVER_SESSION_OPTIONS_INIT) const {
         elver_plan out = ELVER_PLAN_INIT;
@@ -130,7 +137,9 @@ class Model {
     }
     std::string render(std::string_view variables) const {
         elver_text* out = nullptr;
-        detail::check([&](elver_error** e) { return elver_template_render(c(), nullptr, 0, variables.data(), variables.size(), &out, e); });
+        detail::check([&](elver_error** e) {
+            return elver_template_render(c(), nullptr, 0, variables.data(), variables.size(), &out, e);
+        });
         return detail::take(out);
     }
     int32_t n_vocab() const noexcept { return elver_model_n_vocab(c()); }
@@ -145,7 +154,10 @@ static_assert(sizeof(Model) == sizeof(void*));
 // Renders a template's source alone.
 inline std::string render_template(std::string_view source, std::string_view variables) {
     elver_text* out = nullptr;
-    detail::check([&](elver_error** e) { return elver_template_render(nullptr, source.data(), source.size(), variables.data(), variables.size(), &out, e); });
+    detail::check([&](elver_error** e) {
+        return elver_template_render(nullptr, source.data(), source.size(), variables.data(), variables.size(), &out,
+                                     e);
+    });
     return detail::take(out);
 }
 
@@ -171,13 +183,21 @@ class Session {
         const elver_on_logits call = [](size_t index, const float* logits, size_t n, void* context) {
             (*static_cast<std::function<void(size_t, std::span<const float>)>*>(context))(index, {logits, n});
         };
-        detail::check([&](elver_error** e) { return elver_session_prefill(c(), ids.data(), ids.size(), on_logits ? call : nullptr, &on_logits, e); });
+        detail::check([&](elver_error** e) {
+            return elver_session_prefill(c(), ids.data(), ids.size(), on_logits ? call : nullptr, &on_logits, e);
+        });
     }
     void chat(std::string_view request, Progress progress = {}) {
-        detail::check([&](elver_error** e) { return elver_session_chat(c(), request.data(), request.size(), progress ? detail::report : nullptr, &progress, e); });
+        detail::check([&](elver_error** e) {
+            return elver_session_chat(c(), request.data(), request.size(), progress ? detail::report : nullptr,
+                                      &progress, e);
+        });
     }
     void complete(std::string_view request, Progress progress = {}) {
-        detail::check([&](elver_error** e) { return elver_session_complete(c(), request.data(), request.size(), progress ? detail::report : nullptr, &progress, e); });
+        detail::check([&](elver_error** e) {
+            return elver_session_complete(c(), request.data(), request.size(), progress ? detail::report : nullptr,
+                                          &progress, e);
+        });
     }
     Event next() {
         elver_event e = ELVER_EVENT_INIT;
@@ -188,7 +208,7 @@ class Session {
         detail::check([&](elver_error** e) { return elver_session_rewind(c(), position, e); });
     }
     int32_t position() const noexcept { return elver_session_position(c()); }
-    void cancel() noexcept { elver_session_cancel(c()); }  // from any thread
+    void cancel() noexcept { elver_session_cancel(c()); }        // from any thread
     elver_session* c() const noexcept { return handle_.get(); }  // borrowed
 
   private:

@@ -1,11 +1,11 @@
 #include "base/bytes.hpp"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
@@ -14,7 +14,9 @@ namespace elver {
 
 namespace {
 
-size_t page_size() noexcept { return static_cast<size_t>(::sysconf(_SC_PAGESIZE)); }
+size_t page_size() noexcept {
+    return static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
 
 Error system_error(std::string_view name, std::string_view doing) {
     const int code = errno;
@@ -28,7 +30,7 @@ constexpr size_t huge_page = size_t{2} << 20;
 
 Result<ByteSource> ByteSource::map_path(std::string_view path) {
     if (path.find('\0') != std::string_view::npos) {
-        return Error(Status::invalid_argument, cat("path ", quoted(path), ": a path cannot hold a NUL byte"));
+        return Error(Status::invalid_argument, cat("path ", in_quotes(path), ": a path cannot hold a NUL byte"));
     }
     const std::string name(path);
     const int fd = ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -52,7 +54,8 @@ Result<ByteSource> ByteSource::map_fd(int fd, uint64_t offset, uint64_t n_bytes)
     if (file_bytes == 0) return Error(Status::bad_file, cat(name, ": the file is empty"), name);
     if (offset >= file_bytes || n_bytes > file_bytes - offset) {
         return Error(Status::invalid_argument,
-                     cat(name, ": bytes ", offset, " to ", offset, " + ", n_bytes, " leave the file of ", file_bytes), name);
+                     cat(name, ": bytes ", offset, " to ", offset, " + ", n_bytes, " leave the file of ", file_bytes),
+                     name);
     }
     if (n_bytes == 0) n_bytes = file_bytes - offset;
     const uint64_t lead = offset % page_size();
@@ -73,7 +76,9 @@ ByteSource ByteSource::borrow(std::span<const std::byte> bytes, std::string name
     return source;
 }
 
-ByteSource::ByteSource(ByteSource&& other) noexcept { *this = std::move(other); }
+ByteSource::ByteSource(ByteSource&& other) noexcept {
+    *this = std::move(other);
+}
 
 ByteSource& ByteSource::operator=(ByteSource&& other) noexcept {
     std::swap(map_, other.map_);
@@ -128,7 +133,9 @@ Result<AlignedBuffer> AlignedBuffer::make(size_t n_bytes, std::string_view what)
     return buffer;
 }
 
-AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept { *this = std::move(other); }
+AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept {
+    *this = std::move(other);
+}
 
 AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
     std::swap(data_, other.data_);

@@ -22,8 +22,12 @@ constexpr std::optional<T> checked_mul(T a, T b) noexcept {
 }
 
 // The least multiple of alignment (a power of two) that is not below value; the caller knows it does not overflow.
-constexpr size_t round_up(size_t value, size_t alignment) noexcept { return (value + alignment - 1) & ~(alignment - 1); }
+constexpr size_t round_up(size_t value, size_t alignment) noexcept {
+    return (value + alignment - 1) & ~(alignment - 1);
+}
 
-constexpr size_t ceil_div(size_t a, size_t b) noexcept { return (a + b - 1) / b; }
+constexpr size_t ceil_div(size_t a, size_t b) noexcept {
+    return (a + b - 1) / b;
+}
 
 }  // namespace elver

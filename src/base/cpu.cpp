@@ -74,7 +74,9 @@ CpuFeatures detect() noexcept {
     return f;
 }
 #else
-CpuFeatures detect() noexcept { return {}; }
+CpuFeatures detect() noexcept {
+    return {};
+}
 #endif
 
 #if defined(__linux__)
@@ -88,7 +90,8 @@ int cgroup_cores() {
     }
     std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
     double us = 0;
-    if (v1_quota >> us && v1_period >> period && us > 0 && period > 0) return std::max(1, static_cast<int>(us / period + 0.5));
+    if (v1_quota >> us && v1_period >> period && us > 0 && period > 0)
+        return std::max(1, static_cast<int>(us / period + 0.5));
     return 0;
 }
 

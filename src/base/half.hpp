@@ -30,7 +30,9 @@ constexpr uint16_t f32_to_f16(float f) noexcept {
     return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
 }
 
-constexpr float bf16_to_f32(uint16_t h) noexcept { return std::bit_cast<float>(static_cast<uint32_t>(h) << 16); }
+constexpr float bf16_to_f32(uint16_t h) noexcept {
+    return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);
+}
 
 constexpr uint16_t f32_to_bf16(float f) noexcept {
     const uint32_t bits = std::bit_cast<uint32_t>(f);

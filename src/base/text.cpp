@@ -4,7 +4,7 @@
 
 namespace elver {
 
-std::string quoted(std::string_view text, size_t max_bytes) {
+std::string in_quotes(std::string_view text, size_t max_bytes) {
     static const char hex[] = "0123456789abcdef";
     std::string out = "\"";
     size_t i = 0;

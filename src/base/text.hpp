@@ -1,4 +1,4 @@
-// cat(): joins strings and numbers into a message. Used for error texts; hostile bytes are shown through quoted().
+// cat(): joins strings and numbers into a message. Used for error texts; hostile bytes are shown through in_quotes().
 #pragma once
 
 #include <charconv>
@@ -11,11 +11,21 @@
 namespace elver {
 
 namespace detail {
-inline void append(std::string& out, std::string_view text) { out.append(text); }
-inline void append(std::string& out, const char* text) { out.append(text); }
-inline void append(std::string& out, const std::string& text) { out.append(text); }
-inline void append(std::string& out, char c) { out.push_back(c); }
-inline void append(std::string& out, bool value) { out.append(value ? "true" : "false"); }
+inline void append(std::string& out, std::string_view text) {
+    out.append(text);
+}
+inline void append(std::string& out, const char* text) {
+    out.append(text);
+}
+inline void append(std::string& out, const std::string& text) {
+    out.append(text);
+}
+inline void append(std::string& out, char c) {
+    out.push_back(c);
+}
+inline void append(std::string& out, bool value) {
+    out.append(value ? "true" : "false");
+}
 template <class T>
     requires std::is_arithmetic_v<T>
 void append(std::string& out, T value) {
@@ -37,7 +47,7 @@ std::string cat(const Parts&... parts) {
 }
 
 // The text in double quotes, with control characters, quotes and invalid UTF-8 as \xNN, cut after max_bytes.
-std::string quoted(std::string_view text, size_t max_bytes = 80);
+std::string in_quotes(std::string_view text, size_t max_bytes = 80);
 
 // "[2, 3, 4]"
 std::string join_shape(std::span<const int64_t> dims);

@@ -18,8 +18,8 @@ inline void cpu_relax() noexcept {
 #endif
 }
 
-// Waits until value differs from old: spins for about 20 microseconds (a phase of a small model), then sleeps. The spin is
-// bounded by the clock, since a pause lasts 1 to 40 ns by processor.
+// Waits until value differs from old: spins for about 20 microseconds (a phase of a small model), then sleeps. The spin
+// is bounded by the clock, since a pause lasts 1 to 40 ns by processor.
 void wait_for_change(std::atomic<uint32_t>& value, uint32_t old) noexcept {
     for (int i = 0; i < 256; ++i) {
         if (value.load(std::memory_order_acquire) != old) return;
@@ -45,8 +45,8 @@ Result<std::unique_ptr<ThreadPool>> ThreadPool::make(int n_threads) {
     try {
         for (int i = 1; i < n_threads; ++i) pool->threads_.emplace_back([p = pool.get(), i] { p->worker_loop(i); });
     } catch (const std::system_error&) {
-        return Error(Status::out_of_memory, cat("the system refused thread ", pool->threads_.size() + 2, " of ", n_threads),
-                     "n_threads");
+        return Error(Status::out_of_memory,
+                     cat("the system refused thread ", pool->threads_.size() + 2, " of ", n_threads), "n_threads");
     }
     return pool;
 }

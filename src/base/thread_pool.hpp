@@ -24,8 +24,8 @@ class ThreadPool {
 
     int n_threads() const noexcept { return n_threads_; }
 
-    // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have. Sessions of several
-    // threads may call: they take turns.
+    // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have. Sessions of
+    // several threads may call: they take turns.
     void run(Work work, void* context) noexcept;
 
     // Inside a run, called by every worker: returns when all have called it. Writes before it are seen after it.

@@ -18,7 +18,7 @@ struct SamplerSettings {
     float presence_penalty = 0.0f;    // subtracted once from the logit of a token already there
     float frequency_penalty = 0.0f;   // subtracted for each time it is there
     std::vector<std::pair<int32_t, float>> logit_bias;  // token id, added to its logit
-    std::optional<uint64_t> seed;     // the same seed gives the same tokens; none: 0
+    std::optional<uint64_t> seed;                       // the same seed gives the same tokens; none: 0
 };
 
 }  // namespace elver

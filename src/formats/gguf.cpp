@@ -25,17 +25,22 @@ size_t scalar_bytes(GgufType type) noexcept {
     switch (type) {
         case GgufType::u8:
         case GgufType::i8:
-        case GgufType::boolean: return 1;
+        case GgufType::boolean:
+            return 1;
         case GgufType::u16:
-        case GgufType::i16: return 2;
+        case GgufType::i16:
+            return 2;
         case GgufType::u32:
         case GgufType::i32:
-        case GgufType::f32: return 4;
+        case GgufType::f32:
+            return 4;
         case GgufType::u64:
         case GgufType::i64:
-        case GgufType::f64: return 8;
+        case GgufType::f64:
+            return 8;
         case GgufType::string:
-        case GgufType::array: return 0;
+        case GgufType::array:
+            return 0;
     }
     return 0;
 }
@@ -45,36 +50,52 @@ struct Magic {
     const char* what;
 };
 constexpr Magic foreign[] = {
-    {"\x7f" "ELF", "an ELF program"}, {"PK\x03\x04", "a zip archive (perhaps a PyTorch checkpoint)"},
-    {"GGML", "an old GGML file"},     {"ggjt", "an old GGJT file"},
-    {"FUGG", "a big-endian GGUF file"}, {"\x28\xb5\x2f\xfd", "a zstd archive"},
-    {"\x1f\x8b", "a gzip archive"},   {"version https://git-lfs", "a Git LFS pointer, not the file itself"},
-    {"<!DOCTYPE", "a web page"},      {"<html", "a web page"},
+    {"\x7f"
+     "ELF",
+     "an ELF program"},
+    {"PK\x03\x04", "a zip archive (perhaps a PyTorch checkpoint)"},
+    {"GGML", "an old GGML file"},
+    {"ggjt", "an old GGJT file"},
+    {"FUGG", "a big-endian GGUF file"},
+    {"\x28\xb5\x2f\xfd", "a zstd archive"},
+    {"\x1f\x8b", "a gzip archive"},
+    {"version https://git-lfs", "a Git LFS pointer, not the file itself"},
+    {"<!DOCTYPE", "a web page"},
+    {"<html", "a web page"},
 };
 
 }  // namespace
 
 const char* gguf_type_name(GgufType type) noexcept {
-    static const char* names[] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
+    static const char* names[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                  "bool", "string", "array", "u64", "i64", "f64"};
     const auto i = static_cast<uint32_t>(type);
     return i < std::size(names) ? names[i] : "unknown";
 }
 
 std::optional<int64_t> GgufValue::int_at(GgufType type, const std::byte* p) noexcept {
     switch (type) {
-        case GgufType::u8: return load<uint8_t>(p);
-        case GgufType::i8: return load<int8_t>(p);
-        case GgufType::u16: return load<uint16_t>(p);
-        case GgufType::i16: return load<int16_t>(p);
-        case GgufType::u32: return load<uint32_t>(p);
-        case GgufType::i32: return load<int32_t>(p);
-        case GgufType::i64: return load<int64_t>(p);
+        case GgufType::u8:
+            return load<uint8_t>(p);
+        case GgufType::i8:
+            return load<int8_t>(p);
+        case GgufType::u16:
+            return load<uint16_t>(p);
+        case GgufType::i16:
+            return load<int16_t>(p);
+        case GgufType::u32:
+            return load<uint32_t>(p);
+        case GgufType::i32:
+            return load<int32_t>(p);
+        case GgufType::i64:
+            return load<int64_t>(p);
         case GgufType::u64: {
             const auto value = load<uint64_t>(p);
             if (value > static_cast<uint64_t>(INT64_MAX)) return std::nullopt;
             return static_cast<int64_t>(value);
         }
-        default: return std::nullopt;
+        default:
+            return std::nullopt;
     }
 }
 
@@ -109,8 +130,8 @@ std::string_view GgufValue::string_element(size_t i) const noexcept {
     return i < strings_.size() ? strings_[i] : std::string_view();
 }
 
-// Reads the directory front to back. The first failure is kept and everything after it reads as zero, so that the reading
-// code stays a straight line; sizes that drive loops are checked against what is left of the file first.
+// Reads the directory front to back. The first failure is kept and everything after it reads as zero, so that the
+// reading code stays a straight line; sizes that drive loops are checked against what is left of the file first.
 class GgufParser {
   public:
     explicit GgufParser(ByteSource source) : file_(std::move(source)), bytes_(file_.source_.bytes()) {}
@@ -121,7 +142,7 @@ class GgufParser {
         if (!error_ && (file_.version_ < 2 || file_.version_ > 3)) {
             fail(cat("version: expected 2 or 3, found ", file_.version_), "version");
         }
-        const uint64_t n_tensors = count("tensor_count", 24);   // a name's length, rank, type and offset at least
+        const uint64_t n_tensors = count("tensor_count", 24);    // a name's length, rank, type and offset at least
         const uint64_t n_keys = count("metadata_kv_count", 13);  // a key's length, a type and a byte at least
         file_.metadata_.reserve(error_ ? 0 : n_keys);
         for (uint64_t i = 0; i < n_keys && !error_; ++i) read_pair();
@@ -146,7 +167,7 @@ class GgufParser {
         }
         if (head.size() > 9 && head[8] == '{' && head[9] == '"') return found("what looks like a safetensors file");
         if (head.size() < 4) return found(cat("only ", head.size(), " bytes"));
-        return found(cat("a file that begins with ", quoted(head.substr(0, 4))));
+        return found(cat("a file that begins with ", in_quotes(head.substr(0, 4))));
     }
 
     void fail(std::string what, std::string_view object) {
@@ -156,7 +177,8 @@ class GgufParser {
     bool need(uint64_t n, std::string_view what) {
         if (error_) return false;
         if (n <= bytes_.size() - at_) return true;
-        fail(cat(what, ": the file ends at byte ", bytes_.size(), ", but ", n, " bytes from ", at_, " on are needed"), what);
+        fail(cat(what, ": the file ends at byte ", bytes_.size(), ", but ", n, " bytes from ", at_, " on are needed"),
+             what);
         return false;
     }
 
@@ -186,14 +208,16 @@ class GgufParser {
 
     GgufType type(std::string_view key) {
         const auto id = read<uint32_t>(key);
-        if (id > static_cast<uint32_t>(GgufType::f64)) fail(cat("key ", quoted(key), ": expected a value type 0 to 12, found ", id), key);
+        if (id > static_cast<uint32_t>(GgufType::f64))
+            fail(cat("key ", in_quotes(key), ": expected a value type 0 to 12, found ", id), key);
         return error_ ? GgufType::u8 : static_cast<GgufType>(id);
     }
 
     void read_pair() {
         const std::string_view key = string("metadata key");
         if (error_) return;
-        if (key.empty() || key.size() > 65535) return fail(cat("metadata key: expected 1 to 65535 bytes, found ", key.size()), "key");
+        if (key.empty() || key.size() > 65535)
+            return fail(cat("metadata key: expected 1 to 65535 bytes, found ", key.size()), "key");
         GgufValue value;
         value.type_ = type(key);
         const size_t start = at_;
@@ -210,7 +234,7 @@ class GgufParser {
         if (error_) return;
         value.raw_ = bytes_.subspan(start, at_ - start);
         if (!file_.metadata_index_.emplace(key, file_.metadata_.size()).second) {
-            return fail(cat("key ", quoted(key), ": expected once, found twice"), key);
+            return fail(cat("key ", in_quotes(key), ": expected once, found twice"), key);
         }
         file_.metadata_.emplace_back(key, std::move(value));
     }
@@ -218,7 +242,8 @@ class GgufParser {
     void read_array(std::string_view key, GgufValue& value) {
         value.element_type_ = type(key);
         if (value.element_type_ == GgufType::array) {
-            return fail(cat("key ", quoted(key), ": expected an array of plain values, found an array of arrays"), key);
+            return fail(cat("key ", in_quotes(key), ": expected an array of plain values, found an array of arrays"),
+                        key);
         }
         const size_t each = scalar_bytes(value.element_type_);
         value.n_ = count(key, each == 0 ? 8 : each);
@@ -240,7 +265,8 @@ class GgufParser {
         }
         const bool power_of_two = *alignment > 0 && (*alignment & (*alignment - 1)) == 0;
         if (!power_of_two || *alignment < 8 || *alignment > (1 << 20)) {
-            fail(cat("key \"general.alignment\": expected a power of two from 8 to 1048576, found ", *alignment), "general.alignment");
+            fail(cat("key \"general.alignment\": expected a power of two from 8 to 1048576, found ", *alignment),
+                 "general.alignment");
         }
         return static_cast<size_t>(*alignment);
     }
@@ -250,7 +276,8 @@ class GgufParser {
         const std::string_view name = string("tensor name");
         const auto rank = read<uint32_t>(name);
         if (!error_ && (rank < 1 || rank > Shape::max_rank)) {
-            fail(cat("tensor ", quoted(name), ": expected 1 to ", Shape::max_rank, " dimensions, found ", rank), name);
+            fail(cat("tensor ", in_quotes(name), ": expected 1 to ", Shape::max_rank, " dimensions, found ", rank),
+                 name);
         }
         if (error_) return 0;
         int64_t dims[Shape::max_rank];
@@ -259,7 +286,9 @@ class GgufParser {
             const auto dim = read<uint64_t>(name);
             const auto product = checked_mul<uint64_t>(n_elements, dim);
             if (!error_ && (dim == 0 || !product || *product > (uint64_t{1} << 62))) {
-                fail(cat("tensor ", quoted(name), ": dimension ", i, " is ", dim, ", so its size is not a number of elements"), name);
+                fail(cat("tensor ", in_quotes(name), ": dimension ", i, " is ", dim,
+                         ", so its size is not a number of elements"),
+                     name);
             }
             if (error_) return 0;
             n_elements = *product;
@@ -270,22 +299,26 @@ class GgufParser {
         if (error_) return 0;
         const auto dtype = dtype_from_gguf(type_id);
         if (!dtype) {
-            fail(cat("tensor ", quoted(name), ": unknown type ", type_id), name);
+            fail(cat("tensor ", in_quotes(name), ": unknown type ", type_id), name);
             return 0;
         }
         const Shape shape{std::span<const int64_t>(dims, rank)};
         const DTypeInfo& info = dtype_info(*dtype);
         if (shape.columns() % info.block_size != 0) {
-            fail(cat("tensor ", quoted(name), ": rows of ", info.name, " are multiples of ", info.block_size, ", found ", shape.columns()), name);
+            fail(cat("tensor ", in_quotes(name), ": rows of ", info.name, " are multiples of ", info.block_size,
+                     ", found ", shape.columns()),
+                 name);
             return 0;
         }
         const auto n_bytes = checked_mul<uint64_t>(n_elements / info.block_size, info.block_bytes);
         if (!n_bytes || *n_bytes > bytes_.size()) {
-            fail(cat("tensor ", quoted(name), ": ", n_elements, " elements of ", info.name, " are more than the file holds"), name);
+            fail(cat("tensor ", in_quotes(name), ": ", n_elements, " elements of ", info.name,
+                     " are more than the file holds"),
+                 name);
             return 0;
         }
         if (!file_.tensor_index_.emplace(name, file_.tensors_.size()).second) {
-            fail(cat("tensor ", quoted(name), ": expected once, found twice"), name);
+            fail(cat("tensor ", in_quotes(name), ": expected once, found twice"), name);
             return 0;
         }
         file_.tensors_.push_back({name, {*dtype, shape, std::span<const std::byte>(bytes_.data(), *n_bytes)}, 0});
@@ -298,12 +331,15 @@ class GgufParser {
             GgufTensor& tensor = file_.tensors_[i];
             const size_t n = tensor.view.bytes.size();
             if (offsets[i] % alignment != 0) {
-                return fail(cat("tensor ", quoted(tensor.name), ": expected an offset that is a multiple of ", alignment, ", found ", offsets[i]), tensor.name);
+                return fail(cat("tensor ", in_quotes(tensor.name), ": expected an offset that is a multiple of ",
+                                alignment, ", found ", offsets[i]),
+                            tensor.name);
             }
             const auto start = checked_add<uint64_t>(base, offsets[i]);
             if (!start || *start > bytes_.size() || n > bytes_.size() - *start) {
-                return fail(cat("tensor ", quoted(tensor.name), ": its ", n, " bytes at offset ", offsets[i], " leave the file of ",
-                                bytes_.size(), " bytes (is the file cut short?)"), tensor.name);
+                return fail(cat("tensor ", in_quotes(tensor.name), ": its ", n, " bytes at offset ", offsets[i],
+                                " leave the file of ", bytes_.size(), " bytes (is the file cut short?)"),
+                            tensor.name);
             }
             tensor.offset = *start;
             tensor.view.bytes = bytes_.subspan(*start, n);
@@ -311,11 +347,14 @@ class GgufParser {
         std::vector<size_t> order(offsets.size());
         for (size_t i = 0; i < order.size(); ++i) order[i] = i;
         const auto& tensors = file_.tensors_;
-        std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return tensors[a].offset < tensors[b].offset; });
+        std::sort(order.begin(), order.end(),
+                  [&](size_t a, size_t b) { return tensors[a].offset < tensors[b].offset; });
         for (size_t i = 1; i < order.size(); ++i) {
             const GgufTensor &before = tensors[order[i - 1]], &after = tensors[order[i]];
             if (before.offset + before.view.bytes.size() > after.offset) {
-                return fail(cat("tensor ", quoted(after.name), ": its bytes overlap those of ", quoted(before.name)), after.name);
+                return fail(
+                    cat("tensor ", in_quotes(after.name), ": its bytes overlap those of ", in_quotes(before.name)),
+                    after.name);
             }
         }
     }
@@ -326,7 +365,9 @@ class GgufParser {
     std::optional<Error> error_;
 };
 
-Result<Gguf> Gguf::parse(ByteSource source) { return GgufParser(std::move(source)).parse(); }
+Result<Gguf> Gguf::parse(ByteSource source) {
+    return GgufParser(std::move(source)).parse();
+}
 
 const GgufValue* Gguf::find(std::string_view key) const noexcept {
     const auto it = metadata_index_.find(key);
@@ -339,11 +380,12 @@ const GgufTensor* Gguf::find_tensor(std::string_view name) const noexcept {
 }
 
 Error Gguf::key_error(std::string_view key, std::string_view expected, std::string_view found) const {
-    return Error(Status::bad_file, cat(name(), ": key ", quoted(key), ": expected ", expected, ", found ", found), std::string(key));
+    return Error(Status::bad_file, cat(name(), ": key ", in_quotes(key), ": expected ", expected, ", found ", found),
+                 std::string(key));
 }
 
 Error Gguf::missing_key(std::string_view key) const {
-    return Error(Status::bad_file, cat(name(), ": key ", quoted(key), " is missing"), std::string(key));
+    return Error(Status::bad_file, cat(name(), ": key ", in_quotes(key), " is missing"), std::string(key));
 }
 
 Result<int64_t> Gguf::get_int(std::string_view key) const {
@@ -386,7 +428,7 @@ Result<std::string_view> Gguf::get_string_or(std::string_view key, std::string_v
 
 Result<const GgufTensor*> Gguf::tensor(std::string_view wanted) const {
     if (const GgufTensor* found = find_tensor(wanted)) return found;
-    return Error(Status::bad_file, cat(name(), ": tensor ", quoted(wanted), " is missing"), std::string(wanted));
+    return Error(Status::bad_file, cat(name(), ": tensor ", in_quotes(wanted), " is missing"), std::string(wanted));
 }
 
 }  // namespace elver

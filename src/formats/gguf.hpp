@@ -1,5 +1,5 @@
-// GGUF files, versions 2 and 3, little-endian: typed metadata and a directory of tensors over mapped bytes. Nothing is copied:
-// strings and tensors are views into the source. Every count, length, offset and type is checked before use.
+// GGUF files, versions 2 and 3, little-endian: typed metadata and a directory of tensors over mapped bytes. Nothing is
+// copied: strings and tensors are views into the source. Every count, length, offset and type is checked before use.
 // Source: the GGUF specification (ggml repository, docs/gguf.md).
 #pragma once
 
@@ -47,7 +47,7 @@ class GgufValue {
 
     GgufType type_ = GgufType::u8;
     GgufType element_type_ = GgufType::u8;
-    size_t n_ = 0;                    // elements of an array, bytes of a string
+    size_t n_ = 0;                      // elements of an array, bytes of a string
     const std::byte* bytes_ = nullptr;  // the scalar, the string's bytes, or the first element
     std::span<const std::byte> raw_;
     std::vector<std::string_view> strings_;
@@ -76,8 +76,8 @@ class Gguf {
     const GgufValue* find(std::string_view key) const noexcept;
     const GgufTensor* find_tensor(std::string_view name) const noexcept;
 
-    // Typed reads: a missing key or a value of another type is an error that names file and key; the _or forms answer the
-    // fallback for a missing key only.
+    // Typed reads: a missing key or a value of another type is an error that names file and key; the _or forms answer
+    // the fallback for a missing key only.
     Result<int64_t> get_int(std::string_view key) const;
     Result<int64_t> get_int_or(std::string_view key, int64_t fallback) const;
     Result<double> get_float_or(std::string_view key, double fallback) const;

@@ -47,10 +47,18 @@ void GgufWriter::key(std::string_view name, GgufType type) {
     ++n_pairs_;
 }
 
-void GgufWriter::set_u32(std::string_view name, uint32_t value) { key(name, GgufType::u32), put(pairs_, value); }
-void GgufWriter::set_i32(std::string_view name, int32_t value) { key(name, GgufType::i32), put(pairs_, value); }
-void GgufWriter::set_u64(std::string_view name, uint64_t value) { key(name, GgufType::u64), put(pairs_, value); }
-void GgufWriter::set_f32(std::string_view name, float value) { key(name, GgufType::f32), put(pairs_, value); }
+void GgufWriter::set_u32(std::string_view name, uint32_t value) {
+    key(name, GgufType::u32), put(pairs_, value);
+}
+void GgufWriter::set_i32(std::string_view name, int32_t value) {
+    key(name, GgufType::i32), put(pairs_, value);
+}
+void GgufWriter::set_u64(std::string_view name, uint64_t value) {
+    key(name, GgufType::u64), put(pairs_, value);
+}
+void GgufWriter::set_f32(std::string_view name, float value) {
+    key(name, GgufType::f32), put(pairs_, value);
+}
 void GgufWriter::set_bool(std::string_view name, bool value) {
     key(name, GgufType::boolean), put(pairs_, static_cast<uint8_t>(value));
 }
@@ -109,8 +117,10 @@ Result<void> GgufWriter::write(const Sink& sink) const {
         if (!bytes) return bytes.error();
         const size_t expected = tensor_bytes(t.type, t.shape);
         if (bytes->size() != expected) {
-            return Error(Status::invalid_argument, cat("tensor ", quoted(t.name), ": expected ", expected, " bytes for ",
-                                                       dtype_name(t.type), " ", t.shape.text(), ", found ", bytes->size()), t.name);
+            return Error(Status::invalid_argument,
+                         cat("tensor ", in_quotes(t.name), ": expected ", expected, " bytes for ", dtype_name(t.type),
+                             " ", t.shape.text(), ", found ", bytes->size()),
+                         t.name);
         }
         if (auto done = sink(*bytes); !done) return done;
         const size_t padding = round_up(expected, alignment) - expected;

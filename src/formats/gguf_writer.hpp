@@ -1,5 +1,5 @@
-// Writes GGUF version 3. Tensor bytes are asked for one tensor at a time, so a model larger than memory can be written. A file
-// appears under its name only when it is complete.
+// Writes GGUF version 3. Tensor bytes are asked for one tensor at a time, so a model larger than memory can be written.
+// A file appears under its name only when it is complete.
 #pragma once
 
 #include <functional>

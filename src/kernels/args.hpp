@@ -1,5 +1,6 @@
-// What kernels are called with: raw pointers with their shapes, one struct per operation. Kernels cannot fail: layers have
-// checked every shape. Rows of all activation buffers are padded to a multiple of 16 floats, so a vector store never misses.
+// What kernels are called with: raw pointers with their shapes, one struct per operation. Kernels cannot fail: layers
+// have checked every shape. Rows of all activation buffers are padded to a multiple of 16 floats, so a vector store
+// never misses.
 #pragma once
 
 #include <cstddef>
@@ -7,15 +8,15 @@
 
 namespace elver {
 
-// Activations of n tokens, quantised to 8 bits in blocks of 32 along k. Tokens come in tiles of Table::tile_tokens; the last tile
-// is w <= tile_tokens wide. Token t of tile T lies at lane t % tile_tokens of its tile.
+// Activations of n tokens, quantised to 8 bits in blocks of 32 along k. Tokens come in tiles of Table::tile_tokens; the
+// last tile is w <= tile_tokens wide. Token t of tile T lies at lane t % tile_tokens of its tile.
 struct QuantizedActs {
-    int8_t* q;        // tile: [k / 4][w][4]
-    float* d;         // tile: [k / 32][w], x ~ d * q
-    float* dsum;      // tile: [k / 32][w], d * sum of q
-    int32_t* sum;     // tile: [k / 32][w], sum of q
-    float* dsum16;    // tile: [k / 16][w]
-    int32_t* sum16;   // tile: [k / 16][w]
+    int8_t* q;       // tile: [k / 4][w][4]
+    float* d;        // tile: [k / 32][w], x ~ d * q
+    float* dsum;     // tile: [k / 32][w], d * sum of q
+    int32_t* sum;    // tile: [k / 32][w], sum of q
+    float* dsum16;   // tile: [k / 16][w]
+    int32_t* sum16;  // tile: [k / 16][w]
 };
 
 // Bytes that quantised activations take for n tokens of k values.
@@ -40,22 +41,22 @@ inline QuantizedActs place_acts(std::byte* memory, size_t n, size_t k) noexcept 
 struct QuantizeArgs {
     const float* x;  // [n, k], rows x_stride apart
     size_t x_stride;
-    int n, k;        // k is a multiple of 32
+    int n, k;  // k is a multiple of 32
     int token_begin, token_end;
     QuantizedActs acts;
 };
 
 // What a product does with y, the product's value v and a bias.
 enum class Finish : uint8_t {
-    store,       // y = v
-    add,         // y += scale * v
-    silu,        // y = silu(v)
-    gelu,        // y = gelu(v), by erf
-    gelu_tanh,   // y = gelu(v), by tanh
-    relu,        // y = max(v, 0)
-    relu2,       // y = max(v, 0)^2
+    store,      // y = v
+    add,        // y += scale * v
+    silu,       // y = silu(v)
+    gelu,       // y = gelu(v), by erf
+    gelu_tanh,  // y = gelu(v), by tanh
+    relu,       // y = max(v, 0)
+    relu2,      // y = max(v, 0)^2
     // Gated: y holds the gate's product already.
-    mul_silu,    // y = silu(y) * v
+    mul_silu,  // y = silu(y) * v
     mul_gelu,
     mul_gelu_tanh,
     mul_relu,
@@ -64,15 +65,15 @@ enum class Finish : uint8_t {
 struct MatmulArgs {
     const std::byte* pack;  // the matrix's groups (quant/pack.hpp), or the file's rows for the reference level
     int k;
-    int n_rows;             // rows before padding
-    int n;                  // tokens
-    QuantizedActs acts;     // read by block formats
-    const float* x;         // [n, k] rows x_stride apart; read by float formats and by the reference level
+    int n_rows;          // rows before padding
+    int n;               // tokens
+    QuantizedActs acts;  // read by block formats
+    const float* x;      // [n, k] rows x_stride apart; read by float formats and by the reference level
     size_t x_stride;
-    float* y;               // [n, rows] rows y_stride apart
+    float* y;  // [n, rows] rows y_stride apart
     size_t y_stride;
-    const float* bias;      // [rows, padded to 16] or null
-    float scale;            // for Finish::add
+    const float* bias;  // [rows, padded to 16] or null
+    float scale;        // for Finish::add
     Finish finish;
     int group_begin, group_end;  // groups of 16 rows to compute
     float* scratch;              // matmul_scratch_bytes(n) of this worker's own
@@ -96,26 +97,27 @@ struct NormArgs {
 };
 
 struct RopeArgs {
-    float* x;             // one head: [n_dims rotated of head_dim]
+    float* x;              // one head: [n_dims rotated of head_dim]
     const float* cos_sin;  // [n_dims / 2][2] of this position
     int n_dims;
 };
 
-// Attention of rows (a token's query head each) that share one KV head. Keys and values are read page by page, in order.
+// Attention of rows (a token's query head each) that share one KV head. Keys and values are read page by page, in
+// order.
 struct AttentionArgs {
-    const float* const* q;   // [n_rows] -> [head_dim], already scaled
-    float* const* out;       // [n_rows] -> [v_head_dim]
-    const int32_t* pos;      // [n_rows], sees keys first(pos) .. pos
-    int n_rows;              // 1 .. attention_rows
+    const float* const* q;  // [n_rows] -> [head_dim], already scaled
+    float* const* out;      // [n_rows] -> [v_head_dim]
+    const int32_t* pos;     // [n_rows], sees keys first(pos) .. pos
+    int n_rows;             // 1 .. attention_rows
     int head_dim, v_head_dim;
-    int window;              // positions seen, own included; 0: all
-    float soft_cap;          // 0: none
-    const float* slopes;     // [n_rows] ALiBi slopes, or null
-    const float* sinks;      // [n_rows] logits of a key that adds nothing, or null
+    int window;           // positions seen, own included; 0: all
+    float soft_cap;       // 0: none
+    const float* slopes;  // [n_rows] ALiBi slopes, or null
+    const float* sinks;   // [n_rows] logits of a key that adds nothing, or null
     // Page p holds positions 64 p .. 64 p + 63: keys f16 [head_dim][64], then values f16 [64][v_head_dim].
     const uint16_t* (*page)(const void* cache, int p);
     const void* cache;
-    float* scratch;          // attention_scratch_bytes(v_head_dim)
+    float* scratch;  // attention_scratch_bytes(v_head_dim)
 };
 
 inline constexpr int attention_rows = 6;

@@ -17,7 +17,7 @@ namespace {
 
 struct Level {
     const KernelTable* table;
-    bool CpuFeatures::* needs;
+    bool CpuFeatures::*needs;
 };
 
 // Best first.
@@ -45,7 +45,8 @@ Result<const KernelTable*> find_kernels(std::string_view name) {
     if (name == table_reference.name) return &table_reference;
     std::string known;
     for (const char* level : available_kernels()) known += known.empty() ? level : cat(", ", level);
-    return Error(Status::unsupported, cat("instruction set ", quoted(name), ": this machine has ", known), "ELVER_FORCE_ISA");
+    return Error(Status::unsupported, cat("instruction set ", in_quotes(name), ": this machine has ", known),
+                 "ELVER_FORCE_ISA");
 }
 
 Result<const KernelTable*> select_kernels() {

@@ -8,8 +8,8 @@ namespace elver {
 
 struct KernelTable {
     const char* name;
-    int tile_tokens;    // tokens interleaved in a tile of quantised activations
-    bool reads_packs;   // false: matmul takes the file's rows and f32 activations (the reference level)
+    int tile_tokens;   // tokens interleaved in a tile of quantised activations
+    bool reads_packs;  // false: matmul takes the file's rows and f32 activations (the reference level)
     void (*quantize)(const QuantizeArgs&) noexcept;
     // The product for a weight type; null where the level has none.
     void (*(*matmul)(DType) noexcept)(const MatmulArgs&) noexcept;
@@ -18,8 +18,9 @@ struct KernelTable {
     void (*rope_adjacent)(const RopeArgs&) noexcept;
     void (*rope_halves)(const RopeArgs&) noexcept;
     void (*attention)(const AttentionArgs&) noexcept;
-    void (*to_f16)(const float* x, uint16_t* y, int n, int y_stride) noexcept;  // saturates: a cache never holds infinity
-    void (*soft_cap)(float* x, size_t n, float cap) noexcept;                   // x = cap * tanh(x / cap)
+    void (*to_f16)(const float* x, uint16_t* y, int n,
+                   int y_stride) noexcept;                     // saturates: a cache never holds infinity
+    void (*soft_cap)(float* x, size_t n, float cap) noexcept;  // x = cap * tanh(x / cap)
     // For benchmarks; null where a level has no packed dot product.
     uint64_t (*peak_dots)(uint64_t n_steps, int32_t* sink) noexcept;
     void (*peak_read)(const uint8_t* bytes, size_t n, int32_t* sink) noexcept;

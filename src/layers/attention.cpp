@@ -5,7 +5,8 @@ namespace elver {
 
 AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&program), config_(std::move(config)) {
     program.widths.need(Buffer::attn, config_.n_heads * config_.v_head_dim);
-    program.widths.head_scratch = std::max({program.widths.head_scratch, config_.head_dim, (config_.v_head_dim + 15) & ~15});
+    program.widths.head_scratch =
+        std::max({program.widths.head_scratch, config_.head_dim, (config_.v_head_dim + 15) & ~15});
 }
 
 void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
@@ -35,7 +36,8 @@ void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
         return h.cache->page(h.layer, h.kv_head, page);
     };
     args.cache = &head;
-    args.scratch = reinterpret_cast<float*>(program_->worker_memory(*pass.scratch, worker) + pass.scratch->worker_kernel_at);
+    args.scratch =
+        reinterpret_cast<float*>(program_->worker_memory(*pass.scratch, worker) + pass.scratch->worker_kernel_at);
     // Tiles in turn: later ones see more keys, so neighbours weigh about the same.
     for (int item = worker; item < c.n_kv_heads * n_tiles && !pass.cancelled(); item += pass.pool->n_threads()) {
         head.kv_head = item % c.n_kv_heads;

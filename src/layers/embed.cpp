@@ -34,8 +34,10 @@ void EmbedPhase::run(const Pass& pass, int worker) const noexcept {
             const RopeTable& rope = config_.rope[table];
             float* out = program_->rope_table(*pass.scratch, static_cast<int>(table), t);
             const double pos = pass.pos[t] * rope.position_scale;
-            for (size_t i = 0; i < rope.frequencies.size(); ++i) {
-                const double angle = pos * rope.frequencies[i];
+            const bool beyond = !rope.long_frequencies.empty() && pass.cache->n_ctx() > rope.long_beyond;
+            const std::vector<double>& frequencies = beyond ? rope.long_frequencies : rope.frequencies;
+            for (size_t i = 0; i < frequencies.size(); ++i) {
+                const double angle = pos * frequencies[i];
                 out[2 * i] = static_cast<float>(std::cos(angle) * rope.magnitude);
                 out[2 * i + 1] = static_cast<float>(std::sin(angle) * rope.magnitude);
             }
@@ -44,28 +46,41 @@ void EmbedPhase::run(const Pass& pass, int worker) const noexcept {
 }
 
 std::string EmbedPhase::describe() const {
-    return cat("embed ", dtype_name(config_.table.type), " ", config_.table.shape.text(), ", ", config_.rope.size(), " rotary tables");
+    return cat("embed ", dtype_name(config_.table.type), " ", config_.table.shape.text(), ", ", config_.rope.size(),
+               " rotary tables");
 }
 
-SelectPhase::SelectPhase(Program& program, int width) : program_(&program), width_(width) { program.widths.need(Buffer::outputs, width); }
+SelectPhase::SelectPhase(Program& program, int width) : program_(&program), width_(width) {
+    program.widths.need(Buffer::outputs, width);
+}
 
 void SelectPhase::run(const Pass& pass, int worker) const noexcept {
     const Share mine = share(pass.n_outputs, worker, pass.pool->n_threads());
     for (int i = mine.begin; i < mine.end; ++i) {
-        std::memcpy(program_->row(*pass.scratch, Buffer::outputs, i), program_->row(*pass.scratch, Buffer::x, pass.outputs[i]),
+        std::memcpy(program_->row(*pass.scratch, Buffer::outputs, i),
+                    program_->row(*pass.scratch, Buffer::x, pass.outputs[i]),
                     program_->widths.stride(Buffer::outputs) * sizeof(float));
     }
 }
 
-std::string SelectPhase::describe() const { return cat("select [outputs, ", width_, "]"); }
+std::string SelectPhase::describe() const {
+    return cat("select [outputs, ", width_, "]");
+}
 
-void LogitCapPhase::run(const Pass& pass, int worker) const noexcept {
+void LogitPhase::run(const Pass& pass, int worker) const noexcept {
     const Share mine = share(pass.n_outputs, worker, pass.pool->n_threads());
     for (int i = mine.begin; i < mine.end; ++i) {
-        pass.kernels->soft_cap(program_->row(*pass.scratch, Buffer::logits, i), program_->widths.stride(Buffer::logits), cap_);
+        float* logits = program_->row(*pass.scratch, Buffer::logits, i);
+        const size_t n = program_->widths.stride(Buffer::logits);
+        if (scale_ != 1.0f) {
+            for (size_t j = 0; j < n; ++j) logits[j] *= scale_;
+        }
+        if (cap_ > 0) pass.kernels->soft_cap(logits, n, cap_);
     }
 }
 
-std::string LogitCapPhase::describe() const { return cat("soft cap ", cap_, " on logits"); }
+std::string LogitPhase::describe() const {
+    return cat("logits times ", scale_, cap_ > 0 ? cat(", soft cap ", cap_) : std::string());
+}
 
 }  // namespace elver

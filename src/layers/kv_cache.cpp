@@ -17,14 +17,16 @@ int KvCache::n_pages(const CacheLayerSpec& layer, int n_ctx, int max_batch) noex
 size_t KvCache::plan_bytes(const std::vector<CacheLayerSpec>& layers, int n_ctx, int max_batch) noexcept {
     size_t total = 0;
     for (const CacheLayerSpec& layer : layers) {
-        total += round_up(static_cast<size_t>(n_pages(layer, n_ctx, max_batch)) * static_cast<size_t>(layer.n_kv_heads) *
-                              layer.head_page_elements() * sizeof(uint16_t), 64);
+        total += round_up(static_cast<size_t>(n_pages(layer, n_ctx, max_batch)) *
+                              static_cast<size_t>(layer.n_kv_heads) * layer.head_page_elements() * sizeof(uint16_t),
+                          64);
     }
     return total;
 }
 
 Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, int n_ctx, int max_batch) {
     KvCache cache;
+    cache.n_ctx_ = n_ctx;
     size_t offset = 0;
     for (const CacheLayerSpec& layer : layers) {
         cache.layers_.push_back({layer, n_pages(layer, n_ctx, max_batch), offset});

@@ -1,6 +1,6 @@
 // The keys and values of a session. A layer's cache is a ring of pages of 64 positions, laid out per KV head: keys f16
-// [head_dim][64], then values f16 [64][v_head_dim padded to 16]. A layer that sees all positions has pages for the whole context;
-// a layer with a window only for the window and a batch, however long the text.
+// [head_dim][64], then values f16 [64][v_head_dim padded to 16]. A layer that sees all positions has pages for the
+// whole context; a layer with a window only for the window and a batch, however long the text.
 #pragma once
 
 #include <cstdint>
@@ -33,12 +33,16 @@ class KvCache {
     // The page that holds positions 64 page .. 64 page + 63 for one KV head.
     uint16_t* page(int layer, int kv_head, int page_index) noexcept {
         const Layer& l = layers_[static_cast<size_t>(layer)];
-        const size_t slot = static_cast<size_t>(page_index % l.n_pages) * static_cast<size_t>(l.spec.n_kv_heads) + static_cast<size_t>(kv_head);
+        const size_t slot = static_cast<size_t>(page_index % l.n_pages) * static_cast<size_t>(l.spec.n_kv_heads) +
+                            static_cast<size_t>(kv_head);
         return memory_.as<uint16_t>(l.offset) + slot * l.spec.head_page_elements();
     }
+    // Positions of the session's context.
+    int n_ctx() const noexcept { return n_ctx_; }
     const CacheLayerSpec& layer(int i) const noexcept { return layers_[static_cast<size_t>(i)].spec; }
 
-    // The least position to which a session that has filled n_past positions can go back with everything it needs still there.
+    // The least position to which a session that has filled n_past positions can go back with everything it needs still
+    // there.
     int oldest_rewind(int n_past) const noexcept;
 
   private:
@@ -48,6 +52,7 @@ class KvCache {
         size_t offset;
     };
     std::vector<Layer> layers_;
+    int n_ctx_ = 0;
     AlignedBuffer memory_;
 };
 

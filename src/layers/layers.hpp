@@ -1,4 +1,5 @@
-// The phases that models are made of. Each constructor notes the widths it needs in the program; run() does one worker's share.
+// The phases that models are made of. Each constructor notes the widths it needs in the program; run() does one
+// worker's share.
 #pragma once
 
 #include <string>
@@ -17,12 +18,17 @@ struct Norm {
     const float* weight = nullptr;  // [width] or null
     const float* bias = nullptr;    // [width] or null
 
-    void apply(const KernelTable& kernels, const float* x, size_t x_stride, float* y, size_t y_stride, int width, int begin, int end) const noexcept;
+    void apply(const KernelTable& kernels, const float* x, size_t x_stride, float* y, size_t y_stride, int width,
+               int begin, int end) const noexcept;
 };
 
 // Rotary embedding: angles of pair i are pos * frequency[i], cos and sin both multiplied by magnitude.
 struct RopeTable {
     std::vector<double> frequencies;  // [dims / 2]
+    // Used instead in a session whose context is longer than long_beyond positions; empty: none. The choice is the
+    // session's, not the text's: keys in the cache cannot be turned again when a text grows.
+    std::vector<double> long_frequencies;
+    int long_beyond = 0;
     double magnitude = 1.0;
     double position_scale = 1.0;
 };
@@ -31,10 +37,10 @@ struct RopeTable {
 class EmbedPhase final : public Phase {
   public:
     struct Config {
-        TensorView table;            // [n_vocab, width], the file's bytes
+        TensorView table;  // [n_vocab, width], the file's bytes
         float scale = 1.0f;
         const float* positions = nullptr;  // learned positions [n_positions, width] or null
-        Norm norm;                   // after embedding (BLOOM)
+        Norm norm;                         // after embedding (BLOOM)
         std::vector<RopeTable> rope;
     };
     EmbedPhase(Program& program, Config config);
@@ -58,7 +64,8 @@ class LinearPhase final : public Phase {
         Finish finish = Finish::store;
         float scale = 1.0f;
     };
-    LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products, bool on_outputs = false);
+    LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products,
+                bool on_outputs = false);
     void run(const Pass& pass, int worker) const noexcept override;
     std::string describe() const override;
     size_t weight_bytes() const noexcept override;
@@ -103,7 +110,7 @@ class AttentionPhase final : public Phase {
         int layer = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
         int window = 0;
         float soft_cap = 0;
-        std::vector<float> slopes;  // [n_heads] or empty
+        std::vector<float> slopes;     // [n_heads] or empty
         const float* sinks = nullptr;  // [n_heads] or null
     };
     AttentionPhase(Program& program, Config config);
@@ -156,16 +163,16 @@ class SelectPhase final : public Phase {
     int width_;
 };
 
-// logits = soft cap of logits
-class LogitCapPhase final : public Phase {
+// logits = soft cap of scale * logits; a cap of 0 is none.
+class LogitPhase final : public Phase {
   public:
-    LogitCapPhase(Program& program, float cap) : program_(&program), cap_(cap) {}
+    LogitPhase(Program& program, float scale, float cap) : program_(&program), scale_(scale), cap_(cap) {}
     void run(const Pass& pass, int worker) const noexcept override;
     std::string describe() const override;
 
   private:
     const Program* program_;
-    float cap_;
+    float scale_, cap_;
 };
 
 }  // namespace elver

@@ -5,8 +5,14 @@
 
 namespace elver {
 
-LinearPhase::LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products, bool on_outputs)
-    : program_(&program), name_(std::move(name)), input_(input), norm_(norm), products_(std::move(products)), on_outputs_(on_outputs),
+LinearPhase::LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products,
+                         bool on_outputs)
+    : program_(&program),
+      name_(std::move(name)),
+      input_(input),
+      norm_(norm),
+      products_(std::move(products)),
+      on_outputs_(on_outputs),
       k_(products_.front().matrix.k) {
     program.widths.need(Buffer::normed, k_);
     program.widths.max_k = std::max(program.widths.max_k, k_);
@@ -76,7 +82,8 @@ size_t LinearPhase::weight_bytes() const noexcept {
 
 std::string LinearPhase::describe() const {
     std::string out = cat(name_, ":", norm_.kind == Norm::Kind::none ? "" : " norm,", " quantise [n, ", k_, "],");
-    for (const Product& p : products_) out += cat(" ", dtype_name(p.matrix.type), " [", p.matrix.n_rows, ", ", p.matrix.k, "]");
+    for (const Product& p : products_)
+        out += cat(" ", dtype_name(p.matrix.type), " [", p.matrix.n_rows, ", ", p.matrix.k, "]");
     return out + cat(", ", weight_bytes(), " bytes");
 }
 

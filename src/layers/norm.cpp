@@ -3,7 +3,8 @@
 
 namespace elver {
 
-void Norm::apply(const KernelTable& kernels, const float* x, size_t x_stride, float* y, size_t y_stride, int width, int begin, int end) const noexcept {
+void Norm::apply(const KernelTable& kernels, const float* x, size_t x_stride, float* y, size_t y_stride, int width,
+                 int begin, int end) const noexcept {
     if (kind == Kind::none) {
         for (int r = begin; r < end; ++r) {
             const float* from = x + static_cast<size_t>(r) * x_stride;
@@ -13,8 +14,10 @@ void Norm::apply(const KernelTable& kernels, const float* x, size_t x_stride, fl
         return;
     }
     const NormArgs args{x, y, x_stride, y_stride, weight, bias, width, begin, end, eps};
-    if (kind == Kind::rms) kernels.rms_norm(args);
-    else kernels.layer_norm(args);
+    if (kind == Kind::rms)
+        kernels.rms_norm(args);
+    else
+        kernels.layer_norm(args);
 }
 
 AddPhase::AddPhase(Program& program, Buffer from, Norm norm, int width, float scale)
@@ -32,7 +35,9 @@ void AddPhase::run(const Pass& pass, int worker) const noexcept {
     }
 }
 
-std::string AddPhase::describe() const { return cat("add ", norm_.kind == Norm::Kind::none ? "" : "norm of ", "branch [n, ", width_, "]"); }
+std::string AddPhase::describe() const {
+    return cat("add ", norm_.kind == Norm::Kind::none ? "" : "norm of ", "branch [n, ", width_, "]");
+}
 
 NormPhase::NormPhase(Program& program, Buffer from, Buffer to, Norm norm, int width)
     : program_(&program), from_(from), to_(to), norm_(norm), width_(width) {
@@ -42,10 +47,13 @@ NormPhase::NormPhase(Program& program, Buffer from, Buffer to, Norm norm, int wi
 void NormPhase::run(const Pass& pass, int worker) const noexcept {
     const Share mine = share(pass.n_tokens, worker, pass.pool->n_threads());
     for (int t = mine.begin; t < mine.end; ++t) {
-        norm_.apply(*pass.kernels, program_->row(*pass.scratch, from_, t), 0, program_->row(*pass.scratch, to_, t), 0, width_, 0, 1);
+        norm_.apply(*pass.kernels, program_->row(*pass.scratch, from_, t), 0, program_->row(*pass.scratch, to_, t), 0,
+                    width_, 0, 1);
     }
 }
 
-std::string NormPhase::describe() const { return cat("norm [n, ", width_, "]"); }
+std::string NormPhase::describe() const {
+    return cat("norm [n, ", width_, "]");
+}
 
 }  // namespace elver

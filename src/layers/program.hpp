@@ -1,5 +1,5 @@
-// A model compiled at load: a flat list of phases, each bound to its weights, kernels and buffers, with barriers between. A
-// forward pass interprets this list and nothing else.
+// A model compiled at load: a flat list of phases, each bound to its weights, kernels and buffers, with barriers
+// between. A forward pass interprets this list and nothing else.
 #pragma once
 
 #include <atomic>
@@ -51,8 +51,8 @@ struct Pass {
 // Widths of the buffers and tables, gathered while the program is built.
 struct Widths {
     int buffer[static_cast<size_t>(Buffer::count)] = {};
-    int max_k = 0;              // the widest matrix input
-    int head_scratch = 0;       // head_dim + v_head_dim, the largest
+    int max_k = 0;         // the widest matrix input
+    int head_scratch = 0;  // head_dim + v_head_dim, the largest
     int n_rope_tables = 0, rope_dims = 0;
     int n_experts = 0, top_k = 0;
 
@@ -94,17 +94,19 @@ class Program {
     // Offsets and size of the scratch arena for passes of up to max_tokens tokens, max_outputs of them with logits.
     Scratch plan_scratch(int max_tokens, int max_outputs, int n_workers) const noexcept;
 
-    // The body extends the cache by the pass's tokens and leaves x; the head makes logits of pass.outputs from x. False if the
-    // cancel token stopped it: what it left is then not valid.
+    // The body extends the cache by the pass's tokens and leaves x; the head makes logits of pass.outputs from x. False
+    // if the cancel token stopped it: what it left is then not valid.
     bool run_body(Pass& pass) const noexcept { return run(pass, 0, head_begin_); }
     bool run_head(Pass& pass) const noexcept { return run(pass, head_begin_, phases_.size()); }
 
     float* row(const Scratch& s, Buffer b, int token) const noexcept {
-        return reinterpret_cast<float*>(s.memory + s.buffer_at[static_cast<size_t>(b)]) + static_cast<size_t>(token) * widths.stride(b);
+        return reinterpret_cast<float*>(s.memory + s.buffer_at[static_cast<size_t>(b)]) +
+               static_cast<size_t>(token) * widths.stride(b);
     }
     float* rope_table(const Scratch& s, int table, int token) const noexcept {
         return reinterpret_cast<float*>(s.memory + s.rope_at) +
-               (static_cast<size_t>(table) * static_cast<size_t>(s.max_tokens) + static_cast<size_t>(token)) * static_cast<size_t>(widths.rope_dims);
+               (static_cast<size_t>(table) * static_cast<size_t>(s.max_tokens) + static_cast<size_t>(token)) *
+                   static_cast<size_t>(widths.rope_dims);
     }
     std::byte* worker_memory(const Scratch& s, int worker) const noexcept {
         return s.memory + s.worker_at + static_cast<size_t>(worker) * s.worker_bytes;
@@ -126,7 +128,8 @@ struct Share {
     int begin, end;
 };
 inline Share share(int n, int worker, int n_workers) noexcept {
-    return {static_cast<int>(static_cast<int64_t>(n) * worker / n_workers), static_cast<int>(static_cast<int64_t>(n) * (worker + 1) / n_workers)};
+    return {static_cast<int>(static_cast<int64_t>(n) * worker / n_workers),
+            static_cast<int>(static_cast<int64_t>(n) * (worker + 1) / n_workers)};
 }
 
 }  // namespace elver

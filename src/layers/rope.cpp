@@ -23,8 +23,10 @@ void CacheWritePhase::prepare(const Pass& pass, float* head, int index, int toke
     }
     if (c.pairing == Config::Pairing::none) return;
     const RopeArgs rope{head, program_->rope_table(*pass.scratch, c.rope_table, token), c.rope_dims};
-    if (c.pairing == Config::Pairing::adjacent) pass.kernels->rope_adjacent(rope);
-    else pass.kernels->rope_halves(rope);
+    if (c.pairing == Config::Pairing::adjacent)
+        pass.kernels->rope_adjacent(rope);
+    else
+        pass.kernels->rope_halves(rope);
 }
 
 void CacheWritePhase::run(const Pass& pass, int worker) const noexcept {
@@ -51,13 +53,16 @@ void CacheWritePhase::run(const Pass& pass, int worker) const noexcept {
             uint16_t* page = pass.cache->page(c.layer, h, pass.pos[t] / page_positions);
             const int at = pass.pos[t] % page_positions;
             pass.kernels->to_f16(k, page + at, c.head_dim, page_positions);
-            pass.kernels->to_f16(v, page + c.head_dim * page_positions + at * ((c.v_head_dim + 15) & ~15), c.v_head_dim, 1);
+            pass.kernels->to_f16(v, page + c.head_dim * page_positions + at * ((c.v_head_dim + 15) & ~15), c.v_head_dim,
+                                 1);
         }
     }
 }
 
 std::string CacheWritePhase::describe() const {
-    const char* pairing = config_.pairing == Config::Pairing::none ? "no rotation" : config_.pairing == Config::Pairing::adjacent ? "rotate adjacent" : "rotate halves";
+    const char* pairing = config_.pairing == Config::Pairing::none       ? "no rotation"
+                          : config_.pairing == Config::Pairing::adjacent ? "rotate adjacent"
+                                                                         : "rotate halves";
     return cat(pairing, " ", config_.rope_dims, " dims, cache ", config_.n_kv_heads, " heads of ", config_.head_dim);
 }
 

@@ -32,6 +32,11 @@ class Keys {
         if (!std::isfinite(*value)) return keep(file_.key_error(name, "a finite number", cat(*value))), fallback;
         return *value;
     }
+    // A number of which 0 says that it is not set.
+    double scale(std::string_view key, double fallback) {
+        const double value = number(key, fallback);
+        return value == 0.0 ? fallback : value;
+    }
     bool flag(std::string_view key, bool fallback) {
         const auto value = file_.get_bool_or(prefix_ + std::string(key), fallback);
         if (!value) return keep(value.error()), fallback;
@@ -61,9 +66,8 @@ void read_attention(const Gguf& file, Keys& keys, ModelSpec& s) {
     s.head_dim = keys.integer("attention.key_length", even);
     s.v_head_dim = keys.integer("attention.value_length", even);
     s.attention_scale = keys.number("attention.scale", 0.0);
-    s.attn_soft_cap = keys.number("attn_logit_softcapping", 0.0);
     s.qkv_clamp = keys.number("attention.clamp_kqv", 0.0);
-    if (keys.has("attention.max_alibi_bias")) s.alibi_max_bias = keys.number("attention.max_alibi_bias", 8.0);
+    s.alibi_max_bias = keys.scale("attention.max_alibi_bias", s.alibi_max_bias);
     // Layer norms of q and k as wide as all heads: one norm over the whole row.
     const GgufTensor* q_norm = file.find_tensor("blk.0.attn_q_norm.weight");
     s.qk_norm_whole = q_norm != nullptr && q_norm->view.shape.rank() == 1 && s.n_heads > 1 &&
@@ -81,15 +85,23 @@ void read_rope(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec
     rope.original_context = keys.integer("rope.scaling.original_context_length", s.n_ctx_train);
     rope.magnitude = keys.number("rope.scaling.attn_factor", 1.0);
     if (rope.factor == 0.0) rope.factor = 1.0;
-    if (scaling == "linear") rope.scaling = RopeScaling::linear;
-    else if (scaling == "yarn") rope.scaling = RopeScaling::yarn;
+    if (scaling == "linear")
+        rope.scaling = RopeScaling::linear;
+    else if (scaling == "yarn")
+        rope.scaling = RopeScaling::yarn;
     else if (scaling != "none" && scaling != "longrope" && scaling != "llama3") {
-        keys.keep(Error(Status::unsupported, cat(file.name(), ": key ", quoted(keys.prefix() + "rope.scaling.type"),
-                                                 ": expected none, linear, yarn, llama3 or longrope, found ", quoted(scaling)), "rope.scaling.type"));
+        keys.keep(Error(Status::unsupported,
+                        cat(file.name(), ": key ", in_quotes(keys.prefix() + "rope.scaling.type"),
+                            ": expected none, linear, yarn, llama3 or longrope, found ", in_quotes(scaling)),
+                        "rope.scaling.type"));
     }
-    // Frequency factors stand in a tensor of their own; of two, the long ones serve a context beyond the original.
-    if (file.find_tensor("rope_freqs.weight") != nullptr) rope.factors_tensor = "rope_freqs.weight";
-    else if (file.find_tensor("rope_factors_short.weight") != nullptr) rope.factors_tensor = "rope_factors_short.weight";
+    // Frequency factors stand in a tensor of their own; of two, the long ones serve a session whose context is beyond
+    // the original.
+    if (file.find_tensor("rope_freqs.weight") != nullptr)
+        rope.factors_tensor = "rope_freqs.weight";
+    else if (file.find_tensor("rope_factors_short.weight") != nullptr)
+        rope.factors_tensor = "rope_factors_short.weight";
+    if (file.find_tensor("rope_factors_long.weight") != nullptr) rope.long_factors_tensor = "rope_factors_long.weight";
     s.ropes.push_back(rope);
 }
 
@@ -109,6 +121,23 @@ void read_windows(Keys& keys, const Architecture& arch, ModelSpec& s) {
     }
 }
 
+void read_scales(Keys& keys, const Architecture& arch, ModelSpec& s) {
+    const double width = std::max(s.width, 1), depth = std::max(s.n_layers, 1);
+    const double embedding = arch.embedding_times_sqrt_width ? std::sqrt(width)
+                             : arch.embedding_scale > 0      ? arch.embedding_scale
+                                                             : 1.0;
+    s.embedding_scale = keys.scale("embedding_scale", embedding);
+    s.residual_scale = keys.scale("residual_scale", arch.depth_scale > 0 ? arch.depth_scale / std::sqrt(depth) : 1.0);
+    const double logits = keys.number("logit_scale", 0.0);
+    if (logits == 0.0)
+        s.logit_scale = arch.logit_width > 0 ? arch.logit_width / width : 1.0;
+    else
+        s.logit_scale = arch.divides_by_logit_scale ? 1.0 / logits : logits;
+    if (!arch.soft_caps) return;
+    s.attn_soft_cap = keys.number("attn_logit_softcapping", 0.0);
+    s.logit_soft_cap = keys.number("final_logit_softcapping", 0.0);
+}
+
 }  // namespace
 
 Result<ModelSpec> spec_from_gguf(const Gguf& file) {
@@ -116,8 +145,10 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
     if (!name) return name.error();
     const Architecture* arch = find_architecture(*name);
     if (arch == nullptr) {
-        return Error(Status::unsupported, cat(file.name(), ": key \"general.architecture\": ", quoted(*name), " is not supported; known are ",
-                                              known_architectures()), "general.architecture");
+        return Error(Status::unsupported,
+                     cat(file.name(), ": key \"general.architecture\": ", in_quotes(*name),
+                         " is not supported; known are ", known_architectures()),
+                     "general.architecture");
     }
     Keys keys(file, *name);
     ModelSpec s;
@@ -134,12 +165,11 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
     if (!embedding) return embedding.error();
     s.n_vocab = static_cast<int>(std::min<int64_t>((*embedding)->view.shape.rows(), INT32_MAX));
     s.norm = arch->norm;
-    s.norm_eps = s.norm == NormKind::rms ? keys.number("attention.layer_norm_rms_epsilon", 1e-5) : keys.number("attention.layer_norm_epsilon", 1e-5);
-    s.parallel_residual = keys.flag("use_parallel_residual", arch->parallel_residual);
-    s.embedding_scale = keys.number("embedding_scale", arch->embedding_times_sqrt_width ? std::sqrt(static_cast<double>(s.width)) : 1.0);
-    s.residual_scale = keys.number("residual_scale", 1.0);
-    s.logit_scale = keys.number("logit_scale", 1.0);
-    s.logit_soft_cap = keys.number("final_logit_softcapping", 0.0);
+    s.norm_eps = s.norm == NormKind::rms ? keys.number("attention.layer_norm_rms_epsilon", 1e-5)
+                                         : keys.number("attention.layer_norm_epsilon", 1e-5);
+    s.parallel_residual = arch->parallel_residual_key ? keys.flag("use_parallel_residual", arch->parallel_residual)
+                                                      : arch->parallel_residual;
+    read_scales(keys, *arch, s);
     s.activation = arch->activation;
     s.gated = arch->gated;
     s.alibi_max_bias = arch->alibi_max_bias;

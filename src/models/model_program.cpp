@@ -16,7 +16,8 @@ Norm ModelBuilder::norm(const Weights& weights, const NormWeights& n) const {
 
 namespace {
 
-LinearPhase::Product product(const Weights& weights, int matrix, int bias, Buffer out, Finish finish = Finish::store, float scale = 1.0f) {
+LinearPhase::Product product(const Weights& weights, int matrix, int bias, Buffer out, Finish finish = Finish::store,
+                             float scale = 1.0f) {
     LinearPhase::Product p;
     p.matrix = weights.matrix(matrix);
     if (bias >= 0) p.bias = weights.vector(bias);
@@ -26,7 +27,8 @@ LinearPhase::Product product(const Weights& weights, int matrix, int bias, Buffe
     return p;
 }
 
-// ALiBi slopes: powers of 2^(-bias / n) for the largest power of two n of heads, in between for the rest. Press et al. 2022.
+// ALiBi slopes: powers of 2^(-bias / n) for the largest power of two n of heads, in between for the rest. Press et al.
+// 2022.
 std::vector<float> alibi_slopes(int n_heads, double max_bias) {
     std::vector<float> slopes;
     if (max_bias <= 0) return slopes;
@@ -42,7 +44,8 @@ std::vector<float> alibi_slopes(int n_heads, double max_bias) {
 }  // namespace
 
 Finish ModelBuilder::finish() const {
-    static constexpr Finish gated[] = {Finish::mul_silu, Finish::mul_gelu, Finish::mul_gelu_tanh, Finish::mul_relu, Finish::mul_relu};
+    static constexpr Finish gated[] = {Finish::mul_silu, Finish::mul_gelu, Finish::mul_gelu_tanh, Finish::mul_relu,
+                                       Finish::mul_relu};
     static constexpr Finish plain[] = {Finish::silu, Finish::gelu, Finish::gelu_tanh, Finish::relu, Finish::relu2};
     const auto i = static_cast<size_t>(spec_.activation);
     return spec_.gated ? gated[i] : plain[i];
@@ -63,17 +66,20 @@ void ModelBuilder::build_attention(const Weights& weights, int index, Program& p
     const Layer& l = layers_[static_cast<size_t>(index)];
     const LayerPattern& pattern = spec_.layers[static_cast<size_t>(index)];
     p.add<LinearPhase>("qkv", Buffer::x, norm(weights, l.attn_norm_2.present ? l.attn_norm_2 : l.attn_norm),
-                       std::vector{product(weights, l.q.matrix, l.q.bias, Buffer::q), product(weights, l.k.matrix, l.k.bias, Buffer::k),
+                       std::vector{product(weights, l.q.matrix, l.q.bias, Buffer::q),
+                                   product(weights, l.k.matrix, l.k.bias, Buffer::k),
                                    product(weights, l.v.matrix, l.v.bias, Buffer::v)});
     CacheWritePhase::Config write;
     write.layer = index, write.n_heads = spec_.n_heads, write.n_kv_heads = spec_.n_kv_heads;
     write.head_dim = spec_.head_dim, write.v_head_dim = spec_.v_head_dim;
-    write.q_scale = static_cast<float>(spec_.attention_scale > 0 ? spec_.attention_scale : 1.0 / std::sqrt(static_cast<double>(spec_.head_dim)));
+    write.q_scale = static_cast<float>(
+        spec_.attention_scale > 0 ? spec_.attention_scale : 1.0 / std::sqrt(static_cast<double>(spec_.head_dim)));
     write.clamp = static_cast<float>(spec_.qkv_clamp);
     write.q_norm = norm(weights, l.q_norm);
     write.k_norm = norm(weights, l.k_norm);
     const GgufTensor* q_norm = file_->find_tensor("blk.0.attn_q_norm.weight");
-    write.norm_stride = q_norm != nullptr && q_norm->view.shape.n_elements() > spec_.head_dim ? static_cast<size_t>(spec_.head_dim) : 0;
+    write.norm_stride =
+        q_norm != nullptr && q_norm->view.shape.n_elements() > spec_.head_dim ? static_cast<size_t>(spec_.head_dim) : 0;
     using Pairing = CacheWritePhase::Config::Pairing;
     if (pattern.rope >= 0) {
         write.pairing = spec_.rope_pairing == RopePairing::adjacent ? Pairing::adjacent : Pairing::halves;
@@ -90,11 +96,14 @@ void ModelBuilder::build_attention(const Weights& weights, int index, Program& p
     p.add<AttentionPhase>(attend);
     const auto residual = static_cast<float>(spec_.residual_scale);
     if (!l.post_attn_norm.present && !spec_.parallel_residual) {
-        p.add<LinearPhase>("attention out", Buffer::attn, Norm{}, std::vector{product(weights, l.out.matrix, l.out.bias, Buffer::x, Finish::add, residual)});
+        p.add<LinearPhase>("attention out", Buffer::attn, Norm{},
+                           std::vector{product(weights, l.out.matrix, l.out.bias, Buffer::x, Finish::add, residual)});
         return;
     }
-    p.add<LinearPhase>("attention out", Buffer::attn, Norm{}, std::vector{product(weights, l.out.matrix, l.out.bias, Buffer::branch)});
-    if (!spec_.parallel_residual) p.add<AddPhase>(Buffer::branch, norm(weights, l.post_attn_norm), spec_.width, residual);
+    p.add<LinearPhase>("attention out", Buffer::attn, Norm{},
+                       std::vector{product(weights, l.out.matrix, l.out.bias, Buffer::branch)});
+    if (!spec_.parallel_residual)
+        p.add<AddPhase>(Buffer::branch, norm(weights, l.post_attn_norm), spec_.width, residual);
 }
 
 // x -> x + ffn. In a parallel layer x is still the layer's input; attention waits in branch and is added last.
@@ -103,13 +112,16 @@ void ModelBuilder::build_ffn(const Weights& weights, int index, Program& p) cons
     std::vector<LinearPhase::Product> up;
     if (spec_.gated) up.push_back(product(weights, l.gate.matrix, l.gate.bias, Buffer::hidden));
     up.push_back(product(weights, l.up.matrix, l.up.bias, Buffer::hidden, finish()));
-    p.add<LinearPhase>("ffn up", Buffer::x, norm(weights, l.ffn_norm.present ? l.ffn_norm : l.attn_norm), std::move(up));
+    p.add<LinearPhase>("ffn up", Buffer::x, norm(weights, l.ffn_norm.present ? l.ffn_norm : l.attn_norm),
+                       std::move(up));
     const auto residual = static_cast<float>(spec_.residual_scale);
     const bool post = l.post_ffn_norm.present;
     p.add<LinearPhase>("ffn down", Buffer::hidden, Norm{},
-                       std::vector{product(weights, l.down.matrix, l.down.bias, post ? Buffer::gate : Buffer::x, post ? Finish::store : Finish::add, residual)});
+                       std::vector{product(weights, l.down.matrix, l.down.bias, post ? Buffer::gate : Buffer::x,
+                                           post ? Finish::store : Finish::add, residual)});
     if (post) p.add<AddPhase>(Buffer::gate, norm(weights, l.post_ffn_norm), spec_.width, residual);
-    if (spec_.parallel_residual) p.add<AddPhase>(Buffer::branch, norm(weights, l.post_attn_norm), spec_.width, residual);
+    if (spec_.parallel_residual)
+        p.add<AddPhase>(Buffer::branch, norm(weights, l.post_attn_norm), spec_.width, residual);
 }
 
 std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
@@ -122,14 +134,18 @@ std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
     }
     p.begin_head();
     p.add<SelectPhase>(spec_.width);
-    p.add<LinearPhase>("head", Buffer::outputs, norm(weights, output_norm_), std::vector{product(weights, head_.matrix, head_.bias, Buffer::logits)}, true);
-    if (spec_.logit_soft_cap > 0) p.add<LogitCapPhase>(static_cast<float>(spec_.logit_soft_cap));
+    p.add<LinearPhase>("head", Buffer::outputs, norm(weights, output_norm_),
+                       std::vector{product(weights, head_.matrix, head_.bias, Buffer::logits)}, true);
+    if (spec_.logit_scale != 1.0 || spec_.logit_soft_cap > 0) {
+        p.add<LogitPhase>(static_cast<float>(spec_.logit_scale), static_cast<float>(spec_.logit_soft_cap));
+    }
     return program;
 }
 
 std::vector<CacheLayerSpec> ModelBuilder::cache_layers() const {
     std::vector<CacheLayerSpec> out;
-    for (const LayerPattern& l : spec_.layers) out.push_back({spec_.n_kv_heads, spec_.head_dim, spec_.v_head_dim, l.window});
+    for (const LayerPattern& l : spec_.layers)
+        out.push_back({spec_.n_kv_heads, spec_.head_dim, spec_.v_head_dim, l.window});
     return out;
 }
 

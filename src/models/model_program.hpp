@@ -1,4 +1,5 @@
-// From a spec and a file's tensors to a program: which weights are wanted, then, once they are loaded, the phases over them.
+// From a spec and a file's tensors to a program: which weights are wanted, then, once they are loaded, the phases over
+// them.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// ModelSpec: an architecture as data. One forward pass (model_program.cpp) serves every spec; what a family does differently is a
-// field here, which any other family may use too.
+// ModelSpec: an architecture as data. One forward pass (model_program.cpp) serves every spec; what a family does
+// differently is a field here, which any other family may use too.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +18,11 @@ enum class RopeScaling : uint8_t { none, linear, yarn };
 struct RopeSpec {
     double base = 10000.0;
     RopeScaling scaling = RopeScaling::none;
-    double factor = 1.0;         // positions are divided by it (linear), or frequencies interpolated (yarn)
-    int original_context = 0;    // yarn
-    double magnitude = 1.0;      // cos and sin are multiplied by it
-    std::string factors_tensor;  // frequencies are divided by its [dims / 2] values; empty: not
+    double factor = 1.0;              // positions are divided by it (linear), or frequencies interpolated (yarn)
+    int original_context = 0;         // of yarn and of long factors
+    double magnitude = 1.0;           // cos and sin are multiplied by it
+    std::string factors_tensor;       // frequencies are divided by its [dims / 2] values; empty: not
+    std::string long_factors_tensor;  // instead of those, in a session of more than original_context positions
 };
 
 struct LayerPattern {
@@ -35,16 +36,16 @@ struct ModelSpec {
 
     NormKind norm = NormKind::rms;
     double norm_eps = 1e-5;
-    bool parallel_residual = false;   // attention and FFN read the same x and are added together
-    double embedding_scale = 1.0, residual_scale = 1.0, logit_scale = 1.0;
-    double logit_soft_cap = 0.0;      // 0: none
+    bool parallel_residual = false;  // attention and FFN read the same x and are added together
+    double embedding_scale = 1.0, residual_scale = 1.0, logit_scale = 1.0;  // factors
+    double logit_soft_cap = 0.0;                                            // 0: none
 
     int n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
-    double attention_scale = 0.0;     // of q . k; 0: 1 / sqrt(head_dim)
+    double attention_scale = 0.0;  // of q . k; 0: 1 / sqrt(head_dim)
     double attn_soft_cap = 0.0;
     double qkv_clamp = 0.0;
-    double alibi_max_bias = 0.0;      // 0: no ALiBi
-    bool qk_norm_whole = false;       // q and k are normalised over all heads at once, not head by head
+    double alibi_max_bias = 0.0;  // 0: no ALiBi
+    bool qk_norm_whole = false;   // q and k are normalised over all heads at once, not head by head
     RopePairing rope_pairing = RopePairing::none;
     int rope_dims = 0;
     std::vector<RopeSpec> ropes;

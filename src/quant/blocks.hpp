@@ -1,6 +1,7 @@
-// The fields of each block format, as plain integers and scales: an element is  scale(sub) * (q(i) - offset) + min(sub)  with
-// unsigned q, a sub-block of `sub` elements, and a min that is 0 for formats without one. decode.cpp turns that into f32 and
-// pack.cpp regroups it. Source: the GGUF block formats (ggml-common.h, ggml-quants.c describe the same bits).
+// The fields of each block format, as plain integers and scales: an element is  scale(sub) * (q(i) - offset) + min(sub)
+// with unsigned q, a sub-block of `sub` elements, and a min that is 0 for formats without one. decode.cpp turns that
+// into f32 and pack.cpp regroups it. Source: the GGUF block formats (ggml-common.h, ggml-quants.c describe the same
+// bits).
 #pragma once
 
 #include <bit>

@@ -22,7 +22,8 @@ void decode_blocks(const std::byte* bytes, float* out, size_t n) noexcept {
             const float min = block.dmin * static_cast<float>(block.min[s]);
             const uint8_t* q = block.q + s * B::sub;
             float* o = out + i + static_cast<size_t>(s * B::sub);
-            for (int j = 0; j < B::sub; ++j) o[j] = scale * static_cast<float>(static_cast<int>(q[j]) - B::offset) - min;
+            for (int j = 0; j < B::sub; ++j)
+                o[j] = scale * static_cast<float>(static_cast<int>(q[j]) - B::offset) - min;
         }
     }
 }
@@ -36,9 +37,15 @@ void convert(const std::byte* bytes, float* out, size_t n, Convert&& to_f32) noe
     }
 }
 
-void decode_f32(const std::byte* bytes, float* out, size_t n) noexcept { std::memcpy(out, bytes, n * sizeof(float)); }
-void decode_f16(const std::byte* bytes, float* out, size_t n) noexcept { convert<uint16_t>(bytes, out, n, f16_to_f32); }
-void decode_bf16(const std::byte* bytes, float* out, size_t n) noexcept { convert<uint16_t>(bytes, out, n, bf16_to_f32); }
+void decode_f32(const std::byte* bytes, float* out, size_t n) noexcept {
+    std::memcpy(out, bytes, n * sizeof(float));
+}
+void decode_f16(const std::byte* bytes, float* out, size_t n) noexcept {
+    convert<uint16_t>(bytes, out, n, f16_to_f32);
+}
+void decode_bf16(const std::byte* bytes, float* out, size_t n) noexcept {
+    convert<uint16_t>(bytes, out, n, bf16_to_f32);
+}
 void decode_f64(const std::byte* bytes, float* out, size_t n) noexcept {
     convert<double>(bytes, out, n, [](double v) { return static_cast<float>(v); });
 }

@@ -1,5 +1,5 @@
-// Block formats to f32: the only code that knows what the bits of Q4_0, Q4_K, ... mean. Decoding is exact and defined to the
-// bit; the fields of a block (Block<...> in blocks.hpp) are shared with the packers.
+// Block formats to f32: the only code that knows what the bits of Q4_0, Q4_K, ... mean. Decoding is exact and defined
+// to the bit; the fields of a block (Block<...> in blocks.hpp) are shared with the packers.
 #pragma once
 
 #include <cstddef>

@@ -10,11 +10,11 @@ namespace elver {
 namespace {
 
 constexpr PackLayout layouts[] = {
-    {DType::f32, 1, 0, 32, 0},      {DType::f16, 1, 0, 16, 0},      {DType::bf16, 1, 0, 16, 0},
-    {DType::q4_0, 64, 64, 4, 0},    {DType::q4_1, 64, 128, 4, 0},   {DType::q5_0, 64, 64, 4, 1},
-    {DType::q5_1, 64, 128, 4, 1},   {DType::q8_0, 64, 64, 8, 0},    {DType::iq4_nl, 64, 64, 4, 0},
-    {DType::mxfp4, 64, 64, 4, 0},   {DType::q2_k, 256, 320, 2, 0},  {DType::q3_k, 256, 320, 2, 1},
-    {DType::q4_k, 256, 320, 4, 0},  {DType::q5_k, 256, 320, 4, 1},  {DType::q6_k, 256, 320, 4, 2},
+    {DType::f32, 1, 0, 32, 0},       {DType::f16, 1, 0, 16, 0},     {DType::bf16, 1, 0, 16, 0},
+    {DType::q4_0, 64, 64, 4, 0},     {DType::q4_1, 64, 128, 4, 0},  {DType::q5_0, 64, 64, 4, 1},
+    {DType::q5_1, 64, 128, 4, 1},    {DType::q8_0, 64, 64, 8, 0},   {DType::iq4_nl, 64, 64, 4, 0},
+    {DType::mxfp4, 64, 64, 4, 0},    {DType::q2_k, 256, 320, 2, 0}, {DType::q3_k, 256, 320, 2, 1},
+    {DType::q4_k, 256, 320, 4, 0},   {DType::q5_k, 256, 320, 4, 1}, {DType::q6_k, 256, 320, 4, 2},
     {DType::iq4_xs, 256, 192, 4, 0},
 };
 
@@ -114,12 +114,14 @@ void pack_blocks(const PackLayout& layout, const std::byte* rows, size_t row_str
     }
 }
 
-void pack_floats(size_t element_bytes, const std::byte* rows, size_t row_stride, int n_rows, size_t k, uint8_t* out) noexcept {
+void pack_floats(size_t element_bytes, const std::byte* rows, size_t row_stride, int n_rows, size_t k,
+                 uint8_t* out) noexcept {
     std::memset(out, 0, k * pack_rows * element_bytes);
     for (int row = 0; row < n_rows; ++row) {
         const std::byte* source = rows + static_cast<size_t>(row) * row_stride;
         for (size_t i = 0; i < k; ++i) {
-            std::memcpy(out + (i * pack_rows + static_cast<size_t>(row)) * element_bytes, source + i * element_bytes, element_bytes);
+            std::memcpy(out + (i * pack_rows + static_cast<size_t>(row)) * element_bytes, source + i * element_bytes,
+                        element_bytes);
         }
     }
 }
@@ -137,13 +139,23 @@ void pack_group(const PackLayout& layout, const std::byte* rows, size_t row_stri
                 std::byte* bytes) noexcept {
     auto* out = reinterpret_cast<uint8_t*>(bytes);
     switch (layout.type) {
-#define ELVER_PACK(type) \
-    case DType::type: return pack_blocks<DType::type>(layout, rows, row_stride, n_rows, k, out);
-        ELVER_PACK(q4_0) ELVER_PACK(q4_1) ELVER_PACK(q5_0) ELVER_PACK(q5_1) ELVER_PACK(q8_0) ELVER_PACK(iq4_nl)
-        ELVER_PACK(mxfp4) ELVER_PACK(q2_k) ELVER_PACK(q3_k) ELVER_PACK(q4_k) ELVER_PACK(q5_k) ELVER_PACK(q6_k)
-        ELVER_PACK(iq4_xs)
-#undef ELVER_PACK
-        default: return pack_floats(layout.code_bits / 8, rows, row_stride, n_rows, k, out);
+        // clang-format off
+        case DType::q4_0: return pack_blocks<DType::q4_0>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q4_1: return pack_blocks<DType::q4_1>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q5_0: return pack_blocks<DType::q5_0>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q5_1: return pack_blocks<DType::q5_1>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q8_0: return pack_blocks<DType::q8_0>(layout, rows, row_stride, n_rows, k, out);
+        case DType::iq4_nl: return pack_blocks<DType::iq4_nl>(layout, rows, row_stride, n_rows, k, out);
+        case DType::mxfp4: return pack_blocks<DType::mxfp4>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q2_k: return pack_blocks<DType::q2_k>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q3_k: return pack_blocks<DType::q3_k>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q4_k: return pack_blocks<DType::q4_k>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q5_k: return pack_blocks<DType::q5_k>(layout, rows, row_stride, n_rows, k, out);
+        case DType::q6_k: return pack_blocks<DType::q6_k>(layout, rows, row_stride, n_rows, k, out);
+        case DType::iq4_xs: return pack_blocks<DType::iq4_xs>(layout, rows, row_stride, n_rows, k, out);
+        // clang-format on
+        default:
+            return pack_floats(layout.code_bits / 8, rows, row_stride, n_rows, k, out);
     }
 }
 

@@ -1,14 +1,16 @@
-// The c4 pack: a weight matrix regrouped for kernels that multiply unsigned weight bytes with signed activation bytes, four k at
-// a time (VPDPBUSD, SDOT). Sixteen output rows form a group; a group is a run of chunks along k; a chunk holds its scales, then
-// its codes, in reading order, aligned to 64 bytes. One 64-byte vector is 16 rows x 4 consecutive k (a quad): byte 4 * row + k % 4.
+// The c4 pack: a weight matrix regrouped for kernels that multiply unsigned weight bytes with signed activation bytes,
+// four k at a time (VPDPBUSD, SDOT). Sixteen output rows form a group; a group is a run of chunks along k; a chunk
+// holds its scales, then its codes, in reading order, aligned to 64 bytes. One 64-byte vector is 16 rows x 4
+// consecutive k (a quad): byte 4 * row + k % 4.
 //
 //   codes of 4 bits    per 32 k: 4 vectors; vector j holds quad j in the low nibbles and quad j + 4 in the high ones
 //   codes of 8 bits    per 32 k: 8 vectors, a quad each
 //   planes of 2 bits   per 64 k: 4 vectors; bits 2f and 2f + 1 of vector j belong to quad j + 4f
 //   planes of 1 bit    per 32 k: 8 x 8 bytes; bit i of quad j's 64 belongs to byte i of its vector
 //
-// Float types have no blocks: their group is [k][16 rows] in the file's type. What a chunk's scale section holds is the struct
-// PackLayout names; kernels/formats.hpp reads it. Rows are padded with zeros to a multiple of 16, k to whole chunks.
+// Float types have no blocks: their group is [k][16 rows] in the file's type. What a chunk's scale section holds is the
+// struct PackLayout names; kernels/formats.hpp reads it. Rows are padded with zeros to a multiple of 16, k to whole
+// chunks.
 #pragma once
 
 #include <cstddef>

@@ -8,20 +8,29 @@ namespace elver {
 
 const char* finish_reason_name(FinishReason reason) noexcept {
     switch (reason) {
-        case FinishReason::none: return "none";
-        case FinishReason::stop: return "stop";
-        case FinishReason::length: return "length";
-        case FinishReason::cancelled: return "cancelled";
+        case FinishReason::none:
+            return "none";
+        case FinishReason::stop:
+            return "stop";
+        case FinishReason::length:
+            return "length";
+        case FinishReason::cancelled:
+            return "cancelled";
     }
     return "none";
 }
 
 Result<Generator> Generator::make(Session& session, GenerateOptions options) {
-    if (session.logits().empty()) return Error(Status::invalid_argument, "generate: the session has no logits; prefill at least one token first", "session");
+    if (session.logits().empty())
+        return Error(Status::invalid_argument, "generate: the session has no logits; prefill at least one token first",
+                     "session");
     if (options.top_logprobs < -1 || options.top_logprobs > 20) {
-        return Error(Status::invalid_argument, cat("top_logprobs: expected 0 to 20, found ", options.top_logprobs), "top_logprobs");
+        return Error(Status::invalid_argument, cat("top_logprobs: expected 0 to 20, found ", options.top_logprobs),
+                     "top_logprobs");
     }
-    if (options.max_tokens < -1) return Error(Status::invalid_argument, cat("max_tokens: expected 0 or more, found ", options.max_tokens), "max_tokens");
+    if (options.max_tokens < -1)
+        return Error(Status::invalid_argument, cat("max_tokens: expected 0 or more, found ", options.max_tokens),
+                     "max_tokens");
     for (const std::string& stop : options.stop) {
         if (stop.empty()) return Error(Status::invalid_argument, "stop: expected strings that are not empty", "stop");
     }
@@ -34,8 +43,10 @@ GenerateEvent Generator::finish(FinishReason reason) {
     GenerateEvent event;
     event.finish = reason;
     held_ += stream_.finish();
-    if (release(event.text)) event.finish = FinishReason::stop;
-    else event.text += held_;
+    if (release(event.text))
+        event.finish = FinishReason::stop;
+    else
+        event.text += held_;
     held_.clear();
     done_ = true;
     return event;
@@ -97,10 +108,17 @@ Result<GenerateEvent> Generator::next() {
 Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress) {
     if (ids.empty()) return Error(Status::invalid_argument, "the prompt has no tokens", "prompt");
     if (ids.size() > static_cast<size_t>(session.n_ctx())) {
-        return Error(Status::context_full, cat("the prompt of ", ids.size(), " tokens is longer than the context of ", session.n_ctx(), " positions"), "prompt");
+        return Error(
+            Status::context_full,
+            cat("the prompt of ", ids.size(), " tokens is longer than the context of ", session.n_ctx(), " positions"),
+            "prompt");
     }
     const auto past = session.ids();
-    size_t same = static_cast<size_t>(std::mismatch(past.begin(), past.begin() + static_cast<std::ptrdiff_t>(std::min(past.size(), ids.size())), ids.begin()).first - past.begin());
+    size_t same = static_cast<size_t>(
+        std::mismatch(past.begin(), past.begin() + static_cast<std::ptrdiff_t>(std::min(past.size(), ids.size())),
+                      ids.begin())
+            .first -
+        past.begin());
     same = std::min(same, ids.size() - 1);  // the last token's logits are wanted
     if (same < past.size() && !session.rewind(static_cast<int>(same))) {
         same = 0;

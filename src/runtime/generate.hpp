@@ -21,8 +21,8 @@ enum class FinishReason : uint8_t { none, stop, length, cancelled };
 const char* finish_reason_name(FinishReason reason) noexcept;
 
 struct GenerateEvent {
-    std::string text;  // may be empty: a token need not complete a character
-    int32_t id = -1;   // -1 in the last event
+    std::string text;                          // may be empty: a token need not complete a character
+    int32_t id = -1;                           // -1 in the last event
     FinishReason finish = FinishReason::none;  // not none: the last event
     float logprob = 0;
     std::vector<TokenLogprob> top;
@@ -34,14 +34,18 @@ class Generator {
     // The session must have logits: prefill something first.
     static Result<Generator> make(Session& session, GenerateOptions options);
 
-    // The next token, or the end. Cancelled: an event with that reason, the session stays usable. After the end: an error.
+    // The next token, or the end. Cancelled: an event with that reason, the session stays usable. After the end: an
+    // error.
     Result<GenerateEvent> next();
 
     int n_generated() const noexcept { return n_generated_; }
 
   private:
     Generator(Session& session, GenerateOptions options, Sampler sampler)
-        : session_(&session), options_(std::move(options)), sampler_(std::move(sampler)), stream_(session.model().tokenizer()) {}
+        : session_(&session),
+          options_(std::move(options)),
+          sampler_(std::move(sampler)),
+          stream_(session.model().tokenizer()) {}
     GenerateEvent finish(FinishReason reason);
     // Moves text that can no longer be part of a stop string from held_ to out. True if a stop string is there.
     bool release(std::string& out);

@@ -56,10 +56,13 @@ Result<Machine> measure_machine(const Model& model) {
     const auto* bytes = reinterpret_cast<const uint8_t*>(buffer->data());
     for (int round = 0; round < 5; ++round) {
         constexpr uint64_t steps = 2'000'000;
-        const double dots = seconds(pool, [&](int w) { kernels.peak_dots(steps, &sinks[static_cast<size_t>(w) * 16]); });
+        const double dots =
+            seconds(pool, [&](int w) { kernels.peak_dots(steps, &sinks[static_cast<size_t>(w) * 16]); });
         out.dot_ops_per_s = std::max(out.dot_ops_per_s, static_cast<double>(n_threads * steps * 12 * 64 * 2) / dots);
         const size_t part = n_bytes / n_threads;
-        const double read = seconds(pool, [&](int w) { kernels.peak_read(bytes + static_cast<size_t>(w) * part, part, &sinks[static_cast<size_t>(w) * 16]); });
+        const double read = seconds(pool, [&](int w) {
+            kernels.peak_read(bytes + static_cast<size_t>(w) * part, part, &sinks[static_cast<size_t>(w) * 16]);
+        });
         out.read_bytes_per_s = std::max(out.read_bytes_per_s, static_cast<double>(part * n_threads) / read);
     }
     return out;
@@ -85,7 +88,10 @@ std::string describe_tensors(const Gguf& file) {
     Json out = Json::array();
     for (const GgufTensor& t : file.tensors()) {
         const auto dims = t.view.shape.dims();
-        out.push_back({{"name", replace_invalid_utf8(t.name)}, {"type", dtype_name(t.view.type)}, {"shape", std::vector<int64_t>(dims.begin(), dims.end())}, {"bytes", t.view.bytes.size()}});
+        out.push_back({{"name", replace_invalid_utf8(t.name)},
+                       {"type", dtype_name(t.view.type)},
+                       {"shape", std::vector<int64_t>(dims.begin(), dims.end())},
+                       {"bytes", t.view.bytes.size()}});
     }
     return out.dump(2);
 }

@@ -6,7 +6,7 @@
 namespace elver {
 
 struct Machine {
-    double dot_ops_per_s = 0;     // 0 where the level has no packed dot product
+    double dot_ops_per_s = 0;  // 0 where the level has no packed dot product
     double read_bytes_per_s = 0;
 };
 

@@ -23,14 +23,18 @@ class VocabReader {
         v.architecture = text("general.architecture", "");
         v.model = text("tokenizer.ggml.model", "");
         v.pre = text("tokenizer.ggml.pre", "");
-        if (v.model.empty()) fail(Error(Status::bad_file, cat(file_.name(), ": key \"tokenizer.ggml.model\" is missing: the file holds no vocabulary"), "tokenizer.ggml.model"));
+        if (v.model.empty())
+            fail(Error(Status::bad_file,
+                       cat(file_.name(), ": key \"tokenizer.ggml.model\" is missing: the file holds no vocabulary"),
+                       "tokenizer.ggml.model"));
         strings("tokenizer.ggml.tokens", v.tokens);
         strings("tokenizer.ggml.merges", v.merges);
         numbers("tokenizer.ggml.scores", v.scores);
         numbers("tokenizer.ggml.token_type", v.types);
         const std::pair<const char*, std::optional<int32_t>*> ids[] = {
-            {"bos_token_id", &v.bos}, {"eos_token_id", &v.eos}, {"eot_token_id", &v.eot}, {"eom_token_id", &v.eom},
-            {"unknown_token_id", &v.unk}, {"seperator_token_id", &v.sep}, {"padding_token_id", &v.pad}, {"cls_token_id", &v.cls}, {"mask_token_id", &v.mask},
+            {"bos_token_id", &v.bos},     {"eos_token_id", &v.eos},     {"eot_token_id", &v.eot},
+            {"eom_token_id", &v.eom},     {"unknown_token_id", &v.unk}, {"seperator_token_id", &v.sep},
+            {"padding_token_id", &v.pad}, {"cls_token_id", &v.cls},     {"mask_token_id", &v.mask},
         };
         for (const auto& [key, out] : ids) integer(cat("tokenizer.ggml.", key), *out);
         flag("tokenizer.ggml.add_bos_token", v.add_bos);
@@ -54,7 +58,8 @@ class VocabReader {
     void strings(std::string_view key, std::vector<std::string_view>& out) {
         const GgufValue* value = file_.find(key);
         if (value == nullptr) return;
-        if (value->type() != GgufType::array || value->element_type() != GgufType::string) return fail(file_.key_error(key, "an array of strings", gguf_type_name(value->type())));
+        if (value->type() != GgufType::array || value->element_type() != GgufType::string)
+            return fail(file_.key_error(key, "an array of strings", gguf_type_name(value->type())));
         out.reserve(value->size());
         for (size_t i = 0; i < value->size(); ++i) out.push_back(value->string_element(i));
     }
@@ -62,7 +67,8 @@ class VocabReader {
     void numbers(std::string_view key, std::vector<T>& out) {
         const GgufValue* value = file_.find(key);
         if (value == nullptr) return;
-        if (value->type() != GgufType::array || (value->size() > 0 && !value->float_element(0))) return fail(file_.key_error(key, "an array of numbers", gguf_type_name(value->type())));
+        if (value->type() != GgufType::array || (value->size() > 0 && !value->float_element(0)))
+            return fail(file_.key_error(key, "an array of numbers", gguf_type_name(value->type())));
         out.reserve(value->size());
         for (size_t i = 0; i < value->size(); ++i) out.push_back(static_cast<T>(value->float_element(i).value_or(0)));
     }
@@ -70,7 +76,8 @@ class VocabReader {
         if (file_.find(key) == nullptr) return;
         const auto value = file_.get_int(key);
         if (!value) return fail(value.error());
-        if (*value < -1 || (*value > INT32_MAX && *value != 0xffffffff)) return fail(file_.key_error(key, "a token id", cat(*value)));
+        if (*value < -1 || (*value > INT32_MAX && *value != 0xffffffff))
+            return fail(file_.key_error(key, "a token id", cat(*value)));
         if (*value >= 0 && *value <= INT32_MAX) out = static_cast<int32_t>(*value);
     }
     void flag(std::string_view key, std::optional<bool>& out) {
@@ -120,8 +127,11 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     m->program_ = m->builder_->build(*m->weights_);
     const Plan plan = m->plan(options.session);
     if (options.budget_bytes > 0 && plan.total() > options.budget_bytes) {
-        return Error(Status::over_budget, cat(m->file_->name(), ": needs ", plan.total(), " bytes (weights ", plan.weights, ", KV cache ", plan.kv_cache,
-                                              " for ", plan.n_ctx, " positions, scratch ", plan.scratch, "), the budget is ", options.budget_bytes), "budget_bytes");
+        return Error(Status::over_budget,
+                     cat(m->file_->name(), ": needs ", plan.total(), " bytes (weights ", plan.weights, ", KV cache ",
+                         plan.kv_cache, " for ", plan.n_ctx, " positions, scratch ", plan.scratch, "), the budget is ",
+                         options.budget_bytes),
+                     "budget_bytes");
     }
     return m;
 }
@@ -158,7 +168,8 @@ Result<const ChatTemplate*> Model::chat_template() const {
     if (!template_) return static_cast<const ChatTemplate*>(nullptr);
     if (!*template_) {
         const Error& e = template_->error();
-        return Error(e.status(), cat(file_->name(), ": key \"tokenizer.chat_template\": ", e.message()), "tokenizer.chat_template");
+        return Error(e.status(), cat(file_->name(), ": key \"tokenizer.chat_template\": ", e.message()),
+                     "tokenizer.chat_template");
     }
     return &**template_;
 }

@@ -1,4 +1,5 @@
-// A loaded model: file, spec, weights, program, tokenizer and chat template. Immutable after load and shared by its sessions.
+// A loaded model: file, spec, weights, program, tokenizer and chat template. Immutable after load and shared by its
+// sessions.
 #pragma once
 
 #include <memory>

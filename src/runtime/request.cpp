@@ -16,8 +16,10 @@ using Json = nlohmann::ordered_json;
 
 Error wrong(std::string_view key, std::string_view expected, const Json& found) {
     std::string shown = found.dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (shown.size() > 60) shown = shown.substr(0, 60 - incomplete_utf8_suffix(std::string_view(shown).substr(0, 60))) + "...";
-    return Error(Status::invalid_argument, cat("request: key ", quoted(key), ": expected ", expected, ", found ", shown), std::string(key));
+    if (shown.size() > 60)
+        shown = shown.substr(0, 60 - incomplete_utf8_suffix(std::string_view(shown).substr(0, 60))) + "...";
+    return Error(Status::invalid_argument,
+                 cat("request: key ", in_quotes(key), ": expected ", expected, ", found ", shown), std::string(key));
 }
 
 Result<Json> parse_object(std::string_view text, std::string_view what) {
@@ -25,14 +27,18 @@ Result<Json> parse_object(std::string_view text, std::string_view what) {
     int depth = 0;
     bool too_deep = false;
     const auto guard = [&](int, Json::parse_event_t event, Json&) {
-        if (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start) too_deep |= ++depth > 200;
+        if (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start)
+            too_deep |= ++depth > 200;
         if (event == Json::parse_event_t::object_end || event == Json::parse_event_t::array_end) --depth;
         return !too_deep;
     };
     Json json = Json::parse(text, guard, false);
     if (too_deep) return Error(Status::invalid_argument, cat(what, ": nested more than 200 deep"), std::string(what));
-    if (json.is_discarded()) return Error(Status::invalid_argument, cat(what, ": not valid JSON: ", quoted(text)), std::string(what));
-    if (!json.is_object()) return Error(Status::invalid_argument, cat(what, ": expected a JSON object, found ", quoted(text)), std::string(what));
+    if (json.is_discarded())
+        return Error(Status::invalid_argument, cat(what, ": not valid JSON: ", in_quotes(text)), std::string(what));
+    if (!json.is_object())
+        return Error(Status::invalid_argument, cat(what, ": expected a JSON object, found ", in_quotes(text)),
+                     std::string(what));
     return json;
 }
 
@@ -53,7 +59,9 @@ bool integer(const Json& v, int32_t& out) {
     out = v.get<int32_t>();
     return true;
 }
-bool read_max_tokens(const Json& v, Request& r) { return integer(v, r.options.max_tokens) && r.options.max_tokens >= 0; }
+bool read_max_tokens(const Json& v, Request& r) {
+    return integer(v, r.options.max_tokens) && r.options.max_tokens >= 0;
+}
 bool read_stop(const Json& v, Request& r) {
     if (v.is_string()) return r.options.stop.push_back(v.get<std::string>()), true;
     if (!v.is_array()) return false;
@@ -67,7 +75,9 @@ bool read_logit_bias(const Json& v, Request& r) {
     if (!v.is_object()) return false;
     for (const auto& [id, bias] : v.items()) {
         float value = 0;
-        if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos || !number(bias, value)) return false;
+        if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos ||
+            !number(bias, value))
+            return false;
         r.options.sampler.logit_bias.emplace_back(std::stoi(id), value);
     }
     return true;
@@ -78,33 +88,49 @@ const Key keys[] = {
     {"top_p", "a number", [](const Json& v, Request& r) { return number(v, r.options.sampler.top_p); }},
     {"min_p", "a number", [](const Json& v, Request& r) { return number(v, r.options.sampler.min_p); }},
     {"top_k", "an integer", [](const Json& v, Request& r) { return integer(v, r.options.sampler.top_k); }},
-    {"repetition_penalty", "a number", [](const Json& v, Request& r) { return number(v, r.options.sampler.repetition_penalty); }},
-    {"presence_penalty", "a number", [](const Json& v, Request& r) { return number(v, r.options.sampler.presence_penalty); }},
-    {"frequency_penalty", "a number", [](const Json& v, Request& r) { return number(v, r.options.sampler.frequency_penalty); }},
+    {"repetition_penalty", "a number",
+     [](const Json& v, Request& r) { return number(v, r.options.sampler.repetition_penalty); }},
+    {"presence_penalty", "a number",
+     [](const Json& v, Request& r) { return number(v, r.options.sampler.presence_penalty); }},
+    {"frequency_penalty", "a number",
+     [](const Json& v, Request& r) { return number(v, r.options.sampler.frequency_penalty); }},
     {"logit_bias", "an object of token ids and numbers", read_logit_bias},
     {"max_tokens", "an integer of 0 or more", read_max_tokens},
     {"max_completion_tokens", "an integer of 0 or more", read_max_tokens},
     {"stop", "a string or a list of strings", read_stop},
     {"seed", "an integer of 0 or more",
-     [](const Json& v, Request& r) { return v.is_number_unsigned() && (r.options.sampler.seed = v.get<uint64_t>(), true); }},
+     [](const Json& v, Request& r) {
+         return v.is_number_unsigned() && (r.options.sampler.seed = v.get<uint64_t>(), true);
+     }},
     {"logprobs", "true or false",
-     [](const Json& v, Request& r) { return v.is_boolean() && (r.options.top_logprobs = v.get<bool>() ? std::max(r.options.top_logprobs, 0) : -1, true); }},
+     [](const Json& v, Request& r) {
+         return v.is_boolean() &&
+                (r.options.top_logprobs = v.get<bool>() ? std::max(r.options.top_logprobs, 0) : -1, true);
+     }},
     {"top_logprobs", "an integer from 0 to 20",
-     [](const Json& v, Request& r) { return integer(v, r.options.top_logprobs) && r.options.top_logprobs >= 0 && r.options.top_logprobs <= 20; }},
-    {"ignore_eos", "true or false", [](const Json& v, Request& r) { return v.is_boolean() && (r.options.ignore_end = v.get<bool>(), true); }},
+     [](const Json& v, Request& r) {
+         return integer(v, r.options.top_logprobs) && r.options.top_logprobs >= 0 && r.options.top_logprobs <= 20;
+     }},
+    {"ignore_eos", "true or false",
+     [](const Json& v, Request& r) { return v.is_boolean() && (r.options.ignore_end = v.get<bool>(), true); }},
     {"stream", "true or false", [](const Json& v, Request&) { return v.is_boolean(); }},
     {"n", "1", [](const Json& v, Request&) { return v.is_number_integer() && v.get<int64_t>() == 1; }},
     {"user", "a string", [](const Json& v, Request&) { return v.is_string(); }},
     {"model", "a string", [](const Json& v, Request&) { return v.is_string(); }},
-    {"response_format", "{\"type\": \"text\"}", [](const Json& v, Request&) { return v.is_object() && v.size() == 1 && v.contains("type") && v["type"] == "text"; }},
+    {"response_format", "{\"type\": \"text\"}",
+     [](const Json& v, Request&) {
+         return v.is_object() && v.size() == 1 && v.contains("type") && v["type"] == "text";
+     }},
 };
 
 // Reads every key but those of `own`, which the caller reads.
 Result<void> read_keys(const Json& json, std::initializer_list<std::string_view> own, Request& request) {
     for (const auto& [name, value] : json.items()) {
         if (std::find(own.begin(), own.end(), name) != own.end()) continue;
-        const Key* key = std::find_if(std::begin(keys), std::end(keys), [&, &n = name](const Key& k) { return n == k.name; });
-        if (key == std::end(keys)) return Error(Status::invalid_argument, cat("request: unknown key ", quoted(name)), name);
+        const Key* key =
+            std::find_if(std::begin(keys), std::end(keys), [&, &n = name](const Key& k) { return n == k.name; });
+        if (key == std::end(keys))
+            return Error(Status::invalid_argument, cat("request: unknown key ", in_quotes(name)), name);
         if (!value.is_null() && !key->read(value, request)) return wrong(name, key->expected, value);
     }
     return {};
@@ -112,15 +138,19 @@ Result<void> read_keys(const Json& json, std::initializer_list<std::string_view>
 
 Result<void> check_messages(const Json& json) {
     const auto messages = json.find("messages");
-    if (messages == json.end()) return Error(Status::invalid_argument, "request: key \"messages\" is missing", "messages");
+    if (messages == json.end())
+        return Error(Status::invalid_argument, "request: key \"messages\" is missing", "messages");
     if (!messages->is_array() || messages->empty()) return wrong("messages", "a list of messages", *messages);
     for (const Json& m : *messages) {
-        if (!m.is_object() || !m.contains("role") || !m["role"].is_string()) return wrong("messages", "objects with a role", m);
+        if (!m.is_object() || !m.contains("role") || !m["role"].is_string())
+            return wrong("messages", "objects with a role", m);
     }
     return {};
 }
 
-std::string token_text(const Model& model, std::optional<int32_t> id) { return id ? std::string(model.tokenizer().vocab().token(*id).text) : std::string(); }
+std::string token_text(const Model& model, std::optional<int32_t> id) {
+    return id ? std::string(model.tokenizer().vocab().token(*id).text) : std::string();
+}
 
 Result<std::string> render(const Model* model, const ChatTemplate& chat, Json variables) {
     if (model != nullptr) {
@@ -134,7 +164,9 @@ Result<std::string> render(const Model* model, const ChatTemplate& chat, Json va
 Result<const ChatTemplate*> own_template(const Model& model) {
     const auto chat = model.chat_template();
     if (chat && *chat == nullptr) {
-        return Error(Status::unsupported, cat(model.file().name(), ": the file holds no chat template (key \"tokenizer.chat_template\")"), "tokenizer.chat_template");
+        return Error(Status::unsupported,
+                     cat(model.file().name(), ": the file holds no chat template (key \"tokenizer.chat_template\")"),
+                     "tokenizer.chat_template");
     }
     return chat;
 }
@@ -158,7 +190,8 @@ Result<Request> parse_chat_request(const Model& model, std::string_view text) {
     auto json = parse_object(text, "request");
     if (!json) return std::move(json).error();
     Request request;
-    if (auto read = read_keys(*json, {"messages", "tools", "documents"}, request); !read) return std::move(read).error();
+    if (auto read = read_keys(*json, {"messages", "tools", "documents"}, request); !read)
+        return std::move(read).error();
     if (auto checked = check_messages(*json); !checked) return std::move(checked).error();
     const auto chat = own_template(model);
     if (!chat) return chat.error();
@@ -181,7 +214,8 @@ Result<Request> parse_completion_request(const Model& model, std::string_view te
     if (!json) return std::move(json).error();
     Request request;
     if (auto read = read_keys(*json, {"prompt", "ids"}, request); !read) return std::move(read).error();
-    if (json->contains("prompt") == json->contains("ids")) return Error(Status::invalid_argument, "request: expected one of the keys \"prompt\" and \"ids\"", "prompt");
+    if (json->contains("prompt") == json->contains("ids"))
+        return Error(Status::invalid_argument, "request: expected one of the keys \"prompt\" and \"ids\"", "prompt");
     if (json->contains("prompt")) {
         const Json& prompt = (*json)["prompt"];
         if (!prompt.is_string()) return wrong("prompt", "a string", prompt);

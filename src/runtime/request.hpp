@@ -1,4 +1,5 @@
-// Requests in JSON, shaped as the OpenAI API, to what the runtime takes. Unknown keys and wrong types are errors that name the key.
+// Requests in JSON, shaped as the OpenAI API, to what the runtime takes. Unknown keys and wrong types are errors that
+// name the key.
 #pragma once
 
 #include <string>
@@ -18,7 +19,8 @@ struct Request {
 Result<Request> parse_chat_request(const Model& model, std::string_view json);
 // {"prompt": "..."} or {"ids": [...]}.
 Result<Request> parse_completion_request(const Model& model, std::string_view json);
-// Renders a template, the model's own where source is empty, with bos_token and eos_token filled in. model may be null if source is not.
+// Renders a template, the model's own where source is empty, with bos_token and eos_token filled in. model may be null
+// if source is not.
 Result<std::string> render_template(const Model* model, std::string_view source, std::string_view variables);
 
 }  // namespace elver

@@ -16,7 +16,8 @@ constexpr float lowest = -std::numeric_limits<float>::infinity();
 int32_t argmax(std::span<const float> logits) noexcept {
     int32_t best = 0;
     for (size_t i = 1; i < logits.size(); ++i) {
-        if (logits[i] > logits[static_cast<size_t>(best)] || std::isnan(logits[static_cast<size_t>(best)])) best = static_cast<int32_t>(i);
+        if (logits[i] > logits[static_cast<size_t>(best)] || std::isnan(logits[static_cast<size_t>(best)]))
+            best = static_cast<int32_t>(i);
     }
     return best;
 }
@@ -46,11 +47,17 @@ Result<Sampler> Sampler::make(const SamplerSettings& s, int n_vocab) {
         {"frequency_penalty", s.frequency_penalty, -100, 100},
     };
     for (const Range& r : ranges) {
-        if (!(r.value >= r.low && r.value <= r.high)) return Error(Status::invalid_argument, cat(r.field, ": expected ", r.low, " to ", r.high, ", found ", r.value), r.field);
+        if (!(r.value >= r.low && r.value <= r.high))
+            return Error(Status::invalid_argument,
+                         cat(r.field, ": expected ", r.low, " to ", r.high, ", found ", r.value), r.field);
     }
     for (const auto& [id, bias] : s.logit_bias) {
-        if (id < 0 || id >= n_vocab) return Error(Status::invalid_argument, cat("logit_bias: expected ids from 0 to ", n_vocab - 1, ", found ", id), "logit_bias");
-        if (std::isnan(bias)) return Error(Status::invalid_argument, cat("logit_bias: the bias of ", id, " is not a number"), "logit_bias");
+        if (id < 0 || id >= n_vocab)
+            return Error(Status::invalid_argument,
+                         cat("logit_bias: expected ids from 0 to ", n_vocab - 1, ", found ", id), "logit_bias");
+        if (std::isnan(bias))
+            return Error(Status::invalid_argument, cat("logit_bias: the bias of ", id, " is not a number"),
+                         "logit_bias");
     }
     Sampler sampler;
     sampler.settings_ = s;
@@ -94,9 +101,12 @@ int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> 
     candidates_.clear();
     for (size_t i = 0; i < logits_.size(); ++i) candidates_.push_back({static_cast<int32_t>(i), logits_[i], 0});
     // Ties go to the lower id, so the order is the same everywhere.
-    const auto likelier = [](const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; };
+    const auto likelier = [](const Candidate& a, const Candidate& b) {
+        return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+    };
     const size_t keep = s.top_k > 0 ? std::min(candidates_.size(), static_cast<size_t>(s.top_k)) : candidates_.size();
-    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(keep), candidates_.end(), likelier);
+    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(keep), candidates_.end(),
+                      likelier);
     candidates_.resize(keep);
     double total = 0;
     const float peak = candidates_.front().logit;
@@ -134,7 +144,8 @@ std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int n) {
     });
     const double total = log_sum_exp(logits);
     std::vector<TokenLogprob> out;
-    for (auto it = order.begin(); it != order.begin() + keep; ++it) out.push_back({*it, static_cast<float>(logits[static_cast<size_t>(*it)] - total)});
+    for (auto it = order.begin(); it != order.begin() + keep; ++it)
+        out.push_back({*it, static_cast<float>(logits[static_cast<size_t>(*it)] - total)});
     return out;
 }
 

@@ -1,5 +1,5 @@
-// Chooses the next token from logits. The order is: bias, penalties, then top-k, temperature, top-p, min-p, then one draw.
-// The same settings, seed and logits give the same token on every machine.
+// Chooses the next token from logits. The order is: bias, penalties, then top-k, temperature, top-p, min-p, then one
+// draw. The same settings, seed and logits give the same token on every machine.
 #pragma once
 
 #include <span>

@@ -1,5 +1,5 @@
-// A session: a text's positions in the cache, and the forward passes that extend it. Belongs to one thread at a time; only cancel
-// may be called from another.
+// A session: a text's positions in the cache, and the forward passes that extend it. Belongs to one thread at a time;
+// only cancel may be called from another.
 #pragma once
 
 #include <atomic>
@@ -25,9 +25,9 @@ class Session {
     // The token at each position so far.
     std::span<const int32_t> ids() const noexcept { return ids_; }
 
-    // Appends tokens and computes them, in passes of at most max_batch. Logits of the last are kept (or of every token, given
-    // to on_logits pass by pass: the index of the token in ids, and its n_vocab logits). Cancelled: the session stands at the end
-    // of the last whole pass. A bad id or too many tokens: an error, nothing changed.
+    // Appends tokens and computes them, in passes of at most max_batch. Logits of the last are kept (or of every token,
+    // given to on_logits pass by pass: the index of the token in ids, and its n_vocab logits). Cancelled: the session
+    // stands at the end of the last whole pass. A bad id or too many tokens: an error, nothing changed.
     using OnLogits = std::function<void(size_t index, std::span<const float> logits)>;
     Result<void> prefill(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {});
 

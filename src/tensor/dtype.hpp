@@ -1,5 +1,5 @@
-// Element types of tensors: their names, and how many elements and bytes a block holds. What the bits of a block mean is
-// known to quant/ alone. Numbers are GGUF's (ggml type ids), so a file's type is looked up, not translated.
+// Element types of tensors: their names, and how many elements and bytes a block holds. What the bits of a block mean
+// is known to quant/ alone. Numbers are GGUF's (ggml type ids), so a file's type is looked up, not translated.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,9 @@ std::optional<DType> dtype_from_gguf(uint32_t id) noexcept;
 // Case is ignored: "q4_k" and "Q4_K" are the same.
 std::optional<DType> dtype_from_name(std::string_view name) noexcept;
 
-inline const char* dtype_name(DType type) noexcept { return dtype_info(type).name; }
+inline const char* dtype_name(DType type) noexcept {
+    return dtype_info(type).name;
+}
 
 // Bytes of a row of n elements, which is a multiple of the block size.
 inline size_t row_bytes(DType type, size_t n_elements) noexcept {

@@ -1,5 +1,5 @@
-// TensorView: typed, shaped bytes that someone else owns. Shapes are outermost first, [rows, columns], the reverse of the
-// order a GGUF file writes.
+// TensorView: typed, shaped bytes that someone else owns. Shapes are outermost first, [rows, columns], the reverse of
+// the order a GGUF file writes.
 #pragma once
 
 #include <array>
@@ -38,9 +38,7 @@ class Shape {
     // The innermost dimension, and the product of the others.
     int64_t columns() const noexcept { return rank_ == 0 ? 1 : dims_[static_cast<size_t>(rank_ - 1)]; }
     int64_t rows() const noexcept { return columns() == 0 ? 0 : n_elements() / columns(); }
-    friend bool operator==(const Shape& a, const Shape& b) noexcept {
-        return a.rank_ == b.rank_ && a.dims_ == b.dims_;
-    }
+    friend bool operator==(const Shape& a, const Shape& b) noexcept { return a.rank_ == b.rank_ && a.dims_ == b.dims_; }
     std::string text() const { return join_shape(dims()); }
 
   private:

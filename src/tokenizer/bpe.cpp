@@ -226,8 +226,9 @@ Result<void> Bpe::add_merges(const VocabSource& source) {
         const std::string_view merge = source.merges[rank];
         const size_t space = merge.find(' ', 1);  // the left part may itself begin with a space
         if (space == std::string_view::npos || space + 1 == merge.size()) {
-            return vocab_error(source, "merges",
-                               cat("merge ", rank, ": expected two parts with a space between, found ", quoted(merge)));
+            return vocab_error(
+                source, "merges",
+                cat("merge ", rank, ": expected two parts with a space between, found ", in_quotes(merge)));
         }
         const std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
         joined.assign(left).append(right);
@@ -236,8 +237,8 @@ Result<void> Bpe::add_merges(const VocabSource& source) {
         for (size_t i = 0; i < 3; ++i) {
             if (ids[i] >= 0) continue;
             return vocab_error(source, "merges",
-                               cat("merge ", rank, " (", quoted(merge), "): expected tokens, found ", quoted(parts[i]),
-                                   ", which is none"));
+                               cat("merge ", rank, " (", in_quotes(merge), "): expected tokens, found ",
+                                   in_quotes(parts[i]), ", which is none"));
         }
         if (!merges_.add(ids[0], ids[1], {static_cast<uint32_t>(rank), ids[2]})) return collision(source);
     }

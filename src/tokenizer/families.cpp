@@ -46,10 +46,10 @@ Result<const Family*> family_of(const VocabSource& source) {
     if (row != std::end(families)) return row;
     std::string known;
     for (const Family& family : families) known.append(known.empty() ? "" : ", ").append(family.model);
-    return Error(
-        Status::unsupported,
-        cat(source.name, ": key \"tokenizer.ggml.model\": expected one of ", known, "; found ", quoted(source.model)),
-        "tokenizer.ggml.model");
+    return Error(Status::unsupported,
+                 cat(source.name, ": key \"tokenizer.ggml.model\": expected one of ", known, "; found ",
+                     in_quotes(source.model)),
+                 "tokenizer.ggml.model");
 }
 
 Result<std::unique_ptr<TextEncoder>> make_textless(const VocabSource& source, const Vocab&) {

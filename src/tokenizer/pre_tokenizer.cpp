@@ -80,8 +80,8 @@ Result<PreTokenizer> PreTokenizer::make(const PreTokenizerRule& rule) {
                                        PCRE2_UTF | PCRE2_UCP, &error, &at, nullptr));
         if (!pass->code) {
             return Error(Status::internal,
-                         cat("pre-tokenizer ", quoted(rule.name), ": PCRE2 error ", error, " at byte ", at,
-                             " of its pattern ", quoted(pattern)),
+                         cat("pre-tokenizer ", in_quotes(rule.name), ": PCRE2 error ", error, " at byte ", at,
+                             " of its pattern ", in_quotes(pattern)),
                          rule.name);
         }
         pcre2_jit_compile(pass->code.get(), PCRE2_JIT_COMPLETE);  // without JIT the interpreter does the same, slower

@@ -252,7 +252,7 @@ Result<const PreTokenizerRule*> pre_tokenizer_of(const VocabSource& source) {
     if (const PreTokenizerRule* rule = find_pre_tokenizer(name)) return rule;
     return Error(Status::unsupported,
                  cat(source.name, ": key \"tokenizer.ggml.pre\": expected a pre-tokenizer that elver knows, found ",
-                     quoted(name)),
+                     in_quotes(name)),
                  "tokenizer.ggml.pre");
 }
 

@@ -57,7 +57,8 @@ class Rwkv final : public TextEncoder {
             if (longest == 0) {
                 if (!unk_) {
                     return Error(Status::unsupported,
-                                 cat("text: byte ", at, " (", quoted(text.substr(at, 1)), ") begins no token"), "text");
+                                 cat("text: byte ", at, " (", in_quotes(text.substr(at, 1)), ") begins no token"),
+                                 "text");
                 }
                 longest = 1;
                 id = *unk_;

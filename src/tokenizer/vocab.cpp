@@ -47,7 +47,7 @@ Result<void> Vocab::add_tokens(const VocabSource& source) {
     for (size_t i = 0; i < source.tokens.size(); ++i) {
         const std::string_view text = source.tokens[i];
         if (!is_valid_utf8(text)) {
-            return vocab_error(source, "tokens", cat("token ", i, ": expected UTF-8, found ", quoted(text)));
+            return vocab_error(source, "tokens", cat("token ", i, ": expected UTF-8, found ", in_quotes(text)));
         }
         const float score = source.scores.empty() ? 0.0f : source.scores[i];
         if (std::isnan(score)) {
@@ -65,8 +65,8 @@ Result<void> Vocab::add_tokens(const VocabSource& source) {
         const auto [it, fresh] = by_text_.emplace(tokens_.back().text, static_cast<int32_t>(i));
         if (!fresh) {
             return vocab_error(source, "tokens",
-                               cat("token ", i, ": expected each text once, found ", quoted(text), ", which is token ",
-                                   it->second, " already"));
+                               cat("token ", i, ": expected each text once, found ", in_quotes(text),
+                                   ", which is token ", it->second, " already"));
         }
     }
     return {};

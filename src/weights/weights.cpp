@@ -21,24 +21,30 @@ Result<int> Weights::add_matrix(const GgufTensor& tensor, int64_t first_row, int
     const DType type = tensor.view.type;
     const PackLayout* layout = pack_layout(type);
     if (kernels_->matmul(type) == nullptr || layout == nullptr) {
-        return Error(Status::unsupported, cat(file_->name(), ": tensor ", quoted(tensor.name), ": no kernel multiplies ", dtype_name(type)),
-                     std::string(tensor.name));
+        return Error(
+            Status::unsupported,
+            cat(file_->name(), ": tensor ", in_quotes(tensor.name), ": no kernel multiplies ", dtype_name(type)),
+            std::string(tensor.name));
     }
     const auto k = static_cast<size_t>(tensor.view.shape.columns());
-    return add(tensor, first_row, n_rows, true, kernels_->reads_packs ? layout->matrix_bytes(static_cast<size_t>(n_rows), k) : 0);
+    return add(tensor, first_row, n_rows, true,
+               kernels_->reads_packs ? layout->matrix_bytes(static_cast<size_t>(n_rows), k) : 0);
 }
 
 Result<int> Weights::add_vector(const GgufTensor& tensor, int64_t first, int64_t n) {
     const DType type = tensor.view.type;
     if (dtype_info(type).block_size != 1 || decoder(type) == nullptr) {
-        return Error(Status::unsupported, cat(file_->name(), ": tensor ", quoted(tensor.name), ": expected F32, F16 or BF16, found ", dtype_name(type)),
+        return Error(Status::unsupported,
+                     cat(file_->name(), ": tensor ", in_quotes(tensor.name), ": expected F32, F16 or BF16, found ",
+                         dtype_name(type)),
                      std::string(tensor.name));
     }
     return add(tensor, first, n, false, round_up(static_cast<size_t>(n), 16) * sizeof(float));
 }
 
 void Weights::fill_vector(const Entry& e) noexcept {
-    const std::byte* source = e.tensor->view.bytes.data() + static_cast<size_t>(e.first) * dtype_info(e.tensor->view.type).block_bytes;
+    const std::byte* source =
+        e.tensor->view.bytes.data() + static_cast<size_t>(e.first) * dtype_info(e.tensor->view.type).block_bytes;
     decoder(e.tensor->view.type)(source, arena_.as<float>(e.offset), static_cast<size_t>(e.count));
 }
 
@@ -50,7 +56,8 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
     bool stop = false;
     std::vector<const Entry*> order;
     for (const Entry& e : entries_) order.push_back(&e);
-    std::sort(order.begin(), order.end(), [](const Entry* a, const Entry* b) { return a->tensor->offset < b->tensor->offset; });
+    std::sort(order.begin(), order.end(),
+              [](const Entry* a, const Entry* b) { return a->tensor->offset < b->tensor->offset; });
     for (const Entry* e : order) {
         if (!e->is_matrix) {
             fill_vector(*e);
@@ -66,13 +73,16 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
         for (size_t at = 0; at < n_groups && !stop; at += step) {
             const size_t end = std::min(n_groups, at + step);
             const std::byte* rows = e->tensor->view.row(e->first);
-            pool.parallel_for(end - at, std::max<size_t>(1, (end - at) / (8 * static_cast<size_t>(pool.n_threads()))), [&](size_t first, size_t last) {
-                for (size_t g = at + first; g < at + last; ++g) {
-                    if (cancel != nullptr && cancel->cancelled()) return;
-                    const int here = static_cast<int>(std::min<size_t>(pack_rows, n_rows - g * pack_rows));
-                    pack_group(layout, rows + g * pack_rows * stride, stride, here, k, arena_.data() + e->offset + g * group);
-                }
-            });
+            pool.parallel_for(end - at, std::max<size_t>(1, (end - at) / (8 * static_cast<size_t>(pool.n_threads()))),
+                              [&](size_t first, size_t last) {
+                                  for (size_t g = at + first; g < at + last; ++g) {
+                                      if (cancel != nullptr && cancel->cancelled()) return;
+                                      const int here =
+                                          static_cast<int>(std::min<size_t>(pack_rows, n_rows - g * pack_rows));
+                                      pack_group(layout, rows + g * pack_rows * stride, stride, here, k,
+                                                 arena_.data() + e->offset + g * group);
+                                  }
+                              });
             const size_t source_offset = e->tensor->offset + (static_cast<size_t>(e->first) + at * pack_rows) * stride;
             file_->source().release(source_offset, (end - at) * pack_rows * stride);
             done += (end - at) * group;
@@ -95,7 +105,8 @@ PackedMatrix Weights::matrix(int number) const noexcept {
     m.n_rows = static_cast<int>(e.count);
     m.k = static_cast<int>(view.shape.columns());
     m.data = e.n_bytes == 0 ? view.row(e.first) : arena_.size() == 0 ? nullptr : arena_.data() + e.offset;
-    m.n_bytes = e.n_bytes == 0 ? static_cast<size_t>(e.count) * row_bytes(view.type, static_cast<size_t>(m.k)) : e.n_bytes;
+    m.n_bytes =
+        e.n_bytes == 0 ? static_cast<size_t>(e.count) * row_bytes(view.type, static_cast<size_t>(m.k)) : e.n_bytes;
     m.matmul = kernels_->matmul(view.type);
     return m;
 }

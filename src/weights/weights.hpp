@@ -1,5 +1,5 @@
-// Where a model's weights live: one arena of packed matrices and f32 vectors, planned to the byte before anything is allocated and
-// filled in parallel from the file. Layers ask for matrices by number and cannot tell how they are held.
+// Where a model's weights live: one arena of packed matrices and f32 vectors, planned to the byte before anything is
+// allocated and filled in parallel from the file. Layers ask for matrices by number and cannot tell how they are held.
 #pragma once
 
 #include <functional>
@@ -34,8 +34,8 @@ class Weights {
     // The kernels decide the layout. The file stays open while the weights are used.
     Weights(const Gguf& file, const KernelTable& kernels) : file_(&file), kernels_(&kernels) {}
 
-    // Wants rows [first_row, first_row + n_rows) of a tensor seen as [rows, columns], as one matrix; answers its number. A type
-    // without a kernel is an error naming the tensor.
+    // Wants rows [first_row, first_row + n_rows) of a tensor seen as [rows, columns], as one matrix; answers its
+    // number. A type without a kernel is an error naming the tensor.
     Result<int> add_matrix(const GgufTensor& tensor, int64_t first_row, int64_t n_rows);
     // Wants n elements from first on of a tensor as f32, padded with zeros to a multiple of 16; answers its number.
     Result<int> add_vector(const GgufTensor& tensor, int64_t first, int64_t n);
@@ -53,10 +53,10 @@ class Weights {
   private:
     struct Entry {
         const GgufTensor* tensor;
-        int64_t first;   // row of a matrix, element of a vector
-        int64_t count;   // rows or elements
+        int64_t first;  // row of a matrix, element of a vector
+        int64_t count;  // rows or elements
         bool is_matrix;
-        size_t offset;   // in the arena
+        size_t offset;  // in the arena
         size_t n_bytes;
     };
     int add(const GgufTensor& tensor, int64_t first, int64_t count, bool is_matrix, size_t n_bytes);

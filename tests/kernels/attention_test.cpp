@@ -1,4 +1,5 @@
-// Attention over pages against double precision: windows, caps, sinks, odd head sizes; and equal bits alone and in a tile.
+// Attention over pages against double precision: windows, caps, sinks, odd head sizes; and equal bits alone and in a
+// tile.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -16,7 +17,8 @@ struct Cache {
     int head_dim, v_dim, v_stride, n_pages;
     std::vector<uint16_t> data;
 
-    Cache(int hd, int vd, int n_keys, unsigned seed) : head_dim(hd), v_dim(vd), v_stride((vd + 15) & ~15), n_pages((n_keys + 63) / 64) {
+    Cache(int hd, int vd, int n_keys, unsigned seed)
+        : head_dim(hd), v_dim(vd), v_stride((vd + 15) & ~15), n_pages((n_keys + 63) / 64) {
         std::mt19937 random(seed);
         std::normal_distribution<float> normal;
         data.resize(static_cast<size_t>(n_pages) * page_size());
@@ -28,7 +30,9 @@ struct Cache {
         return c.data.data() + static_cast<size_t>(p) * c.page_size();
     }
     double key(int pos, int d) const { return f16_to_f32(page(this, pos / 64)[d * 64 + pos % 64]); }
-    double value(int pos, int d) const { return f16_to_f32(page(this, pos / 64)[64 * head_dim + pos % 64 * v_stride + d]); }
+    double value(int pos, int d) const {
+        return f16_to_f32(page(this, pos / 64)[64 * head_dim + pos % 64 * v_stride + d]);
+    }
 };
 
 struct Case {
@@ -39,8 +43,9 @@ struct Case {
 }  // namespace
 
 TEST_CASE("attention: every level against double precision, alone and in tiles with the same bits") {
-    const Case cases[] = {{64, 64, 1, 0, 0, 0, -1e9f},   {64, 64, 200, 0, 0, 0, -1e9f},    {80, 80, 130, 0, 0, 0, -1e9f},
-                          {40, 24, 65, 0, 30, 0, -1e9f}, {128, 128, 300, 100, 0, 0, -1e9f}, {33, 33, 77, 10, 0, 0.25f, -1e9f},
+    const Case cases[] = {{64, 64, 1, 0, 0, 0, -1e9f},       {64, 64, 200, 0, 0, 0, -1e9f},
+                          {80, 80, 130, 0, 0, 0, -1e9f},     {40, 24, 65, 0, 30, 0, -1e9f},
+                          {128, 128, 300, 100, 0, 0, -1e9f}, {33, 33, 77, 10, 0, 0.25f, -1e9f},
                           {32, 32, 500, 0, 0, 0, 0.5f}};
     for (const char* level : available_kernels()) {
         const KernelTable& table = **find_kernels(level);
@@ -51,7 +56,8 @@ TEST_CASE("attention: every level against double precision, alone and in tiles w
             const Cache cache(c.head_dim, c.v_dim, c.n_keys, 3);
             std::mt19937 random(9);
             std::normal_distribution<float> normal(0, 0.3f);
-            std::vector<float> q(6 * static_cast<size_t>(c.head_dim)), out(6 * static_cast<size_t>(c.v_dim)), alone = out;
+            std::vector<float> q(6 * static_cast<size_t>(c.head_dim)), out(6 * static_cast<size_t>(c.v_dim)),
+                alone = out;
             for (float& v : q) v = normal(random);
             int32_t pos[6];
             const float *qs[6], slopes[6] = {c.slope, c.slope, c.slope, c.slope, c.slope, c.slope};
@@ -63,8 +69,19 @@ TEST_CASE("attention: every level against double precision, alone and in tiles w
                 outs[r] = out.data() + r * c.v_dim;
             }
             std::vector<float> scratch(attention_scratch_bytes(c.head_dim, c.v_dim) / 4);
-            AttentionArgs a{qs, outs, pos, 6, c.head_dim, c.v_dim, c.window, c.soft_cap, c.slope != 0 ? slopes : nullptr,
-                            c.sink > -1e8f ? sinks : nullptr, &Cache::page, &cache, scratch.data()};
+            AttentionArgs a{qs,
+                            outs,
+                            pos,
+                            6,
+                            c.head_dim,
+                            c.v_dim,
+                            c.window,
+                            c.soft_cap,
+                            c.slope != 0 ? slopes : nullptr,
+                            c.sink > -1e8f ? sinks : nullptr,
+                            &Cache::page,
+                            &cache,
+                            scratch.data()};
             table.attention(a);
             for (int r = 0; r < 6; ++r) {
                 const int first = c.window > 0 ? std::max(0, pos[r] - c.window + 1) : 0;

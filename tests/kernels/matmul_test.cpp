@@ -1,4 +1,5 @@
-// Every level's products against double precision over the decoded weights, and bit for bit against themselves over batches.
+// Every level's products against double precision over the decoded weights, and bit for bit against themselves over
+// batches.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -40,8 +41,8 @@ struct Product {
     size_t stride;
 };
 
-Product multiply(const KernelTable& table, const RandomMatrix& w, const std::vector<float>& x, int n, Finish finish = Finish::store,
-                 const std::vector<float>* initial = nullptr) {
+Product multiply(const KernelTable& table, const RandomMatrix& w, const std::vector<float>& x, int n,
+                 Finish finish = Finish::store, const std::vector<float>* initial = nullptr) {
     const auto k = static_cast<size_t>(w.k);
     const size_t stride = round_up(static_cast<size_t>(w.n_rows), 16);
     Product p{std::vector<float>(stride * static_cast<size_t>(n)), stride};
@@ -83,7 +84,8 @@ TEST_CASE("matmul: every level and format against double precision, at odd shape
         for (DType type : all_formats()) {
             for (const Size& size : sizes) {
                 const int block = static_cast<int>(dtype_info(type).block_size);
-                const int k = block == 1 ? size.k_blocks * 32 + (size.rows % 3) : size.k_blocks * block * (block == 32 ? 3 : 1);
+                const int k =
+                    block == 1 ? size.k_blocks * 32 + (size.rows % 3) : size.k_blocks * block * (block == 32 ? 3 : 1);
                 CAPTURE(level);
                 CAPTURE(dtype_name(type));
                 CAPTURE(size.rows);
@@ -97,7 +99,8 @@ TEST_CASE("matmul: every level and format against double precision, at odd shape
                     for (int r = 0; r < size.rows; ++r) {
                         double sum = 0, size_of_terms = 1e-30;
                         for (int i = 0; i < k; ++i) {
-                            const double term = double(decoded[size_t(r) * size_t(k) + size_t(i)]) * x[size_t(t) * size_t(k) + size_t(i)];
+                            const double term = double(decoded[size_t(r) * size_t(k) + size_t(i)]) *
+                                                x[size_t(t) * size_t(k) + size_t(i)];
                             sum += term;
                             size_of_terms += std::fabs(term);
                         }
@@ -146,7 +149,9 @@ TEST_CASE("matmul: what happens where the product lands") {
         {Finish::mul_relu, [](double y, double v) { return std::max(y, 0.0) * v; }},
         {Finish::mul_gelu, [](double y, double v) { return 0.5 * y * (1 + std::erf(y / std::sqrt(2.0))) * v; }},
         {Finish::mul_gelu_tanh,
-         [](double y, double v) { return 0.5 * y * (1 + std::tanh(std::sqrt(2 / M_PI) * (y + 0.044715 * y * y * y))) * v; }},
+         [](double y, double v) {
+             return 0.5 * y * (1 + std::tanh(std::sqrt(2 / M_PI) * (y + 0.044715 * y * y * y))) * v;
+         }},
     };
     const RandomMatrix w(DType::q4_0, 20, 64, 3);
     std::vector<float> x = exact_activations(9, 64, 1), y(9 * 32);

@@ -38,7 +38,8 @@ struct RandomMatrix {
         std::vector<float> out(static_cast<size_t>(n_rows) * static_cast<size_t>(k));
         const size_t stride = row_bytes(type, static_cast<size_t>(k));
         for (int r = 0; r < n_rows; ++r) {
-            decoder(type)(rows.data() + static_cast<size_t>(r) * stride, out.data() + static_cast<size_t>(r) * static_cast<size_t>(k), static_cast<size_t>(k));
+            decoder(type)(rows.data() + static_cast<size_t>(r) * stride,
+                          out.data() + static_cast<size_t>(r) * static_cast<size_t>(k), static_cast<size_t>(k));
         }
         return out;
     }
@@ -46,10 +47,11 @@ struct RandomMatrix {
     std::vector<std::byte> pack() const {
         const PackLayout& layout = *pack_layout(type);
         std::vector<std::byte> out(layout.matrix_bytes(static_cast<size_t>(n_rows), static_cast<size_t>(k)));
-        const size_t stride = row_bytes(type, static_cast<size_t>(k)), group = layout.group_bytes(static_cast<size_t>(k));
+        const size_t stride = row_bytes(type, static_cast<size_t>(k)),
+                     group = layout.group_bytes(static_cast<size_t>(k));
         for (int r = 0; r < n_rows; r += pack_rows) {
-            pack_group(layout, rows.data() + static_cast<size_t>(r) * stride, stride, std::min(pack_rows, n_rows - r), static_cast<size_t>(k),
-                       out.data() + static_cast<size_t>(r / pack_rows) * group);
+            pack_group(layout, rows.data() + static_cast<size_t>(r) * stride, stride, std::min(pack_rows, n_rows - r),
+                       static_cast<size_t>(k), out.data() + static_cast<size_t>(r / pack_rows) * group);
         }
         return out;
     }

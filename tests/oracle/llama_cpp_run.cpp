@@ -1,5 +1,5 @@
-// A small command over libllama, so that oracle scripts can ask llama.cpp for ids, logits and greedy text. llama_cpp.py compiles and
-// runs it against the peer's build; it is no part of elver. API: llama.h of the peer.
+// A small command over libllama, so that oracle scripts can ask llama.cpp for ids, logits and greedy text. llama_cpp.py
+// compiles and runs it against the peer's build; it is no part of elver. API: llama.h of the peer.
 #include <llama.h>
 
 #include <cstdio>
@@ -101,14 +101,17 @@ void greedy(llama_model* model, int n_vocab, int n) {
     }
 }
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "";
-    if (argc < 3) fail("usage: llama_cpp_run tokenize|detokenize|logits OUT|greedy N, after it MODEL; ids or text on stdin");
-    llama_log_set([](ggml_log_level level, const char* text, void*) {
-        if (level == GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
-    }, nullptr);
+    if (argc < 3)
+        fail("usage: llama_cpp_run tokenize|detokenize|logits OUT|greedy N, after it MODEL; ids or text on stdin");
+    llama_log_set(
+        [](ggml_log_level level, const char* text, void*) {
+            if (level == GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
+        },
+        nullptr);
     llama_backend_init();
     llama_model_params params = llama_model_default_params();
     params.vocab_only = what == "tokenize" || what == "detokenize";
@@ -116,11 +119,16 @@ int main(int argc, char** argv) {
     if (!model) fail(std::string("cannot load ") + argv[argc - 1]);
     const llama_vocab* vocab = llama_model_get_vocab(model);
     const int n_vocab = llama_vocab_n_tokens(vocab);
-    if (what == "tokenize") tokenize(vocab);
-    else if (what == "detokenize") detokenize(vocab);
-    else if (what == "logits" && argc == 4) logits(model, n_vocab, argv[2]);
-    else if (what == "greedy" && argc == 4) greedy(model, n_vocab, std::atoi(argv[2]));
-    else fail("unknown command " + what);
+    if (what == "tokenize")
+        tokenize(vocab);
+    else if (what == "detokenize")
+        detokenize(vocab);
+    else if (what == "logits" && argc == 4)
+        logits(model, n_vocab, argv[2]);
+    else if (what == "greedy" && argc == 4)
+        greedy(model, n_vocab, std::atoi(argv[2]));
+    else
+        fail("unknown command " + what);
     llama_model_free(model);
     return 0;
 }

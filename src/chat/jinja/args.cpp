@@ -11,7 +11,8 @@ Bound::Bound(std::string_view function, Args& args, std::initializer_list<std::s
     }
     // A name without a value may be passed on: it gets a message, to differ from what was not passed.
     const auto present = [](Value v) {
-        return v.is_missing() ? Value(Undefined{std::make_shared<const std::string>("an undefined value is used")}) : std::move(v);
+        return v.is_missing() ? Value(Undefined{std::make_shared<const std::string>("an undefined value is used")})
+                              : std::move(v);
     };
     for (size_t i = 0; i < args.positional.size(); ++i) values_[i] = present(std::move(args.positional[i]));
     for (auto& [name, value] : args.named) {
@@ -27,7 +28,8 @@ Bound::Bound(std::string_view function, Args& args, std::initializer_list<std::s
 }
 
 Int Bound::integer(size_t i, Int otherwise) const {
-    return has(i) && !values_[i].is_none() ? to_int(values_[i], cat(function_, "() argument '", params_[i], "'")) : otherwise;
+    return has(i) && !values_[i].is_none() ? to_int(values_[i], cat(function_, "() argument '", params_[i], "'"))
+                                           : otherwise;
 }
 
 const std::string& Bound::text(size_t i) const {

@@ -17,7 +17,9 @@ std::chrono::sys_days date_of(const LocalTime& t) {
     using namespace std::chrono;
     return sys_days(year(t.year) / month(static_cast<unsigned>(t.month)) / day(static_cast<unsigned>(t.day)));
 }
-unsigned weekday_of(const LocalTime& t) { return std::chrono::weekday(date_of(t)).c_encoding(); }  // Sunday is 0
+unsigned weekday_of(const LocalTime& t) {
+    return std::chrono::weekday(date_of(t)).c_encoding();
+}  // Sunday is 0
 int day_of_year(const LocalTime& t) {
     LocalTime first = t;
     first.month = first.day = 1;
@@ -55,7 +57,13 @@ LocalTime from_unix_seconds(double seconds) {
     const auto t = static_cast<std::time_t>(whole);
     std::tm tm{};
     if (!localtime_r(&t, &tm)) fail("now is out of range");
-    return {tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, static_cast<int>((seconds - whole) * 1e6)};
+    return {tm.tm_year + 1900,
+            tm.tm_mon + 1,
+            tm.tm_mday,
+            tm.tm_hour,
+            tm.tm_min,
+            tm.tm_sec,
+            static_cast<int>((seconds - whole) * 1e6)};
 }
 
 std::optional<LocalTime> parse_iso_time(std::string_view text) {
@@ -113,49 +121,123 @@ std::string format_time(const LocalTime& t, std::string_view format) {
             fill = c == '-' ? '\0' : c == '_' ? ' ' : '0';
             c = format[++i];
         }
-        const auto number = [&](int value, int width, char usual = '0') { out += padded(value, width, fill.value_or(usual)); };
+        const auto number = [&](int value, int width, char usual = '0') {
+            out += padded(value, width, fill.value_or(usual));
+        };
         switch (c) {
-            case 'Y': number(t.year, 1); break;
-            case 'C': number(t.year / 100, 2); break;
-            case 'y': number(t.year % 100, 2); break;
-            case 'm': number(t.month, 2); break;
-            case 'd': number(t.day, 2); break;
-            case 'e': number(t.day, 2, ' '); break;
-            case 'H': number(t.hour, 2); break;
-            case 'k': number(t.hour, 2, ' '); break;
-            case 'I': number(hour12, 2); break;
-            case 'l': number(hour12, 2, ' '); break;
-            case 'M': number(t.minute, 2); break;
-            case 'S': number(t.second, 2); break;
-            case 'f': number(t.microsecond, 6); break;
-            case 'j': number(day_of_year(t) + 1, 3); break;
-            case 'w': number(weekday, 1); break;
-            case 'u': number(weekday == 0 ? 7 : weekday, 1); break;
-            case 'U': number((day_of_year(t) + 7 - weekday) / 7, 2); break;
-            case 'W': number((day_of_year(t) + 7 - (weekday + 6) % 7) / 7, 2); break;
-            case 'G': number(iso_week(t).first, 4); break;
-            case 'V': number(iso_week(t).second, 2); break;
-            case 'B': out += months[t.month - 1]; break;
+            case 'Y':
+                number(t.year, 1);
+                break;
+            case 'C':
+                number(t.year / 100, 2);
+                break;
+            case 'y':
+                number(t.year % 100, 2);
+                break;
+            case 'm':
+                number(t.month, 2);
+                break;
+            case 'd':
+                number(t.day, 2);
+                break;
+            case 'e':
+                number(t.day, 2, ' ');
+                break;
+            case 'H':
+                number(t.hour, 2);
+                break;
+            case 'k':
+                number(t.hour, 2, ' ');
+                break;
+            case 'I':
+                number(hour12, 2);
+                break;
+            case 'l':
+                number(hour12, 2, ' ');
+                break;
+            case 'M':
+                number(t.minute, 2);
+                break;
+            case 'S':
+                number(t.second, 2);
+                break;
+            case 'f':
+                number(t.microsecond, 6);
+                break;
+            case 'j':
+                number(day_of_year(t) + 1, 3);
+                break;
+            case 'w':
+                number(weekday, 1);
+                break;
+            case 'u':
+                number(weekday == 0 ? 7 : weekday, 1);
+                break;
+            case 'U':
+                number((day_of_year(t) + 7 - weekday) / 7, 2);
+                break;
+            case 'W':
+                number((day_of_year(t) + 7 - (weekday + 6) % 7) / 7, 2);
+                break;
+            case 'G':
+                number(iso_week(t).first, 4);
+                break;
+            case 'V':
+                number(iso_week(t).second, 2);
+                break;
+            case 'B':
+                out += months[t.month - 1];
+                break;
             case 'b':
-            case 'h': out += months[t.month - 1].substr(0, 3); break;
-            case 'A': out += days[weekday]; break;
-            case 'a': out += days[weekday].substr(0, 3); break;
-            case 'p': out += t.hour < 12 ? "AM" : "PM"; break;
-            case 'P': out += t.hour < 12 ? "am" : "pm"; break;
-            case 'F': out += format_time(t, "%Y-%m-%d"); break;
+            case 'h':
+                out += months[t.month - 1].substr(0, 3);
+                break;
+            case 'A':
+                out += days[weekday];
+                break;
+            case 'a':
+                out += days[weekday].substr(0, 3);
+                break;
+            case 'p':
+                out += t.hour < 12 ? "AM" : "PM";
+                break;
+            case 'P':
+                out += t.hour < 12 ? "am" : "pm";
+                break;
+            case 'F':
+                out += format_time(t, "%Y-%m-%d");
+                break;
             case 'D':
-            case 'x': out += format_time(t, "%m/%d/%y"); break;
+            case 'x':
+                out += format_time(t, "%m/%d/%y");
+                break;
             case 'T':
-            case 'X': out += format_time(t, "%H:%M:%S"); break;
-            case 'R': out += format_time(t, "%H:%M"); break;
-            case 'r': out += format_time(t, "%I:%M:%S %p"); break;
-            case 'c': out += format_time(t, "%a %b %e %H:%M:%S %Y"); break;
-            case 'n': out += "\n"; break;
-            case 't': out += "\t"; break;
-            case '%': out += "%"; break;
+            case 'X':
+                out += format_time(t, "%H:%M:%S");
+                break;
+            case 'R':
+                out += format_time(t, "%H:%M");
+                break;
+            case 'r':
+                out += format_time(t, "%I:%M:%S %p");
+                break;
+            case 'c':
+                out += format_time(t, "%a %b %e %H:%M:%S %Y");
+                break;
+            case 'n':
+                out += "\n";
+                break;
+            case 't':
+                out += "\t";
+                break;
+            case '%':
+                out += "%";
+                break;
             case 'z':
-            case 'Z': break;  // a time without a zone
-            default: fail_unsupported(cat("strftime directive %", c, " is not supported"));
+            case 'Z':
+                break;  // a time without a zone
+            default:
+                fail_unsupported(cat("strftime directive %", c, " is not supported"));
         }
     }
     return out;

@@ -20,11 +20,15 @@ Value Interpreter::eval_deep(const Expr& e, Scope& scope) {
     const auto operand = [&](size_t i) { return eval(*e.operands[i], scope); };
     switch (e.kind) {
         case ExprKind::list:
-        case ExprKind::tuple: return eval_sequence(e, scope);
-        case ExprKind::dict: return eval_dict(e, scope);
+        case ExprKind::tuple:
+            return eval_sequence(e, scope);
+        case ExprKind::dict:
+            return eval_dict(e, scope);
         case ExprKind::negate:
-        case ExprKind::positive: return negate(operand(0), e.kind == ExprKind::negate);
-        case ExprKind::logical_not: return Value(!truth(operand(0)));
+        case ExprKind::positive:
+            return negate(operand(0), e.kind == ExprKind::negate);
+        case ExprKind::logical_not:
+            return Value(!truth(operand(0)));
         case ExprKind::logical_and: {
             Value left = operand(0);
             return truth(left) ? operand(1) : left;
@@ -44,9 +48,12 @@ Value Interpreter::eval_deep(const Expr& e, Scope& scope) {
             line_ = e.line;
             return arithmetic(*this, e.kind, left, right);
         }
-        case ExprKind::concat: return eval_concat(e, scope);
-        case ExprKind::compare: return eval_compare(e, scope);
-        case ExprKind::conditional: return eval_conditional(e, scope);
+        case ExprKind::concat:
+            return eval_concat(e, scope);
+        case ExprKind::compare:
+            return eval_compare(e, scope);
+        case ExprKind::conditional:
+            return eval_conditional(e, scope);
         case ExprKind::attribute: {
             const Value object = operand(0);
             line_ = e.line;
@@ -57,11 +64,16 @@ Value Interpreter::eval_deep(const Expr& e, Scope& scope) {
             line_ = e.line;
             return get_item(*this, object, key);
         }
-        case ExprKind::slice: return eval_slice(e, scope);
-        case ExprKind::call: return eval_call(e, scope, {});
-        case ExprKind::filter: return eval_filter(e, scope);
-        case ExprKind::test: return eval_test(e, scope);
-        default: return {};
+        case ExprKind::slice:
+            return eval_slice(e, scope);
+        case ExprKind::call:
+            return eval_call(e, scope, {});
+        case ExprKind::filter:
+            return eval_filter(e, scope);
+        case ExprKind::test:
+            return eval_test(e, scope);
+        default:
+            return {};
     }
 }
 
@@ -106,7 +118,8 @@ Value Interpreter::eval_compare(const Expr& e, Scope& scope) {
 Value Interpreter::eval_conditional(const Expr& e, Scope& scope) {
     if (truth(eval(*e.operands[0], scope))) return eval(*e.operands[1], scope);
     if (e.operands[2]) return eval(*e.operands[2], scope);
-    return undefined(cat("the inline if-expression on line ", e.line, " evaluated to false and no else section was defined."));
+    return undefined(
+        cat("the inline if-expression on line ", e.line, " evaluated to false and no else section was defined."));
 }
 
 Value Interpreter::eval_slice(const Expr& e, Scope& scope) {
@@ -155,7 +168,7 @@ Value Interpreter::eval_filter(const Expr& e, Scope& scope) {
     const Value input = e.operands[0] ? eval(*e.operands[0], scope) : filter_input_;
     Args args = eval_args(e, scope);
     line_ = e.line;
-    if (!e.native) fail_unsupported(cat("filter ", quoted(e.name), " is not supported"));
+    if (!e.native) fail_unsupported(cat("filter ", in_quotes(e.name), " is not supported"));
     return e.native(*this, input, args);
 }
 
@@ -163,7 +176,7 @@ Value Interpreter::eval_test(const Expr& e, Scope& scope) {
     const Value input = eval(*e.operands[0], scope);
     Args args = eval_args(e, scope);
     line_ = e.line;
-    if (!e.predicate) fail_unsupported(cat("test ", quoted(e.name), " is not supported"));
+    if (!e.predicate) fail_unsupported(cat("test ", in_quotes(e.name), " is not supported"));
     return Value(e.predicate(*this, input, args));
 }
 

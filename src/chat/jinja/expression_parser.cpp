@@ -7,10 +7,14 @@ namespace elver::jinja {
 void ExpressionParser::unexpected(std::string_view expected) const {
     const Token& t = now();
     switch (t.kind) {
-        case TokenKind::end: fail_at(t.line, cat("expected ", expected, ", found the end of the template"));
-        case TokenKind::block_end: fail_at(t.line, cat("expected ", expected, ", found %}"));
-        case TokenKind::print_end: fail_at(t.line, cat("expected ", expected, ", found }}"));
-        default: fail_at(t.line, cat("expected ", expected, ", found ", quoted(t.text)));
+        case TokenKind::end:
+            fail_at(t.line, cat("expected ", expected, ", found the end of the template"));
+        case TokenKind::block_end:
+            fail_at(t.line, cat("expected ", expected, ", found %}"));
+        case TokenKind::print_end:
+            fail_at(t.line, cat("expected ", expected, ", found }}"));
+        default:
+            fail_at(t.line, cat("expected ", expected, ", found ", in_quotes(t.text)));
     }
 }
 
@@ -164,7 +168,8 @@ ExprPtr ExpressionParser::comparison() {
     ExprPtr chain;
     for (;;) {
         CompareOp op;
-        const auto* found = std::find_if(std::begin(operators), std::end(operators), [&](auto& o) { return is_op(o.first); });
+        const auto* found =
+            std::find_if(std::begin(operators), std::end(operators), [&](auto& o) { return is_op(o.first); });
         if (found != std::end(operators)) {
             op = found->second;
             take();
@@ -207,11 +212,16 @@ ExprPtr ExpressionParser::product() {
     ExprPtr e = power();
     for (;;) {
         ExprKind kind;
-        if (is_op("*")) kind = ExprKind::multiply;
-        else if (is_op("/")) kind = ExprKind::divide;
-        else if (is_op("//")) kind = ExprKind::floor_divide;
-        else if (is_op("%")) kind = ExprKind::modulo;
-        else return e;
+        if (is_op("*"))
+            kind = ExprKind::multiply;
+        else if (is_op("/"))
+            kind = ExprKind::divide;
+        else if (is_op("//"))
+            kind = ExprKind::floor_divide;
+        else if (is_op("%"))
+            kind = ExprKind::modulo;
+        else
+            return e;
         const int line = take().line;
         e = with_operands(kind, line, std::move(e), power());
     }
@@ -263,9 +273,14 @@ ExprPtr ExpressionParser::primary() {
             e->value = Value(std::make_shared<const Str>(nullptr, std::move(text), false));
             return e;
         }
-        case TokenKind::integer: e->value = Value(take().integer); return e;
-        case TokenKind::real: e->value = Value(take().real); return e;
-        default: break;
+        case TokenKind::integer:
+            e->value = Value(take().integer);
+            return e;
+        case TokenKind::real:
+            e->value = Value(take().real);
+            return e;
+        default:
+            break;
     }
     if (skip_op("(")) {
         e = tuple({.parentheses = true});
@@ -432,8 +447,8 @@ ExprPtr ExpressionParser::test(ExprPtr operand) {
     const TokenKind kind = now().kind;
     if (is_op("(")) {
         call_args(*e);
-    } else if (kind == TokenKind::string || kind == TokenKind::integer || kind == TokenKind::real || is_op("[") || is_op("{") ||
-               (kind == TokenKind::name && !is_name("else") && !is_name("or") && !is_name("and"))) {
+    } else if (kind == TokenKind::string || kind == TokenKind::integer || kind == TokenKind::real || is_op("[") ||
+               is_op("{") || (kind == TokenKind::name && !is_name("else") && !is_name("or") && !is_name("and"))) {
         if (is_name("is")) fail_at(line, "tests cannot be chained with is");
         adopt(*e, postfix(primary()));
     }

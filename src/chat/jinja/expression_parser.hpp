@@ -30,8 +30,8 @@ class ExpressionParser {
     };
 
     struct TupleRules {
-        bool conditional = true;   // "a if b else c" allowed
-        bool parentheses = false;  // () is an empty tuple
+        bool conditional = true;    // "a if b else c" allowed
+        bool parentheses = false;   // () is an empty tuple
         std::string_view end = {};  // a name that ends the tuple
     };
     struct TargetRules {
@@ -58,7 +58,7 @@ class ExpressionParser {
     [[noreturn]] void unexpected(std::string_view expected) const;
 
   private:
-    static constexpr int max_nesting = 100;  // of the parser's functions
+    static constexpr int max_nesting = 100;     // of the parser's functions
     static constexpr int max_expr_depth = 250;  // of the tree: a + b + c is one deeper for each term
 
     ExprPtr make(ExprKind kind, int line) const;

@@ -14,7 +14,8 @@ std::string replace_text(Env& env, const std::string& text, const std::string& f
     std::string out;
     const auto grow = [&](size_t n) {
         env.budget.work(n / 8 + 1);
-        if (out.size() + n > Budget::max_live_bytes / 2) throw Failure{Status::over_budget, "the template makes too long a text"};
+        if (out.size() + n > Budget::max_live_bytes / 2)
+            throw Failure{Status::over_budget, "the template makes too long a text"};
     };
     size_t at = 0;
     grow(text.size());
@@ -194,7 +195,9 @@ std::string format_value(Env& env, const Value& value, std::string_view text) {
     if (text.empty()) return to_str(env, value);
     const Spec spec = parse_spec(text);
     static constexpr std::string_view float_types = "eEfFgGn%", int_types = "dxXobn";
-    const auto in = [&](std::string_view types) { return spec.type != 0 && types.find(spec.type) != std::string_view::npos; };
+    const auto in = [&](std::string_view types) {
+        return spec.type != 0 && types.find(spec.type) != std::string_view::npos;
+    };
     if (is_number(value)) {
         if (value.as<bool>() && spec.type == 0) return pad(env, "", to_str(env, value), spec, '<');
         if (value.as<double>() ? (spec.type == 0 || in(float_types)) : (in(float_types) && spec.type != 'n')) {
@@ -207,7 +210,8 @@ std::string format_value(Env& env, const Value& value, std::string_view text) {
         if (spec.align == '=') fail("'=' alignment not allowed in string format specifier");
         return pad(env, "", std::string(char_range(s, 0, n)), spec, '<');
     }
-    if (!is_number(value) && !value.str()) fail(cat("unsupported format string passed to ", type_name(value), ".__format__"));
+    if (!is_number(value) && !value.str())
+        fail(cat("unsupported format string passed to ", type_name(value), ".__format__"));
     fail(cat("Unknown format code '", spec.type, "' for object of type '", type_name(value), "'"));
 }
 
@@ -220,12 +224,15 @@ std::string convert(Env& env, const Value& value, Spec& spec, bool safe) {
         case 'r':
         case 'a': {
             std::string text;
-            if (spec.type == 's') append_str(env, text, value);
-            else append_repr(env, text, value);
+            if (spec.type == 's')
+                append_str(env, text, value);
+            else
+                append_repr(env, text, value);
             if (safe && !(value.str() && value.str()->safe)) text = html_escape(text);
             if (spec.precision >= 0) {
                 const Value whole = env.str(text);
-                text = std::string(char_range(*whole.str(), 0, std::min(static_cast<size_t>(spec.precision), whole.str()->n_chars)));
+                text = std::string(
+                    char_range(*whole.str(), 0, std::min(static_cast<size_t>(spec.precision), whole.str()->n_chars)));
             }
             spec.zero = false;
             return pad(env, "", text, spec, '>');
@@ -233,7 +240,8 @@ std::string convert(Env& env, const Value& value, Spec& spec, bool safe) {
         case 'd':
         case 'i':
         case 'u':
-            if (!is_number(value)) fail(cat("%", spec.type, " format: a real number is required, not ", type_name(value)));
+            if (!is_number(value))
+                fail(cat("%", spec.type, " format: a real number is required, not ", type_name(value)));
             spec.type = 'd';
             if (value.as<double>()) {
                 if (!(std::fabs(to_double(value)) < 1e18)) fail("a number is too large for %d");
@@ -260,7 +268,8 @@ std::string convert(Env& env, const Value& value, Spec& spec, bool safe) {
                 return pad(env, "", text, spec, '>');
             }
             fail("%c requires int or char");
-        default: fail(cat("unsupported format character '", spec.type, "'"));
+        default:
+            fail(cat("unsupported format character '", spec.type, "'"));
     }
 }
 
@@ -291,7 +300,7 @@ std::string percent_format(Env& env, const Str& format, const Value& value) {
             if (!value.dict()) fail("format requires a mapping");
             if (close == std::string_view::npos) fail("incomplete format key");
             const Value* found = value.dict()->find(rest.substr(1, close - 1));
-            if (!found) fail(cat("format: no key ", quoted(rest.substr(1, close - 1))));
+            if (!found) fail(cat("format: no key ", in_quotes(rest.substr(1, close - 1))));
             named = *found;
             by_name = true;
             rest.remove_prefix(close + 1);
@@ -299,12 +308,24 @@ std::string percent_format(Env& env, const Str& format, const Value& value) {
         Spec spec;
         for (bool flag = true; flag && !rest.empty();) {
             switch (rest[0]) {
-                case '-': spec.align = '<'; break;
-                case '+': spec.sign = '+'; break;
-                case ' ': spec.sign = spec.sign == '+' ? '+' : ' '; break;
-                case '0': spec.zero = true; break;
-                case '#': spec.alternate = true; break;
-                default: flag = false; continue;
+                case '-':
+                    spec.align = '<';
+                    break;
+                case '+':
+                    spec.sign = '+';
+                    break;
+                case ' ':
+                    spec.sign = spec.sign == '+' ? '+' : ' ';
+                    break;
+                case '0':
+                    spec.zero = true;
+                    break;
+                case '#':
+                    spec.alternate = true;
+                    break;
+                default:
+                    flag = false;
+                    continue;
             }
             rest.remove_prefix(1);
         }
@@ -320,7 +341,8 @@ std::string percent_format(Env& env, const Str& format, const Value& value) {
         env.budget.work(out.size() / 64 + 1);
     }
     const size_t given = tuple ? tuple->items.size() : 1;
-    const bool may_be_left = by_name || value.dict() || (value.seq() && value.seq()->kind == SeqKind::list && next == 0 && !tuple);
+    const bool may_be_left =
+        by_name || value.dict() || (value.seq() && value.seq()->kind == SeqKind::list && next == 0 && !tuple);
     if (next < given && !may_be_left) fail("not all arguments converted during string formatting");
     return out;
 }
@@ -331,7 +353,8 @@ namespace {
 Value field_value(Env& env, std::string_view field, const Args& args, size_t& next) {
     const size_t end = std::min(field.find_first_of(".["), field.size());
     const std::string_view first = field.substr(0, end);
-    const bool number = !first.empty() && std::all_of(first.begin(), first.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool number =
+        !first.empty() && std::all_of(first.begin(), first.end(), [](char c) { return c >= '0' && c <= '9'; });
     Value value;
     if (first.empty() || number) {
         std::string_view digits = first;
@@ -340,7 +363,7 @@ Value field_value(Env& env, std::string_view field, const Args& args, size_t& ne
         value = args.positional[i];
     } else {
         const auto it = std::find_if(args.named.begin(), args.named.end(), [&](auto& n) { return n.first == first; });
-        if (it == args.named.end()) fail(cat("format: no argument ", quoted(first)));
+        if (it == args.named.end()) fail(cat("format: no argument ", in_quotes(first)));
         value = it->second;
     }
     for (std::string_view rest = field.substr(end); !rest.empty();) {
@@ -349,7 +372,8 @@ Value field_value(Env& env, std::string_view field, const Args& args, size_t& ne
         if (stop == std::string_view::npos) fail("Missing ']' in format string");
         const std::string_view key = rest.substr(1, stop - 1);
         const auto index = item ? parse_int(key, 10) : std::nullopt;
-        value = !item ? get_attribute(env, value, key) : get_item(env, value, index ? Value(*index) : env.str(std::string(key)));
+        value = !item ? get_attribute(env, value, key)
+                      : get_item(env, value, index ? Value(*index) : env.str(std::string(key)));
         rest.remove_prefix(item ? stop + 1 : stop);
     }
     return value;
@@ -391,9 +415,12 @@ std::string brace_format(Env& env, const Str& format, const Args& args) {
         Value value = field_value(env, field, args, next);
         if (conversion) {
             std::string text;
-            if (conversion == 's') append_str(env, text, value);
-            else if (conversion == 'r') append_repr(env, text, value);
-            else fail(cat("Unknown conversion specifier '", conversion, "'"));
+            if (conversion == 's')
+                append_str(env, text, value);
+            else if (conversion == 'r')
+                append_repr(env, text, value);
+            else
+                fail(cat("Unknown conversion specifier '", conversion, "'"));
             value = env.str(std::move(text));
         }
         std::string text = format_value(env, value, spec);

@@ -18,7 +18,8 @@ Value range(Env& env, const Value&, Args& args) {
     if (step == 0) fail("range() arg 3 must not be zero");
     if (std::max({start, stop, step}) > far || std::min({start, stop, step}) < -far) fail("Range too big");
     const Int n = step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step;
-    if (n > max_items) fail(cat("Range too big. The sandbox blocks ranges larger than MAX_RANGE (", int_text(max_items), ")."));
+    if (n > max_items)
+        fail(cat("Range too big. The sandbox blocks ranges larger than MAX_RANGE (", int_text(max_items), ")."));
     Values items;
     for (Int i = 0; i < n; ++i) items.emplace_back(start + i * step);
     auto s = std::make_shared<Seq>(&env.budget, SeqKind::range, std::move(items));
@@ -39,7 +40,8 @@ Pairs dict_pairs(Env& env, const char* name, Args& args) {
         } else {
             for (const Value& pair : iterate(env, from)) {
                 const Values kv = iterate(env, pair);
-                if (kv.size() != 2) fail(cat(name, " update sequence element has length ", kv.size(), "; 2 is required"));
+                if (kv.size() != 2)
+                    fail(cat(name, " update sequence element has length ", kv.size(), "; 2 is required"));
                 pairs.emplace_back(kv[0], kv[1]);
             }
         }
@@ -48,7 +50,9 @@ Pairs dict_pairs(Env& env, const char* name, Args& args) {
     return pairs;
 }
 
-Value make_dict(Env& env, const Value&, Args& args) { return env.dict(dict_pairs(env, "dict", args)); }
+Value make_dict(Env& env, const Value&, Args& args) {
+    return env.dict(dict_pairs(env, "dict", args));
+}
 
 Value make_namespace(Env& env, const Value&, Args& args) {
     const Value unique = env.dict(dict_pairs(env, "namespace", args));
@@ -84,8 +88,13 @@ Value joiner(Env& env, const Value&, Args& args) {
 }
 
 constexpr std::pair<std::string_view, Native> globals[] = {
-    {"range", range},   {"dict", make_dict}, {"namespace", make_namespace}, {"raise_exception", raise_exception},
-    {"strftime_now", strftime_now}, {"cycler", cycler},  {"joiner", joiner},
+    {"range", range},
+    {"dict", make_dict},
+    {"namespace", make_namespace},
+    {"raise_exception", raise_exception},
+    {"strftime_now", strftime_now},
+    {"cycler", cycler},
+    {"joiner", joiner},
 };
 
 }  // namespace

@@ -15,7 +15,9 @@ Interpreter::~Interpreter() {
     for (const auto& s : kept_) s->slots.clear();
 }
 
-void Interpreter::Deeper::too_deep() { throw Failure{Status::over_budget, "the template nests too deeply"}; }
+void Interpreter::Deeper::too_deep() {
+    throw Failure{Status::over_budget, "the template nests too deeply"};
+}
 
 std::string Interpreter::run(const Value& variables) {
     variables_ = variables;
@@ -57,9 +59,15 @@ void Interpreter::load(const Frame& frame, Scope& scope) {
         const Load& from = frame.slots[i];
         switch (from.kind) {
             case LoadKind::parameter:
-            case LoadKind::missing: scope.slots[i] = Value(); break;
-            case LoadKind::context: scope.slots[i] = resolve(from.name); break;
-            case LoadKind::outer: scope.slots[i] = slot(*scope.parent, from.outer); break;
+            case LoadKind::missing:
+                scope.slots[i] = Value();
+                break;
+            case LoadKind::context:
+                scope.slots[i] = resolve(from.name);
+                break;
+            case LoadKind::outer:
+                scope.slots[i] = slot(*scope.parent, from.outer);
+                break;
         }
     }
 }
@@ -99,19 +107,38 @@ Interpreter::Flow Interpreter::exec(const Stmt& stmt, const ScopePtr& scope) {
         case StmtKind::text:
             budget.work(stmt.text.size() / 16);
             *out_ += stmt.text;
-            if (out_->size() > Budget::max_live_bytes / 2) throw Failure{Status::over_budget, "the template makes too long a text"};
+            if (out_->size() > Budget::max_live_bytes / 2)
+                throw Failure{Status::over_budget, "the template makes too long a text"};
             return Flow::next;
-        case StmtKind::print: exec_print(stmt, scope); return Flow::next;
-        case StmtKind::set: exec_set(stmt, scope); return Flow::next;
-        case StmtKind::set_block: exec_set_block(stmt, scope); return Flow::next;
-        case StmtKind::for_loop: exec_for(stmt, scope); return Flow::next;
-        case StmtKind::if_else: return exec_if(stmt, scope);
-        case StmtKind::macro: exec_macro(stmt, scope); return Flow::next;
-        case StmtKind::call_block: exec_call_block(stmt, scope); return Flow::next;
-        case StmtKind::filter_block: exec_filter_block(stmt, scope); return Flow::next;
-        case StmtKind::with: return exec_with(stmt, scope);
-        case StmtKind::break_loop: return Flow::break_loop;
-        case StmtKind::continue_loop: return Flow::continue_loop;
+        case StmtKind::print:
+            exec_print(stmt, scope);
+            return Flow::next;
+        case StmtKind::set:
+            exec_set(stmt, scope);
+            return Flow::next;
+        case StmtKind::set_block:
+            exec_set_block(stmt, scope);
+            return Flow::next;
+        case StmtKind::for_loop:
+            exec_for(stmt, scope);
+            return Flow::next;
+        case StmtKind::if_else:
+            return exec_if(stmt, scope);
+        case StmtKind::macro:
+            exec_macro(stmt, scope);
+            return Flow::next;
+        case StmtKind::call_block:
+            exec_call_block(stmt, scope);
+            return Flow::next;
+        case StmtKind::filter_block:
+            exec_filter_block(stmt, scope);
+            return Flow::next;
+        case StmtKind::with:
+            return exec_with(stmt, scope);
+        case StmtKind::break_loop:
+            return Flow::break_loop;
+        case StmtKind::continue_loop:
+            return Flow::continue_loop;
     }
     return Flow::next;
 }
@@ -214,8 +241,10 @@ std::string Interpreter::call_function(const Stmt& f, const ScopePtr& outer, Arg
     for (size_t i = 0; i < f.params.size(); ++i) {
         Value value;
         given[i] = i < args.positional.size();
-        if (given[i]) value = args.positional[i];
-        else given[i] = take(f.params[i]->name, value);
+        if (given[i])
+            value = args.positional[i];
+        else
+            given[i] = take(f.params[i]->name, value);
         slot(*scope, f.params[i]->slot) = std::move(value);
     }
     if (f.wants_caller) {
@@ -242,8 +271,10 @@ std::string Interpreter::call_function(const Stmt& f, const ScopePtr& outer, Arg
     for (size_t i = 0; i < n; ++i) {
         if (given[i]) continue;
         Value& into = slot(*scope, f.params[i]->slot);
-        if (i < n_required) into = undefined(cat("parameter '", f.params[i]->name, "' was not provided"));
-        else into = eval(*f.defaults[i - n_required], *scope);
+        if (i < n_required)
+            into = undefined(cat("parameter '", f.params[i]->name, "' was not provided"));
+        else
+            into = eval(*f.defaults[i - n_required], *scope);
     }
     std::string text = captured(f.body, scope);
     line_ = line;

@@ -7,16 +7,24 @@
 
 namespace elver::jinja {
 
-void fail_at(int line, std::string_view what) { throw Failure{Status::bad_file, cat("line ", line, ": ", what), true}; }
+void fail_at(int line, std::string_view what) {
+    throw Failure{Status::bad_file, cat("line ", line, ": ", what), true};
+}
 void fail_unsupported_at(int line, std::string_view what) {
     throw Failure{Status::unsupported, cat("line ", line, ": ", what), true};
 }
 
 namespace {
 
-bool digit(char c) { return c >= '0' && c <= '9'; }
-bool name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80); }
-bool name_char(char c) { return name_start(c) || digit(c); }
+bool digit(char c) {
+    return c >= '0' && c <= '9';
+}
+bool name_start(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80);
+}
+bool name_char(char c) {
+    return name_start(c) || digit(c);
+}
 
 // CRLF and CR become LF; one newline at the end is dropped.
 std::string normalise_newlines(std::string_view source) {
@@ -119,7 +127,8 @@ class Lexer {
         line_starting_ = false;
         if (minus) after_tag('-', false);
         for (size_t at = 0; (at = rest_.find("{%", at)) != std::string_view::npos; at += 2) {
-            const char end_sign = at + 2 < rest_.size() && (rest_[at + 2] == '-' || rest_[at + 2] == '+') ? rest_[at + 2] : 0;
+            const char end_sign =
+                at + 2 < rest_.size() && (rest_[at + 2] == '-' || rest_[at + 2] == '+') ? rest_[at + 2] : 0;
             size_t j = skip_spaces(at + (end_sign ? 3 : 2));
             if (rest_.substr(j, 6) != "endraw") continue;
             j = skip_spaces(j + 6);
@@ -174,7 +183,7 @@ class Lexer {
         const bool is_two = std::find(std::begin(two), std::end(two), pair) != std::end(two);
         const char c = rest_[0];
         if (!is_two && one.find(c) == std::string_view::npos) {
-            fail_at(line_, cat("unexpected character ", quoted(rest_.substr(0, 1)), " in a tag"));
+            fail_at(line_, cat("unexpected character ", in_quotes(rest_.substr(0, 1)), " in a tag"));
         }
         if (c == '(' || c == '[' || c == '{') {
             open.push_back(c == '(' ? ')' : c == '[' ? ']' : '}');
@@ -190,13 +199,15 @@ class Lexer {
     // The length of digits with single underscores between them, from i on.
     size_t digits(size_t i) const {
         size_t n = i;
-        while (n < rest_.size() && (digit(rest_[n]) || (rest_[n] == '_' && n > i && n + 1 < rest_.size() && digit(rest_[n + 1]))))
+        while (n < rest_.size() &&
+               (digit(rest_[n]) || (rest_[n] == '_' && n > i && n + 1 < rest_.size() && digit(rest_[n + 1]))))
             ++n;
         return n;
     }
 
     void number() {
-        const bool prefixed = rest_[0] == '0' && rest_.size() > 1 && std::string_view("xXoObB").find(rest_[1]) != std::string_view::npos;
+        const bool prefixed =
+            rest_[0] == '0' && rest_.size() > 1 && std::string_view("xXoObB").find(rest_[1]) != std::string_view::npos;
         size_t end = digits(0);
         bool real = false;
         if (prefixed) {
@@ -220,11 +231,11 @@ class Lexer {
         Token token{real ? TokenKind::real : TokenKind::integer, line_, std::string(text)};
         if (real) {
             const auto value = parse_float(text);
-            if (!value) fail_at(line_, cat("bad number ", quoted(text)));
+            if (!value) fail_at(line_, cat("bad number ", in_quotes(text)));
             token.real = *value;
         } else {
             const auto value = parse_int(text, 0);
-            if (!value) fail_at(line_, cat("integer ", quoted(text), " is malformed or too large"));
+            if (!value) fail_at(line_, cat("integer ", in_quotes(text), " is malformed or too large"));
             token.integer = *value;
         }
         tokens_.push_back(std::move(token));
@@ -277,12 +288,16 @@ class Lexer {
         char32_t value = 0;
         for (size_t k = 1; k <= n; ++k) {
             const char c = i + k < in.size() ? in[i + k] : ' ';
-            const int d = digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+            const int d = digit(c)               ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
             if (d < 0) fail_at(line_, cat("truncated \\", in[i], " escape in a string"));
             value = value * 16 + static_cast<char32_t>(d);
         }
         if (value > 0x10FFFF) fail_at(line_, "an escape in a string is above U+10FFFF");
-        if (value >= 0xD800 && value < 0xE000) fail_unsupported_at(line_, "a surrogate escape in a string is not supported");
+        if (value >= 0xD800 && value < 0xE000)
+            fail_unsupported_at(line_, "a surrogate escape in a string is not supported");
         append_utf8(out, value);
         return i + n;
     }
@@ -305,6 +320,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> tokenize(std::string_view source) { return Lexer(source).run(); }
+std::vector<Token> tokenize(std::string_view source) {
+    return Lexer(source).run();
+}
 
 }  // namespace elver::jinja

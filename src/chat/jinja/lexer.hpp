@@ -1,5 +1,5 @@
-// Splits a template into tokens, with jinja2's white-space rules for trim_blocks and lstrip_blocks: what a chat template's
-// author tested with. Source: the "Whitespace Control" chapter of the Jinja template documentation.
+// Splits a template into tokens, with jinja2's white-space rules for trim_blocks and lstrip_blocks: what a chat
+// template's author tested with. Source: the "Whitespace Control" chapter of the Jinja template documentation.
 #pragma once
 
 #include <string>

@@ -15,10 +15,14 @@ struct Method {
     Native native;
 };
 
-const Str& text_of(const Value& self) { return *self.str(); }
+const Str& text_of(const Value& self) {
+    return *self.str();
+}
 
 // A result of the same kind, str or Markup, as self.
-Value like(Env& env, const Value& self, std::string text) { return env.str(std::move(text), text_of(self).safe); }
+Value like(Env& env, const Value& self, std::string text) {
+    return env.str(std::move(text), text_of(self).safe);
+}
 
 // An argument on its way into self: escaped if self is Markup and it is not.
 std::string into(const Value& self, const Value& argument) {
@@ -76,7 +80,9 @@ Value split_on_space(Env& env, const Value& self, Int limit, bool from_right) {
     const auto keep = [&](std::string_view part) { out.push_back(like(env, self, std::string(part))); };
     while (!rest.empty()) {
         if (limit-- == 0) {
-            keep(strip(rest, from_right ? Side::left : Side::right).empty() ? rest : from_right ? strip(rest, Side::right) : rest);
+            keep(strip(rest, from_right ? Side::left : Side::right).empty() ? rest
+                 : from_right                                               ? strip(rest, Side::right)
+                                                                            : rest);
             break;
         }
         size_t n = 0;
@@ -134,7 +140,8 @@ Value partition(Env& env, const Value& self, Args& args) {
         if (from_right) return env.seq(SeqKind::tuple, {part(""), part(""), self});
         return env.seq(SeqKind::tuple, {self, part(""), part("")});
     }
-    return env.seq(SeqKind::tuple, {part(text.substr(0, at)), part(separator), part(text.substr(at + separator.size()))});
+    return env.seq(SeqKind::tuple,
+                   {part(text.substr(0, at)), part(separator), part(text.substr(at + separator.size()))});
 }
 
 Value splitlines(Env& env, const Value& self, Args& args) {
@@ -146,7 +153,8 @@ Value splitlines(Env& env, const Value& self, Args& args) {
     const auto flush = [&] { out.push_back(like(env, self, std::exchange(line, {}))); };
     for (size_t i = 0; i < s.size(); ++i) {
         const char32_t c = s[i];
-        const bool ends = (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+        const bool ends =
+            (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
         if (!ends || keep) append_utf8(line, c);
         if (!ends) continue;
         if (c == '\r' && i + 1 < s.size() && s[i + 1] == '\n') {
@@ -172,7 +180,8 @@ Value find(Env& env, const Value& self, Args& args) {
     if (start <= n && clamp(start) <= end) {
         const std::string_view range = char_range(s, static_cast<size_t>(clamp(start)), static_cast<size_t>(end));
         at = from_right ? range.rfind(b.text(0)) : range.find(b.text(0));
-        if (at != std::string_view::npos) return Value(clamp(start) + static_cast<Int>(count_chars(range.substr(0, at))));
+        if (at != std::string_view::npos)
+            return Value(clamp(start) + static_cast<Int>(count_chars(range.substr(0, at))));
     }
     b.text(0);
     if (must) fail("substring not found");
@@ -225,7 +234,8 @@ Value join(Env& env, const Value& self, Args& args) {
         if (!std::exchange(first, false)) out += text_of(self).text;
         out += into(self, v);
         env.budget.work(text_of(self).text.size() + v.str()->text.size());
-        if (out.size() > Budget::max_live_bytes / 2) throw Failure{Status::over_budget, "the template makes too long a text"};
+        if (out.size() > Budget::max_live_bytes / 2)
+            throw Failure{Status::over_budget, "the template makes too long a text"};
         ++i;
     }
     return like(env, self, std::move(out));
@@ -237,8 +247,12 @@ Value all_chars(Env&, const Value& self, Args& args) {
     const std::u32string s = decode(text_of(self).text);
     return Value(!s.empty() && std::all_of(s.begin(), s.end(), F));
 }
-bool alnum(char32_t c) { return is_alpha(c) || is_decimal(c) || is_digit(c) || is_numeric(c); }
-bool ascii(char32_t c) { return c < 0x80; }
+bool alnum(char32_t c) {
+    return is_alpha(c) || is_decimal(c) || is_digit(c) || is_numeric(c);
+}
+bool ascii(char32_t c) {
+    return c < 0x80;
+}
 
 template <bool want_upper>
 Value all_case(Env&, const Value& self, Args& args) {
@@ -275,26 +289,61 @@ Value expandtabs(Env& env, const Value& self, Args& args) {
             continue;
         }
         out.push_back(c);
-        if (c == '\n' || c == '\r') column = 0;
-        else if ((c & 0xC0) != 0x80) ++column;
+        if (c == '\n' || c == '\r')
+            column = 0;
+        else if ((c & 0xC0) != 0x80)
+            ++column;
     }
     return like(env, self, std::move(out));
 }
 
-Value format(Env& env, const Value& self, Args& args) { return like(env, self, brace_format(env, text_of(self), args)); }
+Value format(Env& env, const Value& self, Args& args) {
+    return like(env, self, brace_format(env, text_of(self), args));
+}
 
 constexpr Method str_methods[] = {
-    {"capitalize", cased<capitalize>}, {"casefold", cased<lower>}, {"center", justify<Align::centre>}, {"count", count},
-    {"endswith", has_affix<false>}, {"expandtabs", expandtabs}, {"find", find<false, false>}, {"format", format},
-    {"index", find<false, true>}, {"isalnum", all_chars<alnum>}, {"isalpha", all_chars<is_alpha>}, {"isascii", all_chars<ascii>},
-    {"isdecimal", all_chars<is_decimal>}, {"isdigit", all_chars<is_digit>}, {"islower", all_case<false>},
-    {"isnumeric", all_chars<is_numeric>}, {"isprintable", all_chars<is_printable>}, {"isspace", all_chars<is_space>},
-    {"istitle", istitle}, {"isupper", all_case<true>}, {"join", join}, {"ljust", justify<Align::left>}, {"lower", cased<lower>},
-    {"lstrip", stripped<Side::left>}, {"partition", partition<false>}, {"removeprefix", remove_affix<true>},
-    {"removesuffix", remove_affix<false>}, {"replace", replace}, {"rfind", find<true, false>}, {"rindex", find<true, true>},
-    {"rjust", justify<Align::right>}, {"rpartition", partition<true>}, {"rsplit", split<true>}, {"rstrip", stripped<Side::right>},
-    {"split", split<false>}, {"splitlines", splitlines}, {"startswith", has_affix<true>}, {"strip", stripped<Side::both>},
-    {"swapcase", cased<swapcase>}, {"title", cased<title>}, {"upper", cased<upper>}, {"zfill", justify<Align::zeros>},
+    {"capitalize", cased<capitalize>},
+    {"casefold", cased<lower>},
+    {"center", justify<Align::centre>},
+    {"count", count},
+    {"endswith", has_affix<false>},
+    {"expandtabs", expandtabs},
+    {"find", find<false, false>},
+    {"format", format},
+    {"index", find<false, true>},
+    {"isalnum", all_chars<alnum>},
+    {"isalpha", all_chars<is_alpha>},
+    {"isascii", all_chars<ascii>},
+    {"isdecimal", all_chars<is_decimal>},
+    {"isdigit", all_chars<is_digit>},
+    {"islower", all_case<false>},
+    {"isnumeric", all_chars<is_numeric>},
+    {"isprintable", all_chars<is_printable>},
+    {"isspace", all_chars<is_space>},
+    {"istitle", istitle},
+    {"isupper", all_case<true>},
+    {"join", join},
+    {"ljust", justify<Align::left>},
+    {"lower", cased<lower>},
+    {"lstrip", stripped<Side::left>},
+    {"partition", partition<false>},
+    {"removeprefix", remove_affix<true>},
+    {"removesuffix", remove_affix<false>},
+    {"replace", replace},
+    {"rfind", find<true, false>},
+    {"rindex", find<true, true>},
+    {"rjust", justify<Align::right>},
+    {"rpartition", partition<true>},
+    {"rsplit", split<true>},
+    {"rstrip", stripped<Side::right>},
+    {"split", split<false>},
+    {"splitlines", splitlines},
+    {"startswith", has_affix<true>},
+    {"strip", stripped<Side::both>},
+    {"swapcase", cased<swapcase>},
+    {"title", cased<title>},
+    {"upper", cased<upper>},
+    {"zfill", justify<Align::zeros>},
 };
 
 Value dict_get(Env&, const Value& self, Args& args) {
@@ -309,9 +358,12 @@ Value dict_view(Env& env, const Value& self, Args& args) {
     Bound("dict view", args, {});
     Values out;
     for (const auto& [key, value] : self.dict()->items) {
-        if (kind == SeqKind::dict_keys) out.push_back(key);
-        else if (kind == SeqKind::dict_values) out.push_back(value);
-        else out.push_back(env.seq(SeqKind::tuple, {key, value}));
+        if (kind == SeqKind::dict_keys)
+            out.push_back(key);
+        else if (kind == SeqKind::dict_values)
+            out.push_back(value);
+        else
+            out.push_back(env.seq(SeqKind::tuple, {key, value}));
     }
     return env.seq(kind, std::move(out));
 }
@@ -338,23 +390,30 @@ Value seq_index(Env& env, const Value& self, Args& args) {
     fail("value is not in the list");
 }
 
-Value is_integer(Env&, const Value& self, Args&) { return Value(std::floor(to_double(self)) == to_double(self)); }
+Value is_integer(Env&, const Value& self, Args&) {
+    return Value(std::floor(to_double(self)) == to_double(self));
+}
 
 constexpr Method dict_methods[] = {
-    {"copy", copy}, {"get", dict_get}, {"items", dict_view<SeqKind::dict_items>},
-    {"keys", dict_view<SeqKind::dict_keys>}, {"values", dict_view<SeqKind::dict_values>},
+    {"copy", copy},
+    {"get", dict_get},
+    {"items", dict_view<SeqKind::dict_items>},
+    {"keys", dict_view<SeqKind::dict_keys>},
+    {"values", dict_view<SeqKind::dict_values>},
 };
 constexpr Method seq_methods[] = {{"count", seq_count}, {"index", seq_index}, {"copy", copy}};
 constexpr Method float_methods[] = {{"is_integer", is_integer}};
 
-constexpr std::string_view list_changers[] = {"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"};
+constexpr std::string_view list_changers[] = {"append", "clear",  "extend",  "insert",
+                                              "pop",    "remove", "reverse", "sort"};
 constexpr std::string_view dict_changers[] = {"clear", "pop", "popitem", "setdefault", "update"};
 
 }  // namespace
 
 Value method(Env& env, const Value& self, std::string_view name) {
     const auto lookup = [&](auto& table) -> Value {
-        const auto* m = std::find_if(std::begin(table), std::end(table), [&](const Method& x) { return x.name == name; });
+        const auto* m =
+            std::find_if(std::begin(table), std::end(table), [&](const Method& x) { return x.name == name; });
         return m == std::end(table) ? Value() : env.bound(m->name, m->native, self);
     };
     const auto unsafe = [&](auto& changers) {
@@ -362,7 +421,8 @@ Value method(Env& env, const Value& self, std::string_view name) {
     };
     const bool list = self.seq() && self.seq()->kind == SeqKind::list;
     if ((list && unsafe(list_changers)) || (self.dict() && unsafe(dict_changers))) {
-        return env.undefined(cat("access to attribute '", name, "' of '", type_name(self), "' object is unsafe."), true);
+        return env.undefined(cat("access to attribute '", name, "' of '", type_name(self), "' object is unsafe."),
+                             true);
     }
     if (self.str()) return lookup(str_methods);
     if (self.dict()) return lookup(dict_methods);

@@ -5,8 +5,8 @@
 
 namespace elver::jinja {
 
-// The method bound to self, or an undefined value that fails when it is used for one that changes its object; missing where
-// there is none.
+// The method bound to self, or an undefined value that fails when it is used for one that changes its object; missing
+// where there is none.
 Value method(Env& env, const Value& self, std::string_view name);
 
 // "%s and %d" % value, and "{} and {name}".format(args). safe: the format is Markup, and what goes in is escaped.

@@ -8,8 +8,10 @@ namespace elver::jinja {
 
 void Namespace::set(std::string_view name, Value value) {
     const auto it = std::find_if(attributes.begin(), attributes.end(), [&](auto& a) { return a.first == name; });
-    if (it != attributes.end()) it->second = std::move(value);
-    else attributes.emplace_back(name, std::move(value));
+    if (it != attributes.end())
+        it->second = std::move(value);
+    else
+        attributes.emplace_back(name, std::move(value));
 }
 
 Value Namespace::attribute(Env& env, std::string_view name) {
@@ -81,8 +83,12 @@ bool Loop::changed(Env& env, Values values) {
 }
 
 namespace {
-Loop& loop_of(const Value& self) { return static_cast<Loop&>(*self.object()); }
-Value loop_cycle(Env&, const Value& self, Args& args) { return loop_of(self).cycle(args); }
+Loop& loop_of(const Value& self) {
+    return static_cast<Loop&>(*self.object());
+}
+Value loop_cycle(Env&, const Value& self, Args& args) {
+    return loop_of(self).cycle(args);
+}
 Value loop_changed(Env& env, const Value& self, Args& args) {
     for (const Value& v : args.positional) {
         if (depth_of(v) > 0) fail_unsupported("loop.changed of a list, dict or object is not supported");
@@ -126,7 +132,9 @@ Value Macro::attribute(Env& env, std::string_view name) {
     return env.seq(SeqKind::tuple, std::move(names));
 }
 
-Value Macro::call(Env& env, Args args) { return env.str(in_.call_function(stmt_, outer_->shared_from_this(), std::move(args))); }
+Value Macro::call(Env& env, Args args) {
+    return env.str(in_.call_function(stmt_, outer_->shared_from_this(), std::move(args)));
+}
 
 Cycler::Cycler(Values values) : Object(ObjectKind::cycler), items(std::move(values)) {
     for (const Value& v : items) depth = std::max(depth, depth_of(v) + 1);
@@ -134,7 +142,9 @@ Cycler::Cycler(Values values) : Object(ObjectKind::cycler), items(std::move(valu
 }
 
 namespace {
-Cycler& cycler_of(const Value& self) { return static_cast<Cycler&>(*self.object()); }
+Cycler& cycler_of(const Value& self) {
+    return static_cast<Cycler&>(*self.object());
+}
 Value cycler_next(Env&, const Value& self, Args&) {
     Cycler& c = cycler_of(self);
     Value v = c.items[c.at];

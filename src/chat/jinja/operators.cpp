@@ -10,13 +10,20 @@ namespace {
 
 const char* symbol(ExprKind kind) {
     switch (kind) {
-        case ExprKind::add: return "+";
-        case ExprKind::subtract: return "-";
-        case ExprKind::multiply: return "*";
-        case ExprKind::divide: return "/";
-        case ExprKind::floor_divide: return "//";
-        case ExprKind::modulo: return "%";
-        default: return "**";
+        case ExprKind::add:
+            return "+";
+        case ExprKind::subtract:
+            return "-";
+        case ExprKind::multiply:
+            return "*";
+        case ExprKind::divide:
+            return "/";
+        case ExprKind::floor_divide:
+            return "//";
+        case ExprKind::modulo:
+            return "%";
+        default:
+            return "**";
     }
 }
 
@@ -55,29 +62,44 @@ Value integers(ExprKind kind, Int a, Int b) {
     const bool divides = kind == ExprKind::divide || kind == ExprKind::floor_divide || kind == ExprKind::modulo;
     if (divides && b == 0) fail(kind == ExprKind::divide ? "division by zero" : "integer division or modulo by zero");
     switch (kind) {
-        case ExprKind::add: return Value(checked(__builtin_add_overflow(a, b, &out), out));
-        case ExprKind::subtract: return Value(checked(__builtin_sub_overflow(a, b, &out), out));
-        case ExprKind::multiply: return Value(checked(__builtin_mul_overflow(a, b, &out), out));
-        case ExprKind::divide: return Value(static_cast<double>(a) / static_cast<double>(b));
-        case ExprKind::floor_divide: return Value(floor_divide(a, b));
-        case ExprKind::modulo: return Value(b == -1 ? Int{0} : a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0));
-        default: return power(a, b);
+        case ExprKind::add:
+            return Value(checked(__builtin_add_overflow(a, b, &out), out));
+        case ExprKind::subtract:
+            return Value(checked(__builtin_sub_overflow(a, b, &out), out));
+        case ExprKind::multiply:
+            return Value(checked(__builtin_mul_overflow(a, b, &out), out));
+        case ExprKind::divide:
+            return Value(static_cast<double>(a) / static_cast<double>(b));
+        case ExprKind::floor_divide:
+            return Value(floor_divide(a, b));
+        case ExprKind::modulo:
+            return Value(b == -1 ? Int{0} : a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0));
+        default:
+            return power(a, b);
     }
 }
 
 Value floats(ExprKind kind, double a, double b) {
     const bool divides = kind == ExprKind::divide || kind == ExprKind::floor_divide || kind == ExprKind::modulo;
-    if (divides && b == 0) fail(kind == ExprKind::divide ? "float division by zero" : "float modulo or floor division by zero");
+    if (divides && b == 0)
+        fail(kind == ExprKind::divide ? "float division by zero" : "float modulo or floor division by zero");
     switch (kind) {
-        case ExprKind::add: return Value(a + b);
-        case ExprKind::subtract: return Value(a - b);
-        case ExprKind::multiply: return Value(a * b);
-        case ExprKind::divide: return Value(a / b);
-        case ExprKind::floor_divide: return Value(std::floor((a - float_modulo(a, b)) / b + 0.25));
-        case ExprKind::modulo: return Value(float_modulo(a, b));
+        case ExprKind::add:
+            return Value(a + b);
+        case ExprKind::subtract:
+            return Value(a - b);
+        case ExprKind::multiply:
+            return Value(a * b);
+        case ExprKind::divide:
+            return Value(a / b);
+        case ExprKind::floor_divide:
+            return Value(std::floor((a - float_modulo(a, b)) / b + 0.25));
+        case ExprKind::modulo:
+            return Value(float_modulo(a, b));
         default: {
             const double r = std::pow(a, b);
-            if (std::isnan(r) && !std::isnan(a) && !std::isnan(b)) fail_unsupported("complex numbers are not supported");
+            if (std::isnan(r) && !std::isnan(a) && !std::isnan(b))
+                fail_unsupported("complex numbers are not supported");
             if (a == 0 && b < 0) fail("0.0 cannot be raised to a negative power");
             return Value(r);
         }
@@ -144,14 +166,22 @@ Value negate(const Value& a, bool minus) {
 bool compare(Env& env, CompareOp op, const Value& a, const Value& b) {
     const auto nan = [](const Value& v) { return v.as<double>() && std::isnan(*v.as<double>()); };
     switch (op) {
-        case CompareOp::eq: return equal(env, a, b);
-        case CompareOp::ne: return !equal(env, a, b);
-        case CompareOp::lt: return less(env, a, b, "<");
-        case CompareOp::gt: return less(env, b, a, ">");
-        case CompareOp::le: return !less(env, b, a, "<=") && !nan(a) && !nan(b);
-        case CompareOp::ge: return !less(env, a, b, ">=") && !nan(a) && !nan(b);
-        case CompareOp::in: return contains(env, b, a);
-        case CompareOp::not_in: return !contains(env, b, a);
+        case CompareOp::eq:
+            return equal(env, a, b);
+        case CompareOp::ne:
+            return !equal(env, a, b);
+        case CompareOp::lt:
+            return less(env, a, b, "<");
+        case CompareOp::gt:
+            return less(env, b, a, ">");
+        case CompareOp::le:
+            return !less(env, b, a, "<=") && !nan(a) && !nan(b);
+        case CompareOp::ge:
+            return !less(env, a, b, ">=") && !nan(a) && !nan(b);
+        case CompareOp::in:
+            return contains(env, b, a);
+        case CompareOp::not_in:
+            return !contains(env, b, a);
     }
     return false;
 }

@@ -28,7 +28,8 @@ class Parser : ExpressionParser {
             const Token& t = now();
             switch (t.kind) {
                 case TokenKind::end:
-                    if (ends.size() > 0) fail_at(t.line, cat("the template ends where {% ", *ends.begin(), " %} is expected"));
+                    if (ends.size() > 0)
+                        fail_at(t.line, cat("the template ends where {% ", *ends.begin(), " %} is expected"));
                     return;
                 case TokenKind::text: {
                     StmtPtr s = make(StmtKind::text, t.line);
@@ -48,7 +49,8 @@ class Parser : ExpressionParser {
                 }
                 default: {  // block_begin
                     take();
-                    if (now().kind == TokenKind::name && std::find(ends.begin(), ends.end(), now().text) != ends.end()) return;
+                    if (now().kind == TokenKind::name && std::find(ends.begin(), ends.end(), now().text) != ends.end())
+                        return;
                     statement(out);
                     block_end();
                 }
@@ -95,10 +97,11 @@ class Parser : ExpressionParser {
             if (loops_ == 0) fail_at(line, cat(name, " outside of a loop"));
             return out.push_back(make(name == "break" ? StmtKind::break_loop : StmtKind::continue_loop, line));
         }
-        for (const char* known : {"extends", "block", "include", "import", "from", "autoescape", "trans", "do", "debug"}) {
+        for (const char* known :
+             {"extends", "block", "include", "import", "from", "autoescape", "trans", "do", "debug"}) {
             if (name == known) fail_unsupported_at(line, cat("{% ", name, " %} is not supported"));
         }
-        fail_at(line, cat("unknown tag ", quoted(name)));
+        fail_at(line, cat("unknown tag ", in_quotes(name)));
     }
 
     StmtPtr if_else(int line) {
@@ -220,6 +223,8 @@ class Parser : ExpressionParser {
 
 }  // namespace
 
-Syntax parse(std::string_view source) { return Parser(tokenize(source)).run(); }
+Syntax parse(std::string_view source) {
+    return Parser(tokenize(source)).run();
+}
 
 }  // namespace elver::jinja

@@ -1,5 +1,5 @@
-// Builds the syntax tree of a template. What Jinja has and elver does not run (inheritance, includes, imports, translations)
-// is an error naming it and its line.
+// Builds the syntax tree of a template. What Jinja has and elver does not run (inheritance, includes, imports,
+// translations) is an error naming it and its line.
 #pragma once
 
 #include <string_view>

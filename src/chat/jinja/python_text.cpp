@@ -13,7 +13,8 @@
 namespace elver::jinja {
 
 std::string int_text(Int i) {
-    __extension__ unsigned __int128 rest = i < 0 ? -static_cast<unsigned __int128>(i) : static_cast<unsigned __int128>(i);
+    __extension__ unsigned __int128 rest =
+        i < 0 ? -static_cast<unsigned __int128>(i) : static_cast<unsigned __int128>(i);
     std::string out;
     do {
         out.push_back(static_cast<char>('0' + static_cast<int>(rest % 10)));
@@ -34,8 +35,10 @@ std::string float_repr(double d) {
     const int exponent = std::atoi(std::string(text.substr(e + 1)).c_str());
     std::string sign, digits;
     for (char c : text.substr(0, e)) {
-        if (c == '-') sign = "-";
-        else if (c != '.') digits.push_back(c);
+        if (c == '-')
+            sign = "-";
+        else if (c != '.')
+            digits.push_back(c);
     }
     const int n = static_cast<int>(digits.size());
     if (exponent < -4 || exponent >= 16) {
@@ -46,7 +49,8 @@ std::string float_repr(double d) {
     }
     if (exponent < 0) return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
     if (n <= exponent + 1) return sign + digits + std::string(static_cast<size_t>(exponent + 1 - n), '0') + ".0";
-    return sign + digits.substr(0, static_cast<size_t>(exponent + 1)) + "." + digits.substr(static_cast<size_t>(exponent + 1));
+    return sign + digits.substr(0, static_cast<size_t>(exponent + 1)) + "." +
+           digits.substr(static_cast<size_t>(exponent + 1));
 }
 
 namespace {
@@ -97,24 +101,32 @@ void append_items(Env& env, std::string& out, const char* open, const Values& it
 
 void append_seq(Env& env, std::string& out, const Seq& s) {
     switch (s.kind) {
-        case SeqKind::list: return append_items(env, out, "[", s.items, "]");
-        case SeqKind::tuple: return append_items(env, out, "(", s.items, s.items.size() == 1 ? ",)" : ")");
-        case SeqKind::dict_items: return append_items(env, out, "dict_items([", s.items, "])");
-        case SeqKind::dict_keys: return append_items(env, out, "dict_keys([", s.items, "])");
-        case SeqKind::dict_values: return append_items(env, out, "dict_values([", s.items, "])");
+        case SeqKind::list:
+            return append_items(env, out, "[", s.items, "]");
+        case SeqKind::tuple:
+            return append_items(env, out, "(", s.items, s.items.size() == 1 ? ",)" : ")");
+        case SeqKind::dict_items:
+            return append_items(env, out, "dict_items([", s.items, "])");
+        case SeqKind::dict_keys:
+            return append_items(env, out, "dict_keys([", s.items, "])");
+        case SeqKind::dict_values:
+            return append_items(env, out, "dict_values([", s.items, "])");
         case SeqKind::range:
             out += cat("range(", int_text(s.start), ", ", int_text(s.stop));
             if (s.step != 1) out += ", " + int_text(s.step);
             out += ")";
             return;
-        case SeqKind::iterator: out += "<generator object>"; return;
+        case SeqKind::iterator:
+            out += "<generator object>";
+            return;
     }
 }
 
 // What a growing text has taken since a mark; called per item, so that shared lists cannot make it grow unseen.
 void charge_growth(Env& env, const std::string& out, size_t before) {
     env.budget.work(out.size() - before + 1);
-    if (out.size() > Budget::max_live_bytes / 2) throw Failure{Status::over_budget, "the template makes too long a text"};
+    if (out.size() > Budget::max_live_bytes / 2)
+        throw Failure{Status::over_budget, "the template makes too long a text"};
 }
 
 }  // namespace
@@ -253,7 +265,8 @@ void append_json(Env& env, std::string& out, const Value& v, const JsonStyle& st
         for (const auto& item : dict->items) items.push_back(&item);
         if (style.sort_keys) {
             for (const auto* item : items) {
-                if (item != items[0]) less(env, items[0]->first, item->first, "<");  // fails for keys of different types
+                if (item != items[0])
+                    less(env, items[0]->first, item->first, "<");  // fails for keys of different types
             }
             std::stable_sort(items.begin(), items.end(),
                              [&](auto* a, auto* b) { return less(env, a->first, b->first, "<"); });
@@ -277,12 +290,23 @@ std::string html_escape(std::string_view text) {
     std::string out;
     for (char c : text) {
         switch (c) {
-            case '&': out += "&amp;"; break;
-            case '<': out += "&lt;"; break;
-            case '>': out += "&gt;"; break;
-            case '\'': out += "&#39;"; break;
-            case '"': out += "&#34;"; break;
-            default: out.push_back(c);
+            case '&':
+                out += "&amp;";
+                break;
+            case '<':
+                out += "&lt;";
+                break;
+            case '>':
+                out += "&gt;";
+                break;
+            case '\'':
+                out += "&#39;";
+                break;
+            case '"':
+                out += "&#34;";
+                break;
+            default:
+                out.push_back(c);
         }
     }
     return out;
@@ -313,7 +337,8 @@ std::optional<Int> parse_int(std::string_view text, int base) {
         const char low = static_cast<char>(c | 0x20);
         const int d = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'z' ? low - 'a' + 10 : 99;
         if (d >= base) return std::nullopt;
-        if (__builtin_mul_overflow(value, static_cast<Int>(base), &value) || __builtin_add_overflow(value, static_cast<Int>(d), &value)) {
+        if (__builtin_mul_overflow(value, static_cast<Int>(base), &value) ||
+            __builtin_add_overflow(value, static_cast<Int>(d), &value)) {
             return std::nullopt;
         }
         digit_before = true;
@@ -355,7 +380,8 @@ std::optional<double> parse_float(std::string_view text) {
     if (!parsed.is_number()) {
         // The reader refuses what overflows a double; Python reads infinity.
         const size_t e = json.find('e');
-        if (e != std::string::npos && e + 1 < json.size() && json.find_first_not_of("0123456789", e + 1) == std::string::npos &&
+        if (e != std::string::npos && e + 1 < json.size() &&
+            json.find_first_not_of("0123456789", e + 1) == std::string::npos &&
             nlohmann::json::parse(json.substr(0, e), nullptr, false).is_number()) {
             return sign * INFINITY;
         }

@@ -1,4 +1,5 @@
-// How Python writes and reads text: str(), repr(), json.dumps, numbers, and the Unicode properties behind str's methods.
+// How Python writes and reads text: str(), repr(), json.dumps, numbers, and the Unicode properties behind str's
+// methods.
 #pragma once
 
 #include <optional>

@@ -30,8 +30,10 @@ struct Symbols {
 
     int define(const std::string& name, Load load) {
         const auto [it, is_new] = slots.try_emplace(name, static_cast<int>(frame->slots.size()));
-        if (is_new) frame->slots.push_back(std::move(load));
-        else frame->slots[static_cast<size_t>(it->second)] = std::move(load);
+        if (is_new)
+            frame->slots.push_back(std::move(load));
+        else
+            frame->slots[static_cast<size_t>(it->second)] = std::move(load);
         return it->second;
     }
     int parameter(const std::string& name) {
@@ -69,8 +71,10 @@ class FrameReader {
 
     void target(const Expr& e, bool parameter) {
         if (e.kind == ExprKind::name) {
-            if (parameter) s_->parameter(e.name);
-            else s_->store(e.name);
+            if (parameter)
+                s_->parameter(e.name);
+            else
+                s_->store(e.name);
         } else if (e.kind == ExprKind::attribute_target) {
             s_->read(e.name);
         }
@@ -83,17 +87,21 @@ class FrameReader {
             case StmtKind::print:
             case StmtKind::for_loop:
             case StmtKind::call_block:
-            case StmtKind::filter_block: return expr(s.expr.get());
+            case StmtKind::filter_block:
+                return expr(s.expr.get());
             case StmtKind::set:
                 expr(s.expr.get());
                 return target(*s.target, false);
             case StmtKind::set_block:
-            case StmtKind::macro: return target(*s.target, false);
+            case StmtKind::macro:
+                return target(*s.target, false);
             case StmtKind::with:
                 for (const ExprPtr& value : s.defaults) expr(value.get());
                 return;
-            case StmtKind::if_else: return branches(s, 0);
-            default: return;
+            case StmtKind::if_else:
+                return branches(s, 0);
+            default:
+                return;
         }
     }
 
@@ -109,8 +117,10 @@ class FrameReader {
         merge(sides[1], sides[0], false);
         s_ = &sides[1];
         if (i + 1 < s.branches.size()) {
-            if (s.branches[i + 1].test) branches(s, i + 1);
-            else body(s.branches[i + 1].body);
+            if (s.branches[i + 1].test)
+                branches(s, i + 1);
+            else
+                body(s.branches[i + 1].body);
         }
         s_ = &whole;
         std::set<std::string> fresh;
@@ -163,10 +173,10 @@ class Binder {
         if (e->kind == ExprKind::filter) e->native = find_filter(e->name);
         if (e->kind == ExprKind::test) e->predicate = find_test(e->name);
         if (!soft && e->kind == ExprKind::filter && !e->native) {
-            fail_unsupported_at(e->line, cat("filter ", quoted(e->name), " is not supported"));
+            fail_unsupported_at(e->line, cat("filter ", in_quotes(e->name), " is not supported"));
         }
         if (!soft && e->kind == ExprKind::test && !e->predicate) {
-            fail_unsupported_at(e->line, cat("test ", quoted(e->name), " is not supported"));
+            fail_unsupported_at(e->line, cat("test ", in_quotes(e->name), " is not supported"));
         }
         const bool inner = soft || e->kind == ExprKind::conditional;
         for (ExprPtr& operand : e->operands) expr(operand.get(), s, inner);
@@ -183,14 +193,16 @@ class Binder {
                     body(branch.body, s, true);
                 }
                 return;
-            case StmtKind::for_loop: return for_loop(st, s, soft);
+            case StmtKind::for_loop:
+                return for_loop(st, s, soft);
             case StmtKind::macro:
                 expr(st.target.get(), s, soft);
                 return function(st, s);
             case StmtKind::call_block:
                 expr(st.expr.get(), s, soft);
                 return function(st, s);
-            case StmtKind::with: return with(st, s, soft);
+            case StmtKind::with:
+                return with(st, s, soft);
             case StmtKind::set_block:
             case StmtKind::filter_block: {
                 expr(st.expr.get(), s, soft);
@@ -274,8 +286,8 @@ class Binder {
         if (e->kind == ExprKind::name && e->name == name) return true;
         const auto any = [&](const ExprPtr& x) { return mentions(x.get(), name); };
         return std::any_of(e->operands.begin(), e->operands.end(), any) ||
-               std::any_of(e->keywords.begin(), e->keywords.end(), [&](auto& k) { return any(k.second); }) || any(e->star) ||
-               any(e->star_star);
+               std::any_of(e->keywords.begin(), e->keywords.end(), [&](auto& k) { return any(k.second); }) ||
+               any(e->star) || any(e->star_star);
     }
 
     static bool mentions(const Body& body, std::string_view name) {
@@ -291,6 +303,8 @@ class Binder {
 
 }  // namespace
 
-void bind_names(Syntax& syntax) { Binder().root(syntax); }
+void bind_names(Syntax& syntax) {
+    Binder().root(syntax);
+}
 
 }  // namespace elver::jinja

@@ -1,5 +1,5 @@
-// The syntax tree of a template. Names are bound to slots of frames by scopes.cpp before the tree is run; the tree is then
-// immutable and shared by threads.
+// The syntax tree of a template. Names are bound to slots of frames by scopes.cpp before the tree is run; the tree is
+// then immutable and shared by threads.
 #pragma once
 
 #include <memory>
@@ -17,26 +17,50 @@ struct SlotRef {
 };
 
 enum class ExprKind {
-    constant, name, attribute_target, list, tuple, dict, negate, positive, logical_not, logical_and, logical_or,
-    add, subtract, multiply, divide, floor_divide, modulo, power, concat, compare, conditional, attribute, item, slice,
-    call, filter, test,
+    constant,
+    name,
+    attribute_target,
+    list,
+    tuple,
+    dict,
+    negate,
+    positive,
+    logical_not,
+    logical_and,
+    logical_or,
+    add,
+    subtract,
+    multiply,
+    divide,
+    floor_divide,
+    modulo,
+    power,
+    concat,
+    compare,
+    conditional,
+    attribute,
+    item,
+    slice,
+    call,
+    filter,
+    test,
 };
 enum class CompareOp { eq, ne, lt, le, gt, ge, in, not_in };
 
 struct Expr;
 using ExprPtr = std::unique_ptr<Expr>;
 
-// operands by kind: dict: key, value, key, value ...; compare: the first, then one for each of ops; conditional: test, then,
-// else (may be null); item: object, key; slice: object, start, stop, step (each may be null); call, filter and test: the
-// callee or the filtered value (null in a filter block), then the positional arguments.
+// operands by kind: dict: key, value, key, value ...; compare: the first, then one for each of ops; conditional: test,
+// then, else (may be null); item: object, key; slice: object, start, stop, step (each may be null); call, filter and
+// test: the callee or the filtered value (null in a filter block), then the positional arguments.
 struct Expr {
     ExprKind kind;
     int line;
     int depth = 1;
-    Value value;       // constant
-    std::string name;  // name, attribute, attribute_target, filter, test
-    SlotRef slot;      // name, attribute_target
-    Native native = nullptr;  // filter; null: unknown
+    Value value;               // constant
+    std::string name;          // name, attribute, attribute_target, filter, test
+    SlotRef slot;              // name, attribute_target
+    Native native = nullptr;   // filter; null: unknown
     Test predicate = nullptr;  // test; null: unknown
     std::vector<ExprPtr> operands;
     std::vector<CompareOp> ops;
@@ -56,7 +80,18 @@ struct Frame {
 };
 
 enum class StmtKind {
-    text, print, set, set_block, for_loop, if_else, macro, call_block, filter_block, with, break_loop, continue_loop,
+    text,
+    print,
+    set,
+    set_block,
+    for_loop,
+    if_else,
+    macro,
+    call_block,
+    filter_block,
+    with,
+    break_loop,
+    continue_loop,
 };
 
 struct Stmt;
@@ -72,11 +107,13 @@ struct Stmt {
     int line;
     std::string text;  // text; macro: its name
     ExprPtr target;    // set, set_block, for_loop; macro: where it is stored
-    ExprPtr expr;      // print, set, call_block; for_loop: what it goes over; filter_block and set_block: the filter or null
+    ExprPtr
+        expr;  // print, set, call_block; for_loop: what it goes over; filter_block and set_block: the filter or null
     ExprPtr test, test_target;  // for_loop: the filter, and the target again for the filter's frame
     bool recursive = false;
-    std::vector<Branch> branches;          // if_else
-    std::vector<ExprPtr> params, defaults;  // macro, call_block; with: names and values. defaults belong to the last params
+    std::vector<Branch> branches;  // if_else
+    std::vector<ExprPtr> params,
+        defaults;  // macro, call_block; with: names and values. defaults belong to the last params
     bool wants_caller = false, wants_kwargs = false, wants_varargs = false;  // macro, call_block
     SlotRef caller, kwargs, varargs, loop;
     Body body, else_body;

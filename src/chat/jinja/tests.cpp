@@ -51,10 +51,16 @@ bool sameas(Env&, const Value& v, Args& args) {
     return same(v, b[0]);
 }
 
-bool is_filter(Env&, const Value& v, Args&) { return v.str() && find_filter(v.str()->text); }
-bool is_test(Env&, const Value& v, Args&) { return v.str() && find_test(v.str()->text); }
+bool is_filter(Env&, const Value& v, Args&) {
+    return v.str() && find_filter(v.str()->text);
+}
+bool is_test(Env&, const Value& v, Args&) {
+    return v.str() && find_test(v.str()->text);
+}
 
-bool is_sequence(const Value& v) { return v.is_undefined() || v.str() || v.dict() || (v.seq() && v.seq()->indexable()); }
+bool is_sequence(const Value& v) {
+    return v.is_undefined() || v.str() || v.dict() || (v.seq() && v.seq()->indexable());
+}
 
 constexpr std::pair<std::string_view, Test> tests[] = {
     {"boolean", plain<[](const Value& v) { return v.as<bool>() != nullptr; }>},
@@ -72,14 +78,30 @@ constexpr std::pair<std::string_view, Test> tests[] = {
     {"mapping", plain<is_mapping>},
     {"iterable", plain<is_iterable>},
     {"sequence", plain<is_sequence>},
-    {"divisibleby", divisible_by}, {"odd", parity<1>}, {"even", parity<0>},
-    {"eq", compared<CompareOp::eq>}, {"equalto", compared<CompareOp::eq>}, {"==", compared<CompareOp::eq>},
-    {"ne", compared<CompareOp::ne>}, {"!=", compared<CompareOp::ne>},
-    {"gt", compared<CompareOp::gt>}, {"greaterthan", compared<CompareOp::gt>}, {">", compared<CompareOp::gt>},
-    {"ge", compared<CompareOp::ge>}, {">=", compared<CompareOp::ge>},
-    {"lt", compared<CompareOp::lt>}, {"lessthan", compared<CompareOp::lt>}, {"<", compared<CompareOp::lt>},
-    {"le", compared<CompareOp::le>}, {"<=", compared<CompareOp::le>}, {"in", compared<CompareOp::in>},
-    {"lower", case_is<false>}, {"upper", case_is<true>}, {"sameas", sameas}, {"filter", is_filter}, {"test", is_test},
+    {"divisibleby", divisible_by},
+    {"odd", parity<1>},
+    {"even", parity<0>},
+    {"eq", compared<CompareOp::eq>},
+    {"equalto", compared<CompareOp::eq>},
+    {"==", compared<CompareOp::eq>},
+    {"ne", compared<CompareOp::ne>},
+    {"!=", compared<CompareOp::ne>},
+    {"gt", compared<CompareOp::gt>},
+    {"greaterthan", compared<CompareOp::gt>},
+    {">", compared<CompareOp::gt>},
+    {"ge", compared<CompareOp::ge>},
+    {">=", compared<CompareOp::ge>},
+    {"lt", compared<CompareOp::lt>},
+    {"lessthan", compared<CompareOp::lt>},
+    {"<", compared<CompareOp::lt>},
+    {"le", compared<CompareOp::le>},
+    {"<=", compared<CompareOp::le>},
+    {"in", compared<CompareOp::in>},
+    {"lower", case_is<false>},
+    {"upper", case_is<true>},
+    {"sameas", sameas},
+    {"filter", is_filter},
+    {"test", is_test},
 };
 
 }  // namespace

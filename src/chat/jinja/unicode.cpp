@@ -10,10 +10,18 @@
 namespace elver::jinja {
 
 namespace {
-utf8proc_category_t category(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)); }
-char32_t simple_upper(char32_t c) { return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))); }
-char32_t simple_lower(char32_t c) { return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))); }
-char32_t simple_title(char32_t c) { return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))); }
+utf8proc_category_t category(char32_t c) {
+    return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+}
+char32_t simple_upper(char32_t c) {
+    return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
+}
+char32_t simple_lower(char32_t c) {
+    return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+char32_t simple_title(char32_t c) {
+    return static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
+}
 
 // Letters whose upper case is longer than one character.
 struct Expansion {
@@ -21,9 +29,18 @@ struct Expansion {
     const char32_t *upper, *title;
 };
 constexpr Expansion expansions[] = {
-    {0xDF, U"SS", U"Ss"},     {0x149, U"\u02BCN", U"\u02BCN"}, {0x1F0, U"J\u030C", U"J\u030C"}, {0x587, U"\u0535\u0552", U"\u0535\u0582"},
-    {0xFB00, U"FF", U"Ff"},   {0xFB01, U"FI", U"Fi"},          {0xFB02, U"FL", U"Fl"},          {0xFB03, U"FFI", U"Ffi"},
-    {0xFB04, U"FFL", U"Ffl"}, {0xFB05, U"ST", U"St"},          {0xFB06, U"ST", U"St"},          {0x1E96, U"H\u0331", U"H\u0331"},
+    {0xDF, U"SS", U"Ss"},
+    {0x149, U"\u02BCN", U"\u02BCN"},
+    {0x1F0, U"J\u030C", U"J\u030C"},
+    {0x587, U"\u0535\u0552", U"\u0535\u0582"},
+    {0xFB00, U"FF", U"Ff"},
+    {0xFB01, U"FI", U"Fi"},
+    {0xFB02, U"FL", U"Fl"},
+    {0xFB03, U"FFI", U"Ffi"},
+    {0xFB04, U"FFL", U"Ffl"},
+    {0xFB05, U"ST", U"St"},
+    {0xFB06, U"ST", U"St"},
+    {0x1E96, U"H\u0331", U"H\u0331"},
 };
 
 void append_upper(std::u32string& out, char32_t c, bool title) {
@@ -35,14 +52,17 @@ void append_upper(std::u32string& out, char32_t c, bool title) {
     }
 }
 
-bool is_cased(char32_t c) { return is_upper(c) || is_lower(c) || category(c) == UTF8PROC_CATEGORY_LT; }
+bool is_cased(char32_t c) {
+    return is_upper(c) || is_lower(c) || category(c) == UTF8PROC_CATEGORY_LT;
+}
 
 // A sigma at the end of a word has its own small letter.
 bool final_sigma(const std::u32string& s, size_t i) {
     const auto ignorable = [](char32_t c) {
         const auto k = category(c);
-        return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_LM ||
-               k == UTF8PROC_CATEGORY_SK || c == '\'' || c == '.' || c == ':' || c == 0xB7 || c == 0x2019;
+        return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF ||
+               k == UTF8PROC_CATEGORY_LM || k == UTF8PROC_CATEGORY_SK || c == '\'' || c == '.' || c == ':' ||
+               c == 0xB7 || c == 0x2019;
     };
     size_t before = i;
     while (before > 0 && ignorable(s[before - 1])) --before;
@@ -71,7 +91,9 @@ bool is_alpha(char32_t c) noexcept {
     const auto k = category(c);
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
 }
-bool is_decimal(char32_t c) noexcept { return category(c) == UTF8PROC_CATEGORY_ND; }
+bool is_decimal(char32_t c) noexcept {
+    return category(c) == UTF8PROC_CATEGORY_ND;
+}
 bool is_digit(char32_t c) noexcept {
     return is_decimal(c) || c == 0xB2 || c == 0xB3 || c == 0xB9 || c == 0x2070 || (c >= 0x2074 && c <= 0x2079) ||
            (c >= 0x2080 && c <= 0x2089) || (c >= 0x2460 && c <= 0x2468);
@@ -80,8 +102,12 @@ bool is_numeric(char32_t c) noexcept {
     const auto k = category(c);
     return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO;
 }
-bool is_upper(char32_t c) noexcept { return utf8proc_isupper(static_cast<utf8proc_int32_t>(c)) != 0; }
-bool is_lower(char32_t c) noexcept { return utf8proc_islower(static_cast<utf8proc_int32_t>(c)) != 0; }
+bool is_upper(char32_t c) noexcept {
+    return utf8proc_isupper(static_cast<utf8proc_int32_t>(c)) != 0;
+}
+bool is_lower(char32_t c) noexcept {
+    return utf8proc_islower(static_cast<utf8proc_int32_t>(c)) != 0;
+}
 bool is_printable(char32_t c) noexcept {
     if (c == ' ') return true;
     switch (category(c)) {
@@ -92,8 +118,10 @@ bool is_printable(char32_t c) noexcept {
         case UTF8PROC_CATEGORY_CN:
         case UTF8PROC_CATEGORY_ZS:
         case UTF8PROC_CATEGORY_ZL:
-        case UTF8PROC_CATEGORY_ZP: return false;
-        default: return true;
+        case UTF8PROC_CATEGORY_ZP:
+            return false;
+        default:
+            return true;
     }
 }
 
@@ -136,8 +164,10 @@ std::string capitalize(std::string_view text) {
     const std::u32string s = decode(text);
     std::u32string out;
     for (size_t i = 0; i < s.size(); ++i) {
-        if (i == 0) append_upper(out, s[i], true);
-        else append_lower(out, s, i);
+        if (i == 0)
+            append_upper(out, s[i], true);
+        else
+            append_lower(out, s, i);
     }
     return encode(out);
 }
@@ -147,8 +177,10 @@ std::string title(std::string_view text) {
     std::u32string out;
     bool in_word = false;
     for (size_t i = 0; i < s.size(); ++i) {
-        if (in_word) append_lower(out, s, i);
-        else append_upper(out, s[i], true);
+        if (in_word)
+            append_lower(out, s, i);
+        else
+            append_upper(out, s[i], true);
         in_word = is_cased(s[i]);
     }
     return encode(out);
@@ -158,8 +190,10 @@ std::string swapcase(std::string_view text) {
     const std::u32string s = decode(text);
     std::u32string out;
     for (size_t i = 0; i < s.size(); ++i) {
-        if (is_upper(s[i])) append_lower(out, s, i);
-        else append_upper(out, s[i], false);
+        if (is_upper(s[i]))
+            append_lower(out, s, i);
+        else
+            append_upper(out, s[i], false);
     }
     return encode(out);
 }

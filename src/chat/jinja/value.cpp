@@ -9,11 +9,19 @@
 
 namespace elver::jinja {
 
-void fail(std::string message) { throw Failure{Status::invalid_argument, std::move(message)}; }
-void fail_unsupported(std::string message) { throw Failure{Status::unsupported, std::move(message)}; }
+void fail(std::string message) {
+    throw Failure{Status::invalid_argument, std::move(message)};
+}
+void fail_unsupported(std::string message) {
+    throw Failure{Status::unsupported, std::move(message)};
+}
 
-void Budget::too_much_work() { throw Failure{Status::over_budget, "the template takes too many steps"}; }
-void Budget::too_much_memory() { throw Failure{Status::over_budget, "the template takes too much memory"}; }
+void Budget::too_much_work() {
+    throw Failure{Status::over_budget, "the template takes too many steps"};
+}
+void Budget::too_much_memory() {
+    throw Failure{Status::over_budget, "the template takes too much memory"};
+}
 
 Str::Str(Budget* budget, std::string value, bool markup)
     : text(std::move(value)), n_chars(count_chars(text)), safe(markup), charge(budget, text.size() + sizeof(Str)) {}
@@ -43,7 +51,10 @@ bool hashable(const Value& v) {
 }  // namespace
 
 Seq::Seq(Budget* budget, SeqKind k, Values values)
-    : kind(k), items(std::move(values)), depth(depth_below(items)), charge(budget, items.size() * sizeof(Value) + sizeof(Seq)) {}
+    : kind(k),
+      items(std::move(values)),
+      depth(depth_below(items)),
+      charge(budget, items.size() * sizeof(Value) + sizeof(Seq)) {}
 
 Dict::Dict(Budget* budget, Pairs pairs)
     : depth(depth_below(pairs)), charge(budget, pairs.size() * (sizeof(Pairs::value_type) + 48) + sizeof(Dict)) {
@@ -87,22 +98,35 @@ const Value* Dict::find(const Value& key) const {
     return nullptr;
 }
 
-Value Object::call(Env&, Args) { fail(cat("'", type_name(), "' object is not callable")); }
+Value Object::call(Env&, Args) {
+    fail(cat("'", type_name(), "' object is not callable"));
+}
 
-Function::Function(std::string_view n, Native f, Value s) : Object(ObjectKind::function), name(n), native(f), self(std::move(s)) {
+Function::Function(std::string_view n, Native f, Value s)
+    : Object(ObjectKind::function), name(n), native(f), self(std::move(s)) {
     depth = checked_depth(depth_of(self));
 }
-Value Function::call(Env& env, Args args) { return native(env, self, args); }
+Value Function::call(Env& env, Args args) {
+    return native(env, self, args);
+}
 
-Value Env::str(std::string text, bool safe) { return Value(std::make_shared<const Str>(&budget, std::move(text), safe)); }
-Value Env::list(Values items) { return seq(SeqKind::list, std::move(items)); }
-Value Env::seq(SeqKind kind, Values items) { return Value(std::make_shared<Seq>(&budget, kind, std::move(items))); }
+Value Env::str(std::string text, bool safe) {
+    return Value(std::make_shared<const Str>(&budget, std::move(text), safe));
+}
+Value Env::list(Values items) {
+    return seq(SeqKind::list, std::move(items));
+}
+Value Env::seq(SeqKind kind, Values items) {
+    return Value(std::make_shared<Seq>(&budget, kind, std::move(items)));
+}
 Value Env::iterator(Values items, std::shared_ptr<Failure> failure) {
     auto s = std::make_shared<Seq>(&budget, SeqKind::iterator, std::move(items));
     s->failure = std::move(failure);
     return Value(std::move(s));
 }
-Value Env::dict(Pairs items) { return Value(DictPtr(std::make_shared<const Dict>(&budget, std::move(items)))); }
+Value Env::dict(Pairs items) {
+    return Value(DictPtr(std::make_shared<const Dict>(&budget, std::move(items))));
+}
 Value Env::bound(std::string_view name, Native native, const Value& self) {
     budget.work(1);
     return Value(ObjectPtr(std::make_shared<Function>(name, native, self)));
@@ -126,7 +150,8 @@ std::string_view type_name(const Value& v) noexcept {
     if (v.as<double>()) return "float";
     if (const Str* s = v.str()) return s->safe ? "Markup" : "str";
     if (const Seq* s = v.seq()) {
-        static constexpr std::string_view names[] = {"list", "tuple", "range", "dict_items", "dict_keys", "dict_values", "generator"};
+        static constexpr std::string_view names[] = {"list",      "tuple",       "range",    "dict_items",
+                                                     "dict_keys", "dict_values", "generator"};
         return names[static_cast<int>(s->kind)];
     }
     if (v.dict()) return "dict";
@@ -149,8 +174,12 @@ bool truth(const Value& v) {
     return true;
 }
 
-bool is_number(const Value& v) noexcept { return v.as<bool>() || v.as<Int>() || v.as<double>(); }
-bool is_mapping(const Value& v) noexcept { return v.dict() != nullptr; }
+bool is_number(const Value& v) noexcept {
+    return v.as<bool>() || v.as<Int>() || v.as<double>();
+}
+bool is_mapping(const Value& v) noexcept {
+    return v.dict() != nullptr;
+}
 
 Int to_int(const Value& v, std::string_view what) {
     if (const Int* i = v.as<Int>()) return *i;
@@ -308,7 +337,9 @@ std::string_view char_range(const Str& s, size_t first, size_t last) noexcept {
     return std::string_view(s.text).substr(begin, offset(begin, last - first) - begin);
 }
 
-std::string_view char_at(const Str& s, size_t i) noexcept { return char_range(s, i, i + 1); }
+std::string_view char_at(const Str& s, size_t i) noexcept {
+    return char_range(s, i, i + 1);
+}
 
 namespace {
 // The item of a sequence or string at an index that may count from the end; missing where it is out of range.
@@ -370,7 +401,8 @@ Value get_item(Env& env, const Value& v, const Value& key) {
 
 Value get_slice(Env& env, const Value& v, const Value& start, const Value& stop, const Value& step) {
     if (v.is_undefined()) fail_undefined(v);
-    if (!v.str() && !(v.seq() && v.seq()->indexable())) fail(cat("'", type_name(v), "' object is not subscriptable by a slice"));
+    if (!v.str() && !(v.seq() && v.seq()->indexable()))
+        fail(cat("'", type_name(v), "' object is not subscriptable by a slice"));
     const Int n = static_cast<Int>(length(v));
     const Int by = step.is_none() ? 1 : to_int(step, "a slice index");
     if (by == 0) fail("slice step cannot be zero");
@@ -384,7 +416,8 @@ Value get_slice(Env& env, const Value& v, const Value& start, const Value& stop,
     const Int from = bound(start, by < 0 ? high : low), to = bound(stop, by < 0 ? low : high);
     if (const Str* s = v.str()) {
         env.budget.work(s->text.size() / 4 + 1);
-        if (by == 1) return env.str(std::string(char_range(*s, static_cast<size_t>(from), static_cast<size_t>(to))), s->safe);
+        if (by == 1)
+            return env.str(std::string(char_range(*s, static_cast<size_t>(from), static_cast<size_t>(to))), s->safe);
         const std::u32string chars = decode(s->text);
         std::u32string out;
         for (Int i = from; by > 0 ? i < to : i > to; i += by) out.push_back(chars[static_cast<size_t>(i)]);

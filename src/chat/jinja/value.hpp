@@ -1,6 +1,7 @@
-// The values a template computes with: Python's None, bool, int, float, str, list, tuple, dict and a few iterators, jinja2's
-// Undefined, Markup and namespace. Values are immutable but for namespaces and one-shot iterators, so no cycles arise except
-// through namespaces and macros, which the interpreter clears. Every allocation is charged to a Budget: a template is file content.
+// The values a template computes with: Python's None, bool, int, float, str, list, tuple, dict and a few iterators,
+// jinja2's Undefined, Markup and namespace. Values are immutable but for namespaces and one-shot iterators, so no
+// cycles arise except through namespaces and macros, which the interpreter clears. Every allocation is charged to a
+// Budget: a template is file content.
 #pragma once
 
 #include <cstdint>
@@ -145,8 +146,8 @@ struct Seq {
     Seq(Budget* budget, SeqKind k, Values values);
     const SeqKind kind;
     Values items;
-    size_t next = 0;                   // iterator: the first item not yet taken
-    std::shared_ptr<Failure> failure;  // iterator: raised when the items before it are taken
+    size_t next = 0;                    // iterator: the first item not yet taken
+    std::shared_ptr<Failure> failure;   // iterator: raised when the items before it are taken
     Int start = 0, stop = 0, step = 1;  // range: as given
     const int depth;
     Charge charge;
@@ -233,7 +234,7 @@ std::string_view type_name(const Value& value) noexcept;  // Python's: "str", "d
 
 bool truth(const Value& value);
 bool equal(Env& env, const Value& a, const Value& b);
-bool same(const Value& a, const Value& b);                       // Python's "is"
+bool same(const Value& a, const Value& b);                            // Python's "is"
 bool less(Env& env, const Value& a, const Value& b, const char* op);  // a < b; fails where Python does
 bool contains(Env& env, const Value& container, const Value& item);
 size_t length(const Value& value);

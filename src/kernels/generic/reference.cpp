@@ -1,5 +1,5 @@
-// The reference level: plain C++ and Eigen in f32, on every machine. Weights stay in the file's format and are decoded row by row;
-// activations are not quantised. What every other level is tested against.
+// The reference level: plain C++ and Eigen in f32, on every machine. Weights stay in the file's format and are decoded
+// row by row; activations are not quantised. What every other level is tested against.
 #include <Eigen/Core>
 #include <algorithm>
 #include <bit>
@@ -63,18 +63,40 @@ struct Plain {
     static void store_f16(uint16_t* p, const F& v) noexcept {
         for (int i = 0; i < 16; ++i) p[i] = f32_to_f16(v.v[i]);
     }
-    static F add(const F& a, const F& b) noexcept { return zip(a, b, [](float x, float y) { return x + y; }); }
-    static F sub(const F& a, const F& b) noexcept { return zip(a, b, [](float x, float y) { return x - y; }); }
-    static F mul(const F& a, const F& b) noexcept { return zip(a, b, [](float x, float y) { return x * y; }); }
-    static F div(const F& a, const F& b) noexcept { return zip(a, b, [](float x, float y) { return x / y; }); }
-    static F max(const F& a, const F& b) noexcept { return zip(a, b, [](float x, float y) { return x > y ? x : y; }); }
-    static F min(const F& a, const F& b) noexcept { return zip(a, b, [](float x, float y) { return x < y ? x : y; }); }
+    static F add(const F& a, const F& b) noexcept {
+        return zip(a, b, [](float x, float y) { return x + y; });
+    }
+    static F sub(const F& a, const F& b) noexcept {
+        return zip(a, b, [](float x, float y) { return x - y; });
+    }
+    static F mul(const F& a, const F& b) noexcept {
+        return zip(a, b, [](float x, float y) { return x * y; });
+    }
+    static F div(const F& a, const F& b) noexcept {
+        return zip(a, b, [](float x, float y) { return x / y; });
+    }
+    static F max(const F& a, const F& b) noexcept {
+        return zip(a, b, [](float x, float y) { return x > y ? x : y; });
+    }
+    static F min(const F& a, const F& b) noexcept {
+        return zip(a, b, [](float x, float y) { return x < y ? x : y; });
+    }
     static F fma(const F& a, const F& b, const F& c) noexcept { return add(mul(a, b), c); }
-    static F neg(const F& a) noexcept { return map(a, [](float x) { return -x; }); }
-    static F abs(const F& a) noexcept { return map(a, [](float x) { return std::fabs(x); }); }
-    static F exp(const F& a) noexcept { return map(a, [](float x) { return std::exp(x); }); }
-    static F tanh(const F& a) noexcept { return map(a, [](float x) { return std::tanh(x); }); }
-    static F erf(const F& a) noexcept { return map(a, [](float x) { return std::erf(x); }); }
+    static F neg(const F& a) noexcept {
+        return map(a, [](float x) { return -x; });
+    }
+    static F abs(const F& a) noexcept {
+        return map(a, [](float x) { return std::fabs(x); });
+    }
+    static F exp(const F& a) noexcept {
+        return map(a, [](float x) { return std::exp(x); });
+    }
+    static F tanh(const F& a) noexcept {
+        return map(a, [](float x) { return std::tanh(x); });
+    }
+    static F erf(const F& a) noexcept {
+        return map(a, [](float x) { return std::erf(x); });
+    }
     static float exp_1(float x) noexcept { return std::exp(x); }
     static float sum_f(const F& a) noexcept {
         float sum = 0;
@@ -97,7 +119,8 @@ struct Plain {
     }
 };
 
-// Sixteen rows of products for each token; pack is the file's rows. The decoded row lives in the worker's scratch in pieces.
+// Sixteen rows of products for each token; pack is the file's rows. The decoded row lives in the worker's scratch in
+// pieces.
 template <DType type>
 void matmul(const MatmulArgs& a) noexcept {
     using Vector = Eigen::Map<const Eigen::VectorXf>;
@@ -114,7 +137,8 @@ void matmul(const MatmulArgs& a) noexcept {
                 const int n = std::min(piece, a.k - k);
                 decode(row + row_bytes(type, static_cast<size_t>(k)), decoded, static_cast<size_t>(n));
                 for (int t = 0; t < a.n; ++t) {
-                    sums[t * 16 + r] += Vector(decoded, n).dot(Vector(a.x + static_cast<size_t>(t) * a.x_stride + k, n));
+                    sums[t * 16 + r] +=
+                        Vector(decoded, n).dot(Vector(a.x + static_cast<size_t>(t) * a.x_stride + k, n));
                 }
             }
         }
@@ -125,26 +149,37 @@ void matmul(const MatmulArgs& a) noexcept {
 void (*find_matmul(DType type) noexcept)(const MatmulArgs&) noexcept {
     switch (type) {
 #define ELVER_FORMAT(type, ...) \
-    case DType::type: return &matmul<DType::type>;
+    case DType::type:           \
+        return &matmul<DType::type>;
 #include "kernels/formats.inc"
 #undef ELVER_FORMAT
-        case DType::f32: return &matmul<DType::f32>;
-        case DType::f16: return &matmul<DType::f16>;
-        case DType::bf16: return &matmul<DType::bf16>;
-        default: return nullptr;
+        case DType::f32:
+            return &matmul<DType::f32>;
+        case DType::f16:
+            return &matmul<DType::f16>;
+        case DType::bf16:
+            return &matmul<DType::bf16>;
+        default:
+            return nullptr;
     }
 }
 
 }  // namespace
 
 extern const KernelTable table_reference;
-constinit const KernelTable table_reference = {
-    "reference",           1,
-    false,                 &Rows<Plain>::quantize,
-    &find_matmul,          &Rows<Plain>::rms_norm,
-    &Rows<Plain>::layer_norm, &Rows<Plain>::rope_adjacent,
-    &Rows<Plain>::rope_halves, &Attention<Plain>::run,
-    &Rows<Plain>::to_f16,  &Rows<Plain>::soft_cap,
-    nullptr,               nullptr};
+constinit const KernelTable table_reference = {"reference",
+                                               1,
+                                               false,
+                                               &Rows<Plain>::quantize,
+                                               &find_matmul,
+                                               &Rows<Plain>::rms_norm,
+                                               &Rows<Plain>::layer_norm,
+                                               &Rows<Plain>::rope_adjacent,
+                                               &Rows<Plain>::rope_halves,
+                                               &Attention<Plain>::run,
+                                               &Rows<Plain>::to_f16,
+                                               &Rows<Plain>::soft_cap,
+                                               nullptr,
+                                               nullptr};
 
 }  // namespace elver

@@ -1,6 +1,6 @@
-// Attention over cache pages with an online softmax (Milakov and Gimelshein 2018), several query rows at once. A row's arithmetic
-// does not depend on its neighbours: pages in order, positions in order inside a page. A page outside a row's range changes
-// nothing in it, so decode and prefill agree to the bit.
+// Attention over cache pages with an online softmax (Milakov and Gimelshein 2018), several query rows at once. A row's
+// arithmetic does not depend on its neighbours: pages in order, positions in order inside a page. A page outside a
+// row's range changes nothing in it, so decode and prefill agree to the bit.
 #pragma once
 
 #include "kernels/args.hpp"
@@ -53,7 +53,8 @@ struct Attention {
         const int begin = page * page_size, padded = (n_keys + 31) & ~31;
         if (a.soft_cap > 0.0f) {
             const F cap = V::set_f(a.soft_cap), inverse = V::set_f(1.0f / a.soft_cap);
-            for (int j = 0; j < padded; j += 16) V::store_f(x + j, V::mul(cap, V::tanh(V::mul(V::load_f(x + j), inverse))));
+            for (int j = 0; j < padded; j += 16)
+                V::store_f(x + j, V::mul(cap, V::tanh(V::mul(V::load_f(x + j), inverse))));
         }
         if (a.slopes != nullptr) {
             for (int j = 0; j < padded; ++j) x[j] += a.slopes[row] * static_cast<float>(begin + j - a.pos[row]);
@@ -146,13 +147,20 @@ struct Attention {
 
     static void run(const AttentionArgs& a) noexcept {
         switch (a.n_rows) {
-            case 1: return rows<1>(a);
-            case 2: return rows<2>(a);
-            case 3: return rows<3>(a);
-            case 4: return rows<4>(a);
-            case 5: return rows<5>(a);
-            case 6: return rows<6>(a);
-            default: return;
+            case 1:
+                return rows<1>(a);
+            case 2:
+                return rows<2>(a);
+            case 3:
+                return rows<3>(a);
+            case 4:
+                return rows<4>(a);
+            case 5:
+                return rows<5>(a);
+            case 6:
+                return rows<6>(a);
+            default:
+                return;
         }
     }
 };

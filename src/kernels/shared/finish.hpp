@@ -1,4 +1,5 @@
-// What happens to a product where it lands: bias, then store, residual add or activation. y is [tokens][rows], 16 rows at a time.
+// What happens to a product where it lands: bias, then store, residual add or activation. y is [tokens][rows], 16 rows
+// at a time.
 #pragma once
 
 #include "kernels/args.hpp"
@@ -11,7 +12,8 @@ struct Activation {
 
     static inline F silu(F x) noexcept { return V::div(x, V::add(V::set_f(1.0f), V::exp(V::neg(x)))); }
     static inline F gelu(F x) noexcept {
-        return V::mul(V::mul(V::set_f(0.5f), x), V::add(V::set_f(1.0f), V::erf(V::mul(x, V::set_f(0.70710678118654752440f)))));
+        return V::mul(V::mul(V::set_f(0.5f), x),
+                      V::add(V::set_f(1.0f), V::erf(V::mul(x, V::set_f(0.70710678118654752440f)))));
     }
     static inline F gelu_tanh(F x) noexcept {
         const F cube = V::mul(V::mul(x, x), x);
@@ -28,21 +30,40 @@ inline void finish(const MatmulArgs& a, int token, int row, typename V::F v) noe
     float* y = a.y + static_cast<size_t>(token) * a.y_stride + static_cast<size_t>(row);
     if (a.bias != nullptr) v = V::add(v, V::load_f(a.bias + row));
     switch (a.finish) {
-        case Finish::store: break;
-        case Finish::add: v = V::fma(v, V::set_f(a.scale), V::load_f(y)); break;
-        case Finish::silu: v = A::silu(v); break;
-        case Finish::gelu: v = A::gelu(v); break;
-        case Finish::gelu_tanh: v = A::gelu_tanh(v); break;
-        case Finish::relu: v = A::relu(v); break;
+        case Finish::store:
+            break;
+        case Finish::add:
+            v = V::fma(v, V::set_f(a.scale), V::load_f(y));
+            break;
+        case Finish::silu:
+            v = A::silu(v);
+            break;
+        case Finish::gelu:
+            v = A::gelu(v);
+            break;
+        case Finish::gelu_tanh:
+            v = A::gelu_tanh(v);
+            break;
+        case Finish::relu:
+            v = A::relu(v);
+            break;
         case Finish::relu2: {
             const F r = A::relu(v);
             v = V::mul(r, r);
             break;
         }
-        case Finish::mul_silu: v = V::mul(A::silu(V::load_f(y)), v); break;
-        case Finish::mul_gelu: v = V::mul(A::gelu(V::load_f(y)), v); break;
-        case Finish::mul_gelu_tanh: v = V::mul(A::gelu_tanh(V::load_f(y)), v); break;
-        case Finish::mul_relu: v = V::mul(A::relu(V::load_f(y)), v); break;
+        case Finish::mul_silu:
+            v = V::mul(A::silu(V::load_f(y)), v);
+            break;
+        case Finish::mul_gelu:
+            v = V::mul(A::gelu(V::load_f(y)), v);
+            break;
+        case Finish::mul_gelu_tanh:
+            v = V::mul(A::gelu_tanh(V::load_f(y)), v);
+            break;
+        case Finish::mul_relu:
+            v = V::mul(A::relu(V::load_f(y)), v);
+            break;
     }
     V::store_f(y, v);
 }

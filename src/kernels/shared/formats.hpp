@@ -1,5 +1,5 @@
-// How each packed format becomes unsigned bytes and f32 scales in registers. V is a level's vector policy: V::U is 64 bytes
-// (16 rows x 4 k), V::F and V::I are 16 rows of f32 and i32. Layouts: quant/pack.hpp.
+// How each packed format becomes unsigned bytes and f32 scales in registers. V is a level's vector policy: V::U is 64
+// bytes (16 rows x 4 k), V::F and V::I are 16 rows of f32 and i32. Layouts: quant/pack.hpp.
 #pragma once
 
 #include "kernels/args.hpp"
@@ -9,11 +9,11 @@ namespace elver {
 
 template <DType type>
 struct FormatRow;  // the constants of formats.inc
-#define ELVER_FORMAT(type, block_, sub_, chunk_k_, offset_shift_, has_min_, wide_)                            \
-    template <>                                                                                               \
-    struct FormatRow<DType::type> {                                                                           \
-        static constexpr int block = block_, sub = sub_, chunk_k = chunk_k_, offset_shift = offset_shift_;    \
-        static constexpr bool has_min = has_min_, wide = wide_;                                               \
+#define ELVER_FORMAT(type, block_, sub_, chunk_k_, offset_shift_, has_min_, wide_)                         \
+    template <>                                                                                            \
+    struct FormatRow<DType::type> {                                                                        \
+        static constexpr int block = block_, sub = sub_, chunk_k = chunk_k_, offset_shift = offset_shift_; \
+        static constexpr bool has_min = has_min_, wide = wide_;                                            \
     };
 #include "kernels/formats.inc"
 #undef ELVER_FORMAT
@@ -57,20 +57,25 @@ struct Codes {
   private:
     template <int by>
     static inline U shift(U v) noexcept {
-        if constexpr (by > 0) return V::template sll<by>(v);
-        else if constexpr (by < 0) return V::template srl<-by>(v);
-        else return v;
+        if constexpr (by > 0)
+            return V::template sll<by>(v);
+        else if constexpr (by < 0)
+            return V::template srl<-by>(v);
+        else
+            return v;
     }
 };
 
 // Value + 128 of each index, as in quant/blocks.hpp.
-inline constexpr int8_t iq4_codes[16] = {1,          24,         45,         63,         79,         93,         106,        118,
-                                         int8_t(129), int8_t(141), int8_t(153), int8_t(166), int8_t(181), int8_t(197), int8_t(217), int8_t(241)};
-inline constexpr int8_t mxfp4_codes[16] = {int8_t(128), int8_t(129), int8_t(130), int8_t(131), int8_t(132), int8_t(134), int8_t(136), int8_t(140),
-                                           int8_t(128), 127,         126,         125,         124,         122,         120,         116};
+inline constexpr int8_t iq4_codes[16] = {1,           24,          45,          63,          79,          93,
+                                         106,         118,         int8_t(129), int8_t(141), int8_t(153), int8_t(166),
+                                         int8_t(181), int8_t(197), int8_t(217), int8_t(241)};
+inline constexpr int8_t mxfp4_codes[16] = {int8_t(128), int8_t(129), int8_t(130), int8_t(131), int8_t(132), int8_t(134),
+                                           int8_t(136), int8_t(140), int8_t(128), 127,         126,         125,
+                                           124,         122,         120,         116};
 
-// codes(chunk, b): 32-block b of a chunk as eight quads. scale(chunk, s), min(chunk, s): of sub-block s of the chunk, 16 rows;
-// the min is what is added per unit of dsum.
+// codes(chunk, b): 32-block b of a chunk as eight quads. scale(chunk, s), min(chunk, s): of sub-block s of the chunk,
+// 16 rows; the min is what is added per unit of dsum.
 template <class V, DType type>
 struct Format : FormatRow<type> {
     using U = typename V::U;
@@ -80,9 +85,10 @@ struct Format : FormatRow<type> {
     static constexpr bool two_halves = type == DType::q4_1 || type == DType::q5_1;
     static constexpr int scale_bytes = k_quant ? (type == DType::iq4_xs ? 192 : 320) : two_halves ? 128 : 64;
     static constexpr int code_bits = type == DType::q8_0 ? 8 : (type == DType::q2_k || type == DType::q3_k) ? 2 : 4;
-    static constexpr int plane_bits = type == DType::q6_k ? 2
-                                      : (type == DType::q5_0 || type == DType::q5_1 || type == DType::q5_k || type == DType::q3_k) ? 1
-                                                                                                                                  : 0;
+    static constexpr int plane_bits =
+        type == DType::q6_k                                                                          ? 2
+        : (type == DType::q5_0 || type == DType::q5_1 || type == DType::q5_k || type == DType::q3_k) ? 1
+                                                                                                     : 0;
     static constexpr int chunk_bytes = scale_bytes + Row::chunk_k * 2 * (code_bits + plane_bits);
 
     static inline void codes(const uint8_t* chunk, int b, U out[8]) noexcept {
@@ -107,21 +113,29 @@ struct Format : FormatRow<type> {
     }
 
     static inline F scale(const uint8_t* chunk, int s) noexcept {
-        if constexpr (type == DType::mxfp4) return V::load_bf16(chunk + 32 * s);
-        else if constexpr (!k_quant) return V::load_f16(chunk + 32 * s);
+        if constexpr (type == DType::mxfp4)
+            return V::load_bf16(chunk + 32 * s);
+        else if constexpr (!k_quant)
+            return V::load_f16(chunk + 32 * s);
         else {
             const F d = V::load_f16(chunk);
-            if constexpr (type == DType::q2_k) return V::mul(d, V::cvt_u8(chunk + 64 + 16 * s, 0, 15));
-            else return V::mul(d, V::cvt_i8(chunk + 64 + 16 * s));  // q4_k and q5_k scales are below 64: signed reads them too
+            if constexpr (type == DType::q2_k)
+                return V::mul(d, V::cvt_u8(chunk + 64 + 16 * s, 0, 15));
+            else
+                return V::mul(
+                    d, V::cvt_i8(chunk + 64 + 16 * s));  // q4_k and q5_k scales are below 64: signed reads them too
         }
     }
 
     static inline F min(const uint8_t* chunk, int s) noexcept {
-        if constexpr (two_halves) return V::load_f16(chunk + 64 + 32 * s);
+        if constexpr (two_halves)
+            return V::load_f16(chunk + 64 + 32 * s);
         else {
             const F d = V::neg(V::load_f16(chunk + 32));
-            if constexpr (type == DType::q2_k) return V::mul(d, V::cvt_u8(chunk + 64 + 16 * s, 4, 15));
-            else return V::mul(d, V::cvt_i8(chunk + 64 + 128 + 16 * s));
+            if constexpr (type == DType::q2_k)
+                return V::mul(d, V::cvt_u8(chunk + 64 + 16 * s, 4, 15));
+            else
+                return V::mul(d, V::cvt_i8(chunk + 64 + 128 + 16 * s));
         }
     }
 };

@@ -1,6 +1,7 @@
 // Quantised products: one arithmetic for every shape of work. For each output and each sub-block along k, in order:
 //     acc = fma(float(sum of code * q), scale * d, acc);  acc = fma(min, dsum, acc)
-// with the integer sum exact. So decode, small batches and prefill give the same bits. Instantiated per level with its policy V.
+// with the integer sum exact. So decode, small batches and prefill give the same bits. Instantiated per level with its
+// policy V.
 //
 //   n <= tile_tokens   one pass over the pack, codes expanded in registers, all tokens at once
 //   n >  tile_tokens   32-row panels expanded once into a buffer that stays in the first cache, then 32 x 6 tiles
@@ -18,8 +19,8 @@ struct Matmul {
     using F = typename V::F;
     using I = typename V::I;
     static constexpr int tile = V::tile_tokens;
-    static constexpr int n_sub = 32 / Fmt::sub;              // sub-blocks of a 32-block
-    static constexpr int quads = 8 / n_sub;                  // quads of a sub-block
+    static constexpr int n_sub = 32 / Fmt::sub;  // sub-blocks of a 32-block
+    static constexpr int quads = 8 / n_sub;      // quads of a sub-block
     static constexpr int chunk_blocks = Fmt::chunk_k / 32;
 
     // Where a tile's activations begin.
@@ -38,13 +39,15 @@ struct Matmul {
 
     // acc[t] += a 32-block. w: its eight quads; the acts pointers stand at the block.
     template <int N>
-    static inline void block(F acc[N], const U w[8], const F scale[n_sub], const F min[n_sub], const TileActs& t) noexcept {
+    static inline void block(F acc[N], const U w[8], const F scale[n_sub], const F min[n_sub],
+                             const TileActs& t) noexcept {
         for (int s = 0; s < n_sub; ++s) {
             I sums[N];
             for (int i = 0; i < N; ++i) sums[i] = V::template start<Fmt::offset_shift, Fmt::wide>(t.sum + s * N + i);
             for (int j = 0; j < quads; ++j) {
                 for (int i = 0; i < N; ++i) {
-                    sums[i] = V::template dot<Fmt::wide>(sums[i], w[s * quads + j], t.q + ((s * quads + j) * N + i) * 4);
+                    sums[i] =
+                        V::template dot<Fmt::wide>(sums[i], w[s * quads + j], t.q + ((s * quads + j) * N + i) * 4);
                 }
             }
             for (int i = 0; i < N; ++i) acc[i] = V::fma(V::cvt(sums[i]), V::mul(scale[s], V::set_f(t.d[i])), acc[i]);
@@ -98,7 +101,8 @@ struct Matmul {
         float* min;      // the same
     };
 
-    static void expand(const MatmulArgs& a, int group, int n_groups, int block_begin, int block_end, const Panel& p) noexcept {
+    static void expand(const MatmulArgs& a, int group, int n_groups, int block_begin, int block_end,
+                       const Panel& p) noexcept {
         const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
         for (int g = 0; g < n_groups; ++g) {
             const auto* rows = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group + g) * group_bytes;
@@ -138,7 +142,8 @@ struct Matmul {
                     for (int g = 0; g < G; ++g) w[g] = V::load_u(codes + 64 * g);
                     for (int i = 0; i < N; ++i) {
                         for (int g = 0; g < G; ++g) {
-                            ints[i][g] = V::template dot<Fmt::wide>(ints[i][g], w[g], t.q + ((s * quads + j) * N + i) * 4);
+                            ints[i][g] =
+                                V::template dot<Fmt::wide>(ints[i][g], w[g], t.q + ((s * quads + j) * N + i) * 4);
                         }
                     }
                 }
@@ -174,13 +179,26 @@ struct Matmul {
             t.sum += block_begin * n_sub * width;
             float* out = sums + static_cast<size_t>(first) * 32;
             switch (width) {
-                case 1: panel_tile<1, G>(p, n_blocks, t, out); break;
-                case 2: panel_tile<2, G>(p, n_blocks, t, out); break;
-                case 3: panel_tile<3, G>(p, n_blocks, t, out); break;
-                case 4: panel_tile<4, G>(p, n_blocks, t, out); break;
-                case 5: if constexpr (tile >= 5) panel_tile<5, G>(p, n_blocks, t, out); break;
-                case 6: if constexpr (tile >= 6) panel_tile<6, G>(p, n_blocks, t, out); break;
-                default: break;
+                case 1:
+                    panel_tile<1, G>(p, n_blocks, t, out);
+                    break;
+                case 2:
+                    panel_tile<2, G>(p, n_blocks, t, out);
+                    break;
+                case 3:
+                    panel_tile<3, G>(p, n_blocks, t, out);
+                    break;
+                case 4:
+                    panel_tile<4, G>(p, n_blocks, t, out);
+                    break;
+                case 5:
+                    if constexpr (tile >= 5) panel_tile<5, G>(p, n_blocks, t, out);
+                    break;
+                case 6:
+                    if constexpr (tile >= 6) panel_tile<6, G>(p, n_blocks, t, out);
+                    break;
+                default:
+                    break;
             }
         }
     }
@@ -199,8 +217,10 @@ struct Matmul {
             for (int b = 0; b < n_blocks; b += part) {
                 const int end = b + part < n_blocks ? b + part : n_blocks;
                 expand(a, group, n_groups, b, end, p);
-                if (n_groups == 2) panel_rows<2>(p, a, b, end - b, sums);
-                else panel_rows<1>(p, a, b, end - b, sums);
+                if (n_groups == 2)
+                    panel_rows<2>(p, a, b, end - b, sums);
+                else
+                    panel_rows<1>(p, a, b, end - b, sums);
             }
             for (int i = 0; i < a.n; ++i) {
                 for (int g = 0; g < n_groups; ++g) finish<V>(a, i, (group + g) * 16, V::load_f(sums + i * 32 + g * 16));
@@ -210,14 +230,24 @@ struct Matmul {
 
     static void run(const MatmulArgs& a) noexcept {
         switch (a.n) {
-            case 0: return;
-            case 1: return few<1>(a);
-            case 2: return few<2>(a);
-            case 3: return few<3>(a);
-            case 4: return few<4>(a);
-            case 5: if constexpr (tile >= 5) return few<5>(a); break;
-            case 6: if constexpr (tile >= 6) return few<6>(a); break;
-            default: break;
+            case 0:
+                return;
+            case 1:
+                return few<1>(a);
+            case 2:
+                return few<2>(a);
+            case 3:
+                return few<3>(a);
+            case 4:
+                return few<4>(a);
+            case 5:
+                if constexpr (tile >= 5) return few<5>(a);
+                break;
+            case 6:
+                if constexpr (tile >= 6) return few<6>(a);
+                break;
+            default:
+                break;
         }
         many(a);
     }
@@ -230,9 +260,12 @@ struct FloatMatmul {
     static constexpr int element = type == DType::f32 ? 4 : 2;
 
     static inline F weights(const uint8_t* p) noexcept {
-        if constexpr (type == DType::f32) return V::load_f(reinterpret_cast<const float*>(p));
-        else if constexpr (type == DType::f16) return V::load_f16(p);
-        else return V::load_bf16(p);
+        if constexpr (type == DType::f32)
+            return V::load_f(reinterpret_cast<const float*>(p));
+        else if constexpr (type == DType::f16)
+            return V::load_f16(p);
+        else
+            return V::load_bf16(p);
     }
 
     // G groups x N tokens at once: enough chains to hide the latency of fma.
@@ -247,7 +280,8 @@ struct FloatMatmul {
         }
         for (int k = 0; k < a.k; ++k) {
             F w[G];
-            for (int g = 0; g < G; ++g) w[g] = weights(p + static_cast<size_t>(g) * group_bytes + static_cast<size_t>(k) * 16 * element);
+            for (int g = 0; g < G; ++g)
+                w[g] = weights(p + static_cast<size_t>(g) * group_bytes + static_cast<size_t>(k) * 16 * element);
             for (int i = 0; i < N; ++i) {
                 const F v = V::set_f(x[static_cast<size_t>(i) * a.x_stride + static_cast<size_t>(k)]);
                 for (int g = 0; g < G; ++g) acc[i][g] = V::fma(w[g], v, acc[i][g]);
@@ -278,13 +312,18 @@ struct MatmulTable {
     static Kernel find(DType type) noexcept {
         switch (type) {
 #define ELVER_FORMAT(type, ...) \
-    case DType::type: return &Matmul<V, DType::type>::run;
+    case DType::type:           \
+        return &Matmul<V, DType::type>::run;
 #include "kernels/formats.inc"
 #undef ELVER_FORMAT
-            case DType::f32: return &FloatMatmul<V, DType::f32>::run;
-            case DType::f16: return &FloatMatmul<V, DType::f16>::run;
-            case DType::bf16: return &FloatMatmul<V, DType::bf16>::run;
-            default: return nullptr;
+            case DType::f32:
+                return &FloatMatmul<V, DType::f32>::run;
+            case DType::f16:
+                return &FloatMatmul<V, DType::f16>::run;
+            case DType::bf16:
+                return &FloatMatmul<V, DType::bf16>::run;
+            default:
+                return nullptr;
         }
     }
 };

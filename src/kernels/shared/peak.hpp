@@ -1,4 +1,5 @@
-// What the machine can do at most: byte dot products from registers, and reads of memory. Figures of merit for benchmarks.
+// What the machine can do at most: byte dot products from registers, and reads of memory. Figures of merit for
+// benchmarks.
 #pragma once
 
 #include "kernels/args.hpp"
@@ -7,7 +8,8 @@ namespace elver {
 
 template <class V>
 struct Peak {
-    // n_steps times 12 dot instructions of 64 weight bytes on 12 independent sums; answers the operations done (two a multiply-add).
+    // n_steps times 12 dot instructions of 64 weight bytes on 12 independent sums; answers the operations done (two a
+    // multiply-add).
     static uint64_t dots(uint64_t n_steps, int32_t* sink) noexcept {
         alignas(64) uint8_t weights[64];
         alignas(64) int8_t acts[64];

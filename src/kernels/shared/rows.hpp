@@ -1,4 +1,5 @@
-// Work on rows of f32: norms, rotary embedding, quantisation of activations, caps. Instantiated per level with its policy V.
+// Work on rows of f32: norms, rotary embedding, quantisation of activations, caps. Instantiated per level with its
+// policy V.
 #pragma once
 
 #include "kernels/args.hpp"
@@ -74,7 +75,8 @@ struct Rows {
         for (int t = a.token_begin; t < a.token_end; ++t) {
             const int first = t / V::tile_tokens * V::tile_tokens, lane = t - first;
             const int width = a.n - first < V::tile_tokens ? a.n - first : V::tile_tokens;
-            const size_t tokens = static_cast<size_t>(first), k = static_cast<size_t>(a.k), w = static_cast<size_t>(width);
+            const size_t tokens = static_cast<size_t>(first), k = static_cast<size_t>(a.k),
+                         w = static_cast<size_t>(width);
             const float* x = a.x + static_cast<size_t>(t) * a.x_stride;
             int8_t* q = a.acts.q + tokens * k + lane * 4;
             for (int b = 0; b < n_blocks; ++b, x += 32) {

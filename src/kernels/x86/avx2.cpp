@@ -6,8 +6,9 @@ namespace elver {
 namespace {
 
 struct PairDot {
-    // Pairs of a code up to 63 and an activation stay below 2^15. Codes up to 255 do not: they become signed, their size
-    // multiplied with the activation of the same sign, 128 * 127 * 2 < 2^15; the offset of 128 is then part of the code.
+    // Pairs of a code up to 63 and an activation stay below 2^15. Codes up to 255 do not: they become signed, their
+    // size multiplied with the activation of the same sign, 128 * 127 * 2 < 2^15; the offset of 128 is then part of the
+    // code.
     static constexpr bool signed_when_wide = true;
     template <bool wide>
     static inline __m256i dot(__m256i acc, __m256i w, __m256i a) noexcept {

@@ -1,5 +1,5 @@
-// AVX2: sixteen rows are two registers. What AVX2 and AVX-VNNI share; they differ in the dot product of bytes. Included only by
-// the two level files; the unnamed namespace keeps every instance inside them.
+// AVX2: sixteen rows are two registers. What AVX2 and AVX-VNNI share; they differ in the dot product of bytes. Included
+// only by the two level files; the unnamed namespace keeps every instance inside them.
 #pragma once
 
 #include <immintrin.h>
@@ -24,9 +24,9 @@ struct Avx2Base {
         __m256 lo, hi;
     };
     using Batch = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
-    // 2 tokens x 32 rows would fill the sixteen registers; tiles of 4 keep activations close and weights in the first cache.
+    // 2 tokens x 32 rows would fill the sixteen registers; tiles of 4 keep activations close and weights in the first
+    // cache.
     static constexpr int tile_tokens = 4;
-
 
     static inline __m256i load(const void* p) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
     static inline U load_u(const uint8_t* p) noexcept { return {load(p), load(p + 32)}; }
@@ -40,14 +40,19 @@ struct Avx2Base {
     }
     static inline U or_u(U a, U b) noexcept { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
     template <int by>
-    static inline U srl(U v) noexcept { return {_mm256_srli_epi16(v.lo, by), _mm256_srli_epi16(v.hi, by)}; }
+    static inline U srl(U v) noexcept {
+        return {_mm256_srli_epi16(v.lo, by), _mm256_srli_epi16(v.hi, by)};
+    }
     template <int by>
-    static inline U sll(U v) noexcept { return {_mm256_slli_epi16(v.lo, by), _mm256_slli_epi16(v.hi, by)}; }
+    static inline U sll(U v) noexcept {
+        return {_mm256_slli_epi16(v.lo, by), _mm256_slli_epi16(v.hi, by)};
+    }
     // Byte i of the result is bit i of the 32 at p, as value.
     static inline __m256i spread_bits(const uint8_t* p, int value) noexcept {
         int32_t bits;
         __builtin_memcpy(&bits, p, sizeof bits);
-        const __m256i select = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+        const __m256i select = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2,
+                                                3, 3, 3, 3, 3, 3, 3, 3);
         const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ull));
         const __m256i bytes = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), select), bit);
         return _mm256_and_si256(_mm256_cmpeq_epi8(bytes, bit), _mm256_set1_epi8(static_cast<char>(value)));
@@ -63,7 +68,8 @@ struct Avx2Base {
 
     template <int shift, bool wide>
     static inline I start(const int32_t* sum) noexcept {
-        if constexpr (shift == 0 || (wide && Dot::signed_when_wide)) return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        if constexpr (shift == 0 || (wide && Dot::signed_when_wide))
+            return {_mm256_setzero_si256(), _mm256_setzero_si256()};
         const __m256i v = _mm256_slli_epi32(_mm256_set1_epi32(-*sum), shift);
         return {v, v};
     }
@@ -124,7 +130,9 @@ struct Avx2Base {
     static inline F sub(F a, F b) noexcept { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
     static inline F mul(F a, F b) noexcept { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
     static inline F div(F a, F b) noexcept { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
-    static inline F fma(F a, F b, F c) noexcept { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
+    static inline F fma(F a, F b, F c) noexcept {
+        return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+    }
     static inline F neg(F a) noexcept {
         const __m256 sign = _mm256_set1_ps(-0.0f);
         return {_mm256_xor_ps(a.lo, sign), _mm256_xor_ps(a.hi, sign)};

@@ -19,12 +19,18 @@ struct Avx512Vnni {
 
     static inline U load_u(const uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
     static inline void store_u(uint8_t* p, U v) noexcept { _mm512_storeu_si512(p, v); }
-    static inline U and_u(U v, int mask) noexcept { return _mm512_and_si512(v, _mm512_set1_epi8(static_cast<char>(mask))); }
+    static inline U and_u(U v, int mask) noexcept {
+        return _mm512_and_si512(v, _mm512_set1_epi8(static_cast<char>(mask)));
+    }
     static inline U or_u(U a, U b) noexcept { return _mm512_or_si512(a, b); }
     template <int by>
-    static inline U srl(U v) noexcept { return _mm512_srli_epi16(v, by); }
+    static inline U srl(U v) noexcept {
+        return _mm512_srli_epi16(v, by);
+    }
     template <int by>
-    static inline U sll(U v) noexcept { return _mm512_slli_epi16(v, by); }
+    static inline U sll(U v) noexcept {
+        return _mm512_slli_epi16(v, by);
+    }
     template <int value>
     static inline U or_bits(U v, const uint8_t* bits) noexcept {
         __mmask64 mask;
@@ -32,14 +38,17 @@ struct Avx512Vnni {
         return _mm512_mask_add_epi8(v, mask, v, _mm512_set1_epi8(value));
     }
     static inline U lookup(U index, const int8_t* values) noexcept {
-        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values))), index);
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values))),
+                                   index);
     }
 
     // The sum that subtracts 2^shift from every code: -2^shift * sum.
     template <int shift, bool>
     static inline I start(const int32_t* sum) noexcept {
-        if constexpr (shift == 0) return _mm512_setzero_si512();
-        else return _mm512_slli_epi32(_mm512_set1_epi32(-*sum), shift);
+        if constexpr (shift == 0)
+            return _mm512_setzero_si512();
+        else
+            return _mm512_slli_epi32(_mm512_set1_epi32(-*sum), shift);
     }
     template <bool>
     static inline I dot(I acc, U w, const int8_t* a) noexcept {
@@ -50,19 +59,25 @@ struct Avx512Vnni {
 
     static inline F cvt(I v) noexcept { return _mm512_cvtepi32_ps(v); }
     static inline I round(F v) noexcept { return _mm512_cvtps_epi32(v); }
-    static inline void store_i8(int8_t* p, I v) noexcept { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v)); }
+    static inline void store_i8(int8_t* p, I v) noexcept {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
+    }
     static inline int32_t sum_i(I v) noexcept { return _mm512_reduce_add_epi32(v); }
 
     static inline F zero_f() noexcept { return _mm512_setzero_ps(); }
     static inline F set_f(float v) noexcept { return _mm512_set1_ps(v); }
     static inline F load_f(const float* p) noexcept { return _mm512_loadu_ps(p); }
     static inline void store_f(float* p, F v) noexcept { _mm512_storeu_ps(p, v); }
-    static inline F load_f16(const void* p) noexcept { return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
+    static inline F load_f16(const void* p) noexcept {
+        return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+    }
     static inline void store_f16(uint16_t* p, F v) noexcept {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                            _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
     static inline F load_bf16(const void* p) noexcept {
-        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p))), 16));
+        return _mm512_castsi512_ps(
+            _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p))), 16));
     }
     static inline F cvt_i8(const uint8_t* p) noexcept {
         return cvt(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));

@@ -8,7 +8,9 @@ namespace {
 struct VnniDot {
     static constexpr bool signed_when_wide = false;
     template <bool>
-    static inline __m256i dot(__m256i acc, __m256i w, __m256i a) noexcept { return _mm256_dpbusd_avx_epi32(acc, w, a); }
+    static inline __m256i dot(__m256i acc, __m256i w, __m256i a) noexcept {
+        return _mm256_dpbusd_avx_epi32(acc, w, a);
+    }
 };
 
 using AvxVnni = Avx2Base<VnniDot>;
