@@ -29,8 +29,21 @@ Result<ByteSource> open_source(const elver_source* given) {
     return ByteSource::borrow({static_cast<const std::byte*>(s->memory), s->memory_size});
 }
 
-SessionOptions session_options(const elver_session_options& o) noexcept {
-    return {.n_ctx = o.n_ctx, .max_batch = o.max_batch};
+Result<SessionOptions> session_options(const elver_session_options& o) {
+    SessionOptions out{.n_ctx = o.n_ctx, .max_batch = o.max_batch, .cache_type = {}};
+    switch (o.cache_type) {
+        case ELVER_CACHE_DEFAULT:
+            return out;
+        case ELVER_CACHE_F32:
+        case ELVER_CACHE_F16:
+        case ELVER_CACHE_Q8_0:
+        case ELVER_CACHE_Q4_0:
+            out.cache_type = static_cast<CacheType>(o.cache_type - ELVER_CACHE_F32);
+            return out;
+        default:
+            return Error(Status::invalid_argument,
+                         cat("cache_type: expected an elver_cache_type, 0 to 4, found ", o.cache_type), "cache_type");
+    }
 }
 
 }  // namespace elver::capi

@@ -80,7 +80,7 @@ Result<T> read_struct(const T* given, T defaults, const char* name) {
 }
 
 Result<ByteSource> open_source(const elver_source* source);
-SessionOptions session_options(const elver_session_options& options) noexcept;
+Result<SessionOptions> session_options(const elver_session_options& options);
 
 // Marks a session as used for the length of a call.
 class SessionUse {

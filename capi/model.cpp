@@ -19,7 +19,9 @@ elver_status elver_model_open(const elver_source* source, const elver_model_opti
         ModelOptions options_in;
         options_in.n_threads = o->n_threads;
         options_in.budget_bytes = o->budget_bytes;
-        options_in.session = session_options(o->session);
+        const auto session = session_options(o->session);
+        if (!session) return session.error();
+        options_in.session = *session;
         auto model = Model::open(*std::move(bytes), options_in);
         if (!model) return std::move(model).error();
         *out = new elver_model{*std::move(model)};
@@ -49,9 +51,13 @@ elver_status elver_model_plan(const elver_model* model, const elver_session_opti
         if (!o) return o.error();
         const auto wanted = read_struct<elver_plan>(plan, ELVER_PLAN_INIT, "elver_plan");
         if (!wanted) return wanted.error();
-        const Plan p = model->model->plan(session_options(*o));
+        const auto session = session_options(*o);
+        if (!session) return session.error();
+        const Plan p = model->model->plan(*session);
         const size_t size = plan->struct_size;
-        const elver_plan full{size, p.weights, p.kv_cache, p.scratch, p.total(), p.n_ctx, p.max_batch};
+        const elver_plan full{size,      p.weights, p.kv_cache,  p.scratch,
+                              p.total(), p.n_ctx,   p.max_batch, static_cast<int32_t>(p.cache_type) + ELVER_CACHE_F32,
+                              0};
         std::memcpy(static_cast<void*>(plan), &full, size < sizeof full ? size : sizeof full);
         return {};
     });

@@ -47,7 +47,9 @@ elver_status elver_session_open(const elver_model* model, const elver_session_op
     return guarded(error, [&]() -> Result<void> {
         const auto o = read_struct<elver_session_options>(options, ELVER_SESSION_OPTIONS_INIT, "elver_session_options");
         if (!o) return o.error();
-        auto session = Session::make(model->model, session_options(*o));
+        const auto wanted = session_options(*o);
+        if (!wanted) return wanted.error();
+        auto session = Session::make(model->model, *wanted);
         if (!session) return std::move(session).error();
         auto handle = std::make_unique<elver_session>();
         handle->session = *std::move(session);

@@ -13,6 +13,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
     std::string model, prompt, prompt_file, tokens, output, text_file, jsonl, template_file, question, system;
+    int cache_type = ELVER_CACHE_DEFAULT;
     int threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512, generate_tokens = 64;
     double temperature = -1, top_p = -1;
     long long seed = -1;

@@ -2,10 +2,19 @@
 // usage.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
+#include <string>
 
 #include "commands.hpp"
 
 using namespace elver::cli;
+
+namespace {
+
+const std::map<std::string, int> cache_types = {
+    {"f32", ELVER_CACHE_F32}, {"f16", ELVER_CACHE_F16}, {"q8_0", ELVER_CACHE_Q8_0}, {"q4_0", ELVER_CACHE_Q4_0}};
+
+}  // namespace
 
 int main(int argc, char** argv) {
     CLI::App app{"elver runs language models on this machine"};
@@ -27,6 +36,8 @@ int main(int argc, char** argv) {
         threads(sub);
         sub->add_option("--context", o.context, "positions of the context")->check(CLI::Range(1, 1 << 24));
         sub->add_option("--batch", o.batch, "tokens of a prefill pass")->check(CLI::Range(1, 65536));
+        sub->add_option("--cache-type", o.cache_type, "what keys and values are kept as: f32, f16, q8_0 or q4_0")
+            ->transform(CLI::CheckedTransformer(cache_types));
     };
     const auto sampling = [&](CLI::App* sub) {
         sub->add_option("--max-tokens", o.max_tokens, "longest answer, in tokens")->check(CLI::NonNegativeNumber);

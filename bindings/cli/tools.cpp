@@ -24,6 +24,7 @@ elver_session_options session_options(const Options& o) {
     elver_session_options s = ELVER_SESSION_OPTIONS_INIT;
     s.n_ctx = o.context;
     s.max_batch = o.batch;
+    s.cache_type = o.cache_type;
     return s;
 }
 

@@ -85,13 +85,24 @@ typedef struct elver_source {
 #define ELVER_SOURCE_INIT \
     { sizeof(elver_source), NULL, 0, -1, 0, 0, 0, NULL, 0 }
 
+/* What a session keeps keys and values as. Numbers are fixed for ever. */
+typedef enum elver_cache_type {
+    ELVER_CACHE_DEFAULT = 0, /* f16; f32 at the reference level */
+    ELVER_CACHE_F32 = 1,
+    ELVER_CACHE_F16 = 2,
+    ELVER_CACHE_Q8_0 = 3, /* 8 bits and a scale for 32 values: 53 % of f16 */
+    ELVER_CACHE_Q4_0 = 4  /* 4 bits and a scale for 32 values: 28 % of f16 */
+} elver_cache_type;
+
 typedef struct elver_session_options {
     size_t struct_size;
-    int32_t n_ctx;     /* positions; 0: the model's, at most 4096 */
-    int32_t max_batch; /* tokens of a prefill pass; 0: 512 */
+    int32_t n_ctx;      /* positions; 0: the model's, at most 4096 */
+    int32_t max_batch;  /* tokens of a prefill pass; 0: 512 */
+    int32_t cache_type; /* an elver_cache_type */
+    int32_t reserved;   /* 0 */
 } elver_session_options;
 #define ELVER_SESSION_OPTIONS_INIT \
-    { sizeof(elver_session_options), 0, 0 }
+    { sizeof(elver_session_options), 0, 0, ELVER_CACHE_DEFAULT, 0 }
 
 typedef struct elver_model_options {
     size_t struct_size;
@@ -108,9 +119,11 @@ typedef struct elver_plan {
     size_t struct_size;
     uint64_t weights, kv_cache, scratch, total;
     int32_t n_ctx, max_batch; /* what it was made for */
+    int32_t cache_type;       /* never ELVER_CACHE_DEFAULT */
+    int32_t reserved;         /* 0 */
 } elver_plan;
 #define ELVER_PLAN_INIT \
-    { sizeof(elver_plan), 0, 0, 0, 0, 0, 0 }
+    { sizeof(elver_plan), 0, 0, 0, 0, 0, 0, ELVER_CACHE_DEFAULT, 0 }
 
 /* Work done so far, 0 to 1; return 0 to cancel. Called on the thread of the call that takes it. */
 typedef int (*elver_progress)(double fraction, void* context);

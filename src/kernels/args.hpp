@@ -102,6 +102,40 @@ struct RopeArgs {
     int n_dims;
 };
 
+// What keys and values are kept as. Blocks of the quantised types are 32 dims of one position under an f16 scale.
+enum class CacheType : uint8_t { f32, f16, q8_0, q4_0 };
+
+// Bytes of a cache page: 64 positions of one KV head, keys first.
+//   keys, f32 and f16: [head_dim][64]
+//   keys, q8_0: per block of 32 dims: codes i8 [32][64], scales f16 [64]
+//   keys, q4_0: per block: codes of dims i and i + 16 in one byte [16][64] (low, high; 8 is zero), scales f16 [64]
+//   values: [64] rows of f32 or f16 padded to 16, or of blocks (scale f16, then 32 codes) padded to 32
+struct CacheShape {
+    CacheType type;
+    int head_dim, v_head_dim;
+
+    constexpr bool is_float() const noexcept { return type == CacheType::f32 || type == CacheType::f16; }
+    // Bytes of an element, or of a block of 32.
+    constexpr int unit_bytes() const noexcept {
+        return type == CacheType::f32 ? 4 : type == CacheType::f16 ? 2 : type == CacheType::q8_0 ? 34 : 18;
+    }
+    constexpr int key_bytes() const noexcept {
+        return (is_float() ? head_dim : (head_dim + 31) / 32) * 64 * unit_bytes();
+    }
+    // Columns of a row of values with its padding.
+    constexpr int v_width() const noexcept { return is_float() ? (v_head_dim + 15) & ~15 : (v_head_dim + 31) & ~31; }
+    constexpr int value_row_bytes() const noexcept { return (is_float() ? v_width() : v_width() / 32) * unit_bytes(); }
+    constexpr int page_bytes() const noexcept { return (key_bytes() + 64 * value_row_bytes() + 63) & ~63; }
+};
+
+struct CacheWriteArgs {
+    CacheShape shape;
+    const float* k;   // [head_dim]
+    const float* v;   // [v_head_dim]
+    std::byte* page;  // of one KV head
+    int at;           // position inside the page
+};
+
 // Attention of rows (a token's query head each) that share one KV head. Keys and values are read page by page, in
 // order.
 struct AttentionArgs {
@@ -109,13 +143,13 @@ struct AttentionArgs {
     float* const* out;      // [n_rows] -> [v_head_dim]
     const int32_t* pos;     // [n_rows], sees keys first(pos) .. pos
     int n_rows;             // 1 .. attention_rows
-    int head_dim, v_head_dim;
+    CacheShape shape;
     int window;           // positions seen, own included; 0: all
     float soft_cap;       // 0: none
     const float* slopes;  // [n_rows] ALiBi slopes, or null
     const float* sinks;   // [n_rows] logits of a key that adds nothing, or null
-    // Page p holds positions 64 p .. 64 p + 63: keys f16 [head_dim][64], then values f16 [64][v_head_dim].
-    const uint16_t* (*page)(const void* cache, int p);
+    // Page p holds positions 64 p .. 64 p + 63.
+    const std::byte* (*page)(const void* cache, int p);
     const void* cache;
     float* scratch;  // attention_scratch_bytes(v_head_dim)
 };

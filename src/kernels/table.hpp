@@ -18,8 +18,7 @@ struct KernelTable {
     void (*rope_adjacent)(const RopeArgs&) noexcept;
     void (*rope_halves)(const RopeArgs&) noexcept;
     void (*attention)(const AttentionArgs&) noexcept;
-    void (*to_f16)(const float* x, uint16_t* y, int n,
-                   int y_stride) noexcept;                     // saturates: a cache never holds infinity
+    void (*cache_write)(const CacheWriteArgs&) noexcept;       // saturates: a cache never holds infinity
     void (*soft_cap)(float* x, size_t n, float cap) noexcept;  // x = cap * tanh(x / cap)
     // For benchmarks; null where a level has no packed dot product.
     uint64_t (*peak_dots)(uint64_t n_steps, int32_t* sink) noexcept;

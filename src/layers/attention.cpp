@@ -6,7 +6,7 @@ namespace elver {
 AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&program), config_(std::move(config)) {
     program.widths.need(Buffer::attn, config_.n_heads * config_.v_head_dim);
     program.widths.head_scratch =
-        std::max({program.widths.head_scratch, config_.head_dim, (config_.v_head_dim + 15) & ~15});
+        std::max({program.widths.head_scratch, config_.head_dim, (config_.v_head_dim + 31) & ~31});
 }
 
 void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
@@ -25,13 +25,12 @@ void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
     args.q = q;
     args.out = out;
     args.pos = pos;
-    args.head_dim = c.head_dim;
-    args.v_head_dim = c.v_head_dim;
+    args.shape = pass.cache->shape(c.layer);
     args.window = c.window;
     args.soft_cap = c.soft_cap;
     args.slopes = c.slopes.empty() ? nullptr : slopes;
     args.sinks = c.sinks == nullptr ? nullptr : sinks;
-    args.page = [](const void* context, int page) -> const uint16_t* {
+    args.page = [](const void* context, int page) -> const std::byte* {
         const auto& h = *static_cast<const Head*>(context);
         return h.cache->page(h.layer, h.kv_head, page);
     };

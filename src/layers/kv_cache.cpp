@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/checked.hpp"
-
 namespace elver {
 
 int KvCache::n_pages(const CacheLayerSpec& layer, int n_ctx, int max_batch) noexcept {
@@ -14,23 +12,25 @@ int KvCache::n_pages(const CacheLayerSpec& layer, int n_ctx, int max_batch) noex
     return static_cast<int>(std::min<int64_t>(whole, (seen + page_positions - 2) / page_positions + 1));
 }
 
-size_t KvCache::plan_bytes(const std::vector<CacheLayerSpec>& layers, int n_ctx, int max_batch) noexcept {
+size_t KvCache::plan_bytes(const std::vector<CacheLayerSpec>& layers, CacheType type, int n_ctx,
+                           int max_batch) noexcept {
     size_t total = 0;
     for (const CacheLayerSpec& layer : layers) {
-        total += round_up(static_cast<size_t>(n_pages(layer, n_ctx, max_batch)) *
-                              static_cast<size_t>(layer.n_kv_heads) * layer.head_page_elements() * sizeof(uint16_t),
-                          64);
+        const CacheShape shape{type, layer.head_dim, layer.v_head_dim};
+        total += static_cast<size_t>(n_pages(layer, n_ctx, max_batch)) * static_cast<size_t>(layer.n_kv_heads) *
+                 static_cast<size_t>(shape.page_bytes());
     }
     return total;
 }
 
-Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, int n_ctx, int max_batch) {
+Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, CacheType type, int n_ctx, int max_batch) {
     KvCache cache;
     cache.n_ctx_ = n_ctx;
     size_t offset = 0;
     for (const CacheLayerSpec& layer : layers) {
-        cache.layers_.push_back({layer, n_pages(layer, n_ctx, max_batch), offset});
-        offset += plan_bytes({layer}, n_ctx, max_batch);
+        cache.layers_.push_back(
+            {layer, {type, layer.head_dim, layer.v_head_dim}, n_pages(layer, n_ctx, max_batch), offset});
+        offset += plan_bytes({layer}, type, n_ctx, max_batch);
     }
     auto memory = AlignedBuffer::make(offset, "the KV cache");
     if (!memory) return std::move(memory).error();

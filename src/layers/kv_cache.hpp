@@ -1,5 +1,5 @@
-// The keys and values of a session. A layer's cache is a ring of pages of 64 positions, laid out per KV head: keys f16
-// [head_dim][64], then values f16 [64][v_head_dim padded to 16]. A layer that sees all positions has pages for the
+// The keys and values of a session. A layer's cache is a ring of pages of 64 positions, laid out per KV head
+// (CacheShape). A layer that sees all positions has pages for the
 // whole context; a layer with a window only for the window and a batch, however long the text.
 #pragma once
 
@@ -16,30 +16,27 @@ struct CacheLayerSpec {
     int head_dim = 0;
     int v_head_dim = 0;
     int window = 0;  // 0: all positions
-
-    size_t head_page_elements() const noexcept {
-        return static_cast<size_t>(page_positions) * static_cast<size_t>(head_dim + ((v_head_dim + 15) & ~15));
-    }
 };
 
 class KvCache {
   public:
     // Pages of a layer for a context of n_ctx positions and prefill batches of max_batch.
     static int n_pages(const CacheLayerSpec& layer, int n_ctx, int max_batch) noexcept;
-    static size_t plan_bytes(const std::vector<CacheLayerSpec>& layers, int n_ctx, int max_batch) noexcept;
+    static size_t plan_bytes(const std::vector<CacheLayerSpec>& layers, CacheType type, int n_ctx,
+                             int max_batch) noexcept;
 
-    static Result<KvCache> make(const std::vector<CacheLayerSpec>& layers, int n_ctx, int max_batch);
+    static Result<KvCache> make(const std::vector<CacheLayerSpec>& layers, CacheType type, int n_ctx, int max_batch);
 
     // The page that holds positions 64 page .. 64 page + 63 for one KV head.
-    uint16_t* page(int layer, int kv_head, int page_index) noexcept {
+    std::byte* page(int layer, int kv_head, int page_index) noexcept {
         const Layer& l = layers_[static_cast<size_t>(layer)];
         const size_t slot = static_cast<size_t>(page_index % l.n_pages) * static_cast<size_t>(l.spec.n_kv_heads) +
                             static_cast<size_t>(kv_head);
-        return memory_.as<uint16_t>(l.offset) + slot * l.spec.head_page_elements();
+        return memory_.data() + l.offset + slot * static_cast<size_t>(l.shape.page_bytes());
     }
     // Positions of the session's context.
     int n_ctx() const noexcept { return n_ctx_; }
-    const CacheLayerSpec& layer(int i) const noexcept { return layers_[static_cast<size_t>(i)].spec; }
+    const CacheShape& shape(int layer) const noexcept { return layers_[static_cast<size_t>(layer)].shape; }
 
     // The least position to which a session that has filled n_past positions can go back with everything it needs still
     // there.
@@ -48,6 +45,7 @@ class KvCache {
   private:
     struct Layer {
         CacheLayerSpec spec;
+        CacheShape shape;
         int n_pages;
         size_t offset;
     };

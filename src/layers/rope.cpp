@@ -50,11 +50,9 @@ void CacheWritePhase::run(const Pass& pass, int worker) const noexcept {
             if (c.clamp > 0) {
                 for (int d = 0; d < c.v_head_dim; ++d) v[d] = std::clamp(v[d], -c.clamp, c.clamp);
             }
-            uint16_t* page = pass.cache->page(c.layer, h, pass.pos[t] / page_positions);
-            const int at = pass.pos[t] % page_positions;
-            pass.kernels->to_f16(k, page + at, c.head_dim, page_positions);
-            pass.kernels->to_f16(v, page + c.head_dim * page_positions + at * ((c.v_head_dim + 15) & ~15), c.v_head_dim,
-                                 1);
+            pass.kernels->cache_write({pass.cache->shape(c.layer), k, v,
+                                       pass.cache->page(c.layer, h, pass.pos[t] / page_positions),
+                                       pass.pos[t] % page_positions});
         }
     }
 }

@@ -150,6 +150,7 @@ SessionOptions Model::effective(const SessionOptions& options) const noexcept {
     if (out.n_ctx <= 0) out.n_ctx = std::min(spec_.n_ctx_train, 4096);
     if (out.max_batch <= 0) out.max_batch = 512;
     out.max_batch = std::min(out.max_batch, out.n_ctx);
+    if (!out.cache_type) out.cache_type = kernels_->reads_packs ? CacheType::f16 : CacheType::f32;
     return out;
 }
 
@@ -157,10 +158,11 @@ Plan Model::plan(const SessionOptions& options) const {
     const SessionOptions o = effective(options);
     Plan plan;
     plan.weights = weights_->n_bytes();
-    plan.kv_cache = KvCache::plan_bytes(cache_layers(), o.n_ctx, o.max_batch);
+    plan.kv_cache = KvCache::plan_bytes(cache_layers(), *o.cache_type, o.n_ctx, o.max_batch);
     plan.scratch = program_->plan_scratch(o.max_batch, outputs_at_once, pool_->n_threads()).n_bytes;
     plan.n_ctx = o.n_ctx;
     plan.max_batch = o.max_batch;
+    plan.cache_type = *o.cache_type;
     return plan;
 }
 

@@ -16,8 +16,9 @@ namespace elver {
 
 // What a session may hold. Zeros mean the default.
 struct SessionOptions {
-    int n_ctx = 0;      // positions; default: the model's context, at most 4096
-    int max_batch = 0;  // tokens of a prefill pass; default 512
+    int n_ctx = 0;                        // positions; default: the model's context, at most 4096
+    int max_batch = 0;                    // tokens of a prefill pass; default 512
+    std::optional<CacheType> cache_type;  // default: f16; f32 at the reference level
 };
 
 struct ModelOptions {
@@ -32,6 +33,7 @@ struct Plan {
     uint64_t weights = 0, kv_cache = 0, scratch = 0;
     uint64_t total() const noexcept { return weights + kv_cache + scratch; }
     int n_ctx = 0, max_batch = 0;
+    CacheType cache_type = CacheType::f16;
 };
 
 class Model {

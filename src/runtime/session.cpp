@@ -17,7 +17,7 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     }
     s->options_ = model->effective(wanted);
     const auto& o = s->options_;
-    auto cache = KvCache::make(model->cache_layers(), o.n_ctx, o.max_batch);
+    auto cache = KvCache::make(model->cache_layers(), *o.cache_type, o.n_ctx, o.max_batch);
     if (!cache) return std::move(cache).error();
     s->cache_ = *std::move(cache);
     s->scratch_ = model->program().plan_scratch(o.max_batch, outputs_at_once, model->pool().n_threads());

@@ -2,6 +2,7 @@
 // tile.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -13,26 +14,52 @@ using namespace elver;
 
 namespace {
 
+// Pages written by a level, and what was written.
 struct Cache {
-    int head_dim, v_dim, v_stride, n_pages;
-    std::vector<uint16_t> data;
+    CacheShape shape;
+    std::vector<float> k, v;
+    std::vector<std::byte> data;
 
-    Cache(int hd, int vd, int n_keys, unsigned seed)
-        : head_dim(hd), v_dim(vd), v_stride((vd + 15) & ~15), n_pages((n_keys + 63) / 64) {
+    Cache(const KernelTable& table, CacheShape s, int n_keys, unsigned seed) : shape(s) {
         std::mt19937 random(seed);
         std::normal_distribution<float> normal;
-        data.resize(static_cast<size_t>(n_pages) * page_size());
-        for (uint16_t& v : data) v = f32_to_f16(normal(random));
+        k.resize(size_t(n_keys) * size_t(s.head_dim)), v.resize(size_t(n_keys) * size_t(s.v_head_dim));
+        for (float& x : k) x = normal(random);
+        for (float& x : v) x = normal(random);
+        data.resize(size_t((n_keys + 63) / 64) * size_t(s.page_bytes()));
+        for (int pos = 0; pos < n_keys; ++pos) {
+            table.cache_write({s, k.data() + pos * s.head_dim, v.data() + pos * s.v_head_dim,
+                               data.data() + pos / 64 * s.page_bytes(), pos % 64});
+        }
+        for (int pos = 0; pos < n_keys; ++pos) {
+            round_row(k.data() + pos * s.head_dim, s.head_dim);
+            round_row(v.data() + pos * s.v_head_dim, s.v_head_dim);
+        }
     }
-    size_t page_size() const { return static_cast<size_t>(64 * (head_dim + v_stride)); }
-    static const uint16_t* page(const void* self, int p) {
+    // What the cache type keeps of a row.
+    void round_row(float* x, int n) const {
+        if (shape.type == CacheType::f32) return;
+        if (shape.type == CacheType::f16) {
+            for (int i = 0; i < n; ++i) x[i] = f16_to_f32(f32_to_f16(x[i]));
+            return;
+        }
+        const bool q8 = shape.type == CacheType::q8_0;
+        for (int b = 0; b < n; b += 32) {
+            const int end = std::min(b + 32, n);
+            float peak = 0;
+            for (int i = b; i < end; ++i) peak = std::fabs(x[i]) > std::fabs(peak) ? x[i] : peak;
+            const float d = f16_to_f32(f32_to_f16(q8 ? peak / 127 : peak / -8));
+            for (int i = b; i < end; ++i)
+                x[i] = d == 0 ? 0.0f
+                              : d * std::clamp(std::round(x[i] * (1 / d)), q8 ? -127.0f : -8.0f, q8 ? 127.0f : 7.0f);
+        }
+    }
+    static const std::byte* page(const void* self, int p) {
         const auto& c = *static_cast<const Cache*>(self);
-        return c.data.data() + static_cast<size_t>(p) * c.page_size();
+        return c.data.data() + size_t(p) * size_t(c.shape.page_bytes());
     }
-    double key(int pos, int d) const { return f16_to_f32(page(this, pos / 64)[d * 64 + pos % 64]); }
-    double value(int pos, int d) const {
-        return f16_to_f32(page(this, pos / 64)[64 * head_dim + pos % 64 * v_stride + d]);
-    }
+    double key(int pos, int d) const { return k[size_t(pos * shape.head_dim + d)]; }
+    double value(int pos, int d) const { return v[size_t(pos * shape.v_head_dim + d)]; }
 };
 
 struct Case {
@@ -49,62 +76,64 @@ TEST_CASE("attention: every level against double precision, alone and in tiles w
                           {32, 32, 500, 0, 0, 0, 0.5f}};
     for (const char* level : available_kernels()) {
         const KernelTable& table = **find_kernels(level);
-        for (const Case& c : cases) {
-            CAPTURE(level);
-            CAPTURE(c.head_dim);
-            CAPTURE(c.n_keys);
-            const Cache cache(c.head_dim, c.v_dim, c.n_keys, 3);
-            std::mt19937 random(9);
-            std::normal_distribution<float> normal(0, 0.3f);
-            std::vector<float> q(6 * static_cast<size_t>(c.head_dim)), out(6 * static_cast<size_t>(c.v_dim)),
-                alone = out;
-            for (float& v : q) v = normal(random);
-            int32_t pos[6];
-            const float *qs[6], slopes[6] = {c.slope, c.slope, c.slope, c.slope, c.slope, c.slope};
-            const float sinks[6] = {c.sink, c.sink, c.sink, c.sink, c.sink, c.sink};
-            float* outs[6];
-            for (int r = 0; r < 6; ++r) {
-                pos[r] = std::max(0, c.n_keys - 1 - 31 * (5 - r));
-                qs[r] = q.data() + r * c.head_dim;
-                outs[r] = out.data() + r * c.v_dim;
-            }
-            std::vector<float> scratch(attention_scratch_bytes(c.head_dim, c.v_dim) / 4);
-            AttentionArgs a{qs,
-                            outs,
-                            pos,
-                            6,
-                            c.head_dim,
-                            c.v_dim,
-                            c.window,
-                            c.soft_cap,
-                            c.slope != 0 ? slopes : nullptr,
-                            c.sink > -1e8f ? sinks : nullptr,
-                            &Cache::page,
-                            &cache,
-                            scratch.data()};
-            table.attention(a);
-            for (int r = 0; r < 6; ++r) {
-                const int first = c.window > 0 ? std::max(0, pos[r] - c.window + 1) : 0;
-                std::vector<double> p;
-                double total = c.sink > -1e8f ? std::exp(double(c.sink)) : 0;
-                for (int j = first; j <= pos[r]; ++j) {
-                    double s = 0;
-                    for (int d = 0; d < c.head_dim; ++d) s += double(qs[r][d]) * cache.key(j, d);
-                    if (c.soft_cap > 0) s = c.soft_cap * std::tanh(s / c.soft_cap);
-                    p.push_back(std::exp(s + c.slope * (j - pos[r])));
-                    total += p.back();
+        for (const Case& c : cases)
+            for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::q8_0, CacheType::q4_0}) {
+                CAPTURE(level);
+                CAPTURE(c.head_dim);
+                CAPTURE(c.n_keys);
+                CAPTURE(static_cast<int>(type));
+                const Cache cache(table, {type, c.head_dim, c.v_dim}, c.n_keys, 3);
+                std::mt19937 random(9);
+                std::normal_distribution<float> normal(0, 0.3f);
+                std::vector<float> q(6 * static_cast<size_t>(c.head_dim)), out(6 * static_cast<size_t>(c.v_dim)),
+                    alone = out;
+                for (float& v : q) v = normal(random);
+                int32_t pos[6];
+                const float *qs[6], slopes[6] = {c.slope, c.slope, c.slope, c.slope, c.slope, c.slope};
+                const float sinks[6] = {c.sink, c.sink, c.sink, c.sink, c.sink, c.sink};
+                float* outs[6];
+                for (int r = 0; r < 6; ++r) {
+                    pos[r] = std::max(0, c.n_keys - 1 - 31 * (5 - r));
+                    qs[r] = q.data() + r * c.head_dim;
+                    outs[r] = out.data() + r * c.v_dim;
                 }
-                for (int d = 0; d < c.v_dim; ++d) {
-                    double expected = 0;
-                    for (int j = first; j <= pos[r]; ++j) expected += p[size_t(j - first)] / total * cache.value(j, d);
-                    CHECK(std::fabs(out[size_t(r * c.v_dim + d)] - expected) < 1e-5);
+                std::vector<float> scratch(attention_scratch_bytes(c.head_dim, c.v_dim) / 4);
+                AttentionArgs a{qs,
+                                outs,
+                                pos,
+                                6,
+                                cache.shape,
+                                c.window,
+                                c.soft_cap,
+                                c.slope != 0 ? slopes : nullptr,
+                                c.sink > -1e8f ? sinks : nullptr,
+                                &Cache::page,
+                                &cache,
+                                scratch.data()};
+                table.attention(a);
+                for (int r = 0; r < 6; ++r) {
+                    const int first = c.window > 0 ? std::max(0, pos[r] - c.window + 1) : 0;
+                    std::vector<double> p;
+                    double total = c.sink > -1e8f ? std::exp(double(c.sink)) : 0;
+                    for (int j = first; j <= pos[r]; ++j) {
+                        double s = 0;
+                        for (int d = 0; d < c.head_dim; ++d) s += double(qs[r][d]) * cache.key(j, d);
+                        if (c.soft_cap > 0) s = c.soft_cap * std::tanh(s / c.soft_cap);
+                        p.push_back(std::exp(s + c.slope * (j - pos[r])));
+                        total += p.back();
+                    }
+                    for (int d = 0; d < c.v_dim; ++d) {
+                        double expected = 0;
+                        for (int j = first; j <= pos[r]; ++j)
+                            expected += p[size_t(j - first)] / total * cache.value(j, d);
+                        CHECK(std::fabs(out[size_t(r * c.v_dim + d)] - expected) < 1e-5);
+                    }
+                    AttentionArgs one = a;
+                    float* one_out = alone.data() + r * c.v_dim;
+                    one.q = &qs[r], one.out = &one_out, one.pos = &pos[r], one.n_rows = 1;
+                    table.attention(one);
                 }
-                AttentionArgs one = a;
-                float* one_out = alone.data() + r * c.v_dim;
-                one.q = &qs[r], one.out = &one_out, one.pos = &pos[r], one.n_rows = 1;
-                table.attention(one);
+                CHECK(alone == out);
             }
-            CHECK(alone == out);
-        }
     }
 }

@@ -9,6 +9,7 @@
 
 #include "base/half.hpp"
 #include "kernels/shared/attention.hpp"
+#include "kernels/shared/cache.hpp"
 #include "kernels/shared/finish.hpp"
 #include "kernels/shared/rows.hpp"
 #include "kernels/table.hpp"
@@ -58,6 +59,21 @@ struct Plain {
         std::memcpy(bits, p, sizeof bits);
         F out;
         for (int i = 0; i < 16; ++i) out.v[i] = f16_to_f32(bits[i]);
+        return out;
+    }
+    static float f16_1(const void* p) noexcept {
+        uint16_t bits;
+        std::memcpy(&bits, p, sizeof bits);
+        return f16_to_f32(bits);
+    }
+    static F cvt_i8(const uint8_t* p) noexcept {
+        F out;
+        for (int i = 0; i < 16; ++i) out.v[i] = static_cast<float>(static_cast<int8_t>(p[i]));
+        return out;
+    }
+    static F cvt_u8(const uint8_t* p, int shift, int mask) noexcept {
+        F out;
+        for (int i = 0; i < 16; ++i) out.v[i] = static_cast<float>(p[i] >> shift & mask);
         return out;
     }
     static void store_f16(uint16_t* p, const F& v) noexcept {
@@ -177,7 +193,7 @@ constinit const KernelTable table_reference = {"reference",
                                                &Rows<Plain>::rope_adjacent,
                                                &Rows<Plain>::rope_halves,
                                                &Attention<Plain>::run,
-                                               &Rows<Plain>::to_f16,
+                                               &CacheWrite<Plain>::run,
                                                &Rows<Plain>::soft_cap,
                                                nullptr,
                                                nullptr};

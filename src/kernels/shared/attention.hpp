@@ -3,7 +3,7 @@
 // row's range changes nothing in it, so decode and prefill agree to the bit.
 #pragma once
 
-#include "kernels/args.hpp"
+#include "kernels/shared/cache.hpp"
 
 namespace elver {
 
@@ -26,24 +26,47 @@ struct Attention {
     }
 
     // scores[row][key] = q . k for the page's first n_keys, rounded up to 32.
-    template <int N>
-    static inline void score(const AttentionArgs& a, const uint16_t* keys, int n_keys, State& s) noexcept {
+    template <int N, CacheType type>
+    static inline void score(const AttentionArgs& a, const std::byte* keys, int n_keys, State& s) noexcept {
+        using Read = CacheRead<V, type>;
         for (int j = 0; j < n_keys; j += 32) {
             F acc[N][2];
             for (int r = 0; r < N; ++r) acc[r][0] = acc[r][1] = V::zero_f();
-            const uint16_t* k = keys + j;
-            for (int d = 0; d < a.head_dim; ++d, k += page_size) {
-                const F k0 = V::load_f16(k), k1 = V::load_f16(k + 16);
-                for (int r = 0; r < N; ++r) {
-                    const F q = V::set_f(a.q[r][d]);
-                    acc[r][0] = V::fma(k0, q, acc[r][0]);
-                    acc[r][1] = V::fma(k1, q, acc[r][1]);
+            if constexpr (Read::is_float) {
+                const std::byte* k = keys + j * Read::unit_bytes;
+                for (int d = 0; d < a.shape.head_dim; ++d, k += page_size * Read::unit_bytes) {
+                    add_products<N>(a, d, Read::load(k), Read::load(k + 16 * Read::unit_bytes), acc);
+                }
+            } else {
+                const std::byte* block = keys;
+                for (int d = 0; d < a.shape.head_dim; d += 32, block += page_size * Read::unit_bytes) {
+                    F part[N][2];
+                    for (int r = 0; r < N; ++r) part[r][0] = part[r][1] = V::zero_f();
+                    const int n = a.shape.head_dim - d < 32 ? a.shape.head_dim - d : 32;
+                    for (int i = 0; i < n; ++i) {
+                        add_products<N>(a, d + i, Read::key_codes(block, i, j), Read::key_codes(block, i, j + 16),
+                                        part);
+                    }
+                    const F scale0 = Read::key_scales(block, j), scale1 = Read::key_scales(block, j + 16);
+                    for (int r = 0; r < N; ++r) {
+                        acc[r][0] = V::fma(part[r][0], scale0, acc[r][0]);
+                        acc[r][1] = V::fma(part[r][1], scale1, acc[r][1]);
+                    }
                 }
             }
             for (int r = 0; r < N; ++r) {
                 V::store_f(s.scores + r * page_size + j, acc[r][0]);
                 V::store_f(s.scores + r * page_size + j + 16, acc[r][1]);
             }
+        }
+    }
+
+    template <int N>
+    static inline void add_products(const AttentionArgs& a, int d, F k0, F k1, F (&acc)[N][2]) noexcept {
+        for (int r = 0; r < N; ++r) {
+            const F q = V::set_f(a.q[r][d]);
+            acc[r][0] = V::fma(k0, q, acc[r][0]);
+            acc[r][1] = V::fma(k1, q, acc[r][1]);
         }
     }
 
@@ -83,24 +106,39 @@ struct Attention {
     }
 
     // out = out * rescale + weights . values
-    template <int N>
-    static inline void mix(const AttentionArgs& a, const uint16_t* values, int n_keys, State& s) noexcept {
+    template <int N, CacheType type>
+    static inline void mix(const AttentionArgs& a, const std::byte* values, int n_keys, State& s) noexcept {
+        using Read = CacheRead<V, type>;
         int d = 0;
-        for (; d + 32 <= s.out_stride; d += 32) mix_columns<N, 2>(a, values + d, n_keys, d, s);
-        for (; d < s.out_stride; d += 16) mix_columns<N, 1>(a, values + d, n_keys, d, s);
+        if constexpr (Read::is_float) {
+            for (; d + 32 <= s.out_stride; d += 32)
+                mix_columns<N, 2, type>(a, values + d * Read::unit_bytes, n_keys, d, s);
+            for (; d < s.out_stride; d += 16) mix_columns<N, 1, type>(a, values + d * Read::unit_bytes, n_keys, d, s);
+        } else {
+            for (; d < s.out_stride; d += 32)
+                mix_columns<N, 2, type>(a, values + d / 32 * Read::unit_bytes, n_keys, d, s);
+        }
     }
 
-    template <int N, int C>
-    static inline void mix_columns(const AttentionArgs&, const uint16_t* values, int n_keys, int d, State& s) noexcept {
+    template <int N, int C, CacheType type>
+    static inline void mix_columns(const AttentionArgs& a, const std::byte* values, int n_keys, int d,
+                                   State& s) noexcept {
+        using Read = CacheRead<V, type>;
         F acc[N][C];
         for (int r = 0; r < N; ++r) {
             for (int c = 0; c < C; ++c) {
                 acc[r][c] = V::mul(V::load_f(s.out + r * s.out_stride + d + 16 * c), V::set_f(s.rescale[r]));
             }
         }
-        for (int j = 0; j < n_keys; ++j, values += s.out_stride) {
+        const int stride = a.shape.value_row_bytes();
+        for (int j = 0; j < n_keys; ++j, values += stride) {
             F v[C];
-            for (int c = 0; c < C; ++c) v[c] = V::load_f16(values + 16 * c);
+            for (int c = 0; c < C; ++c) {
+                if constexpr (Read::is_float)
+                    v[c] = Read::load(values + 16 * c * Read::unit_bytes);
+                else
+                    v[c] = V::mul(Read::value_codes(values, c), V::set_f(V::f16_1(values)));
+            }
             for (int r = 0; r < N; ++r) {
                 const F p = V::set_f(s.scores[r * page_size + j]);
                 for (int c = 0; c < C; ++c) acc[r][c] = V::fma(v[c], p, acc[r][c]);
@@ -111,10 +149,10 @@ struct Attention {
         }
     }
 
-    template <int N>
+    template <int N, CacheType type>
     static void rows(const AttentionArgs& a) noexcept {
         State s;
-        s.out_stride = (a.v_head_dim + 15) & ~15;
+        s.out_stride = a.shape.v_width();
         s.scores = a.scratch;
         s.out = a.scratch + attention_rows * page_size;
         int first = first_key(a, 0), last = a.pos[0];
@@ -126,11 +164,11 @@ struct Attention {
             last = a.pos[r] > last ? a.pos[r] : last;
         }
         for (int page = first / page_size; page <= last / page_size; ++page) {
-            const uint16_t* keys = a.page(a.cache, page);
+            const std::byte* keys = a.page(a.cache, page);
             const int left = last - page * page_size + 1, n_keys = left < page_size ? left : page_size;
-            score<N>(a, keys, n_keys, s);
+            score<N, type>(a, keys, n_keys, s);
             for (int r = 0; r < N; ++r) weigh(a, r, page, n_keys, s);
-            mix<N>(a, keys + a.head_dim * page_size, n_keys, s);
+            mix<N, type>(a, keys + a.shape.key_bytes(), n_keys, s);
         }
         for (int r = 0; r < N; ++r) {
             float total = s.total[r], scale = 1.0f;
@@ -141,27 +179,29 @@ struct Attention {
             }
             scale /= total;
             // + 0 turns a negative zero into zero: which it is may depend on pages outside the row's range.
-            for (int d = 0; d < a.v_head_dim; ++d) a.out[r][d] = s.out[r * s.out_stride + d] * scale + 0.0f;
+            for (int d = 0; d < a.shape.v_head_dim; ++d) a.out[r][d] = s.out[r * s.out_stride + d] * scale + 0.0f;
         }
     }
 
     static void run(const AttentionArgs& a) noexcept {
-        switch (a.n_rows) {
-            case 1:
-                return rows<1>(a);
-            case 2:
-                return rows<2>(a);
-            case 3:
-                return rows<3>(a);
-            case 4:
-                return rows<4>(a);
-            case 5:
-                return rows<5>(a);
-            case 6:
-                return rows<6>(a);
-            default:
-                return;
+        switch (a.shape.type) {
+            case CacheType::f32:
+                return of_type<CacheType::f32>(a);
+            case CacheType::f16:
+                return of_type<CacheType::f16>(a);
+            case CacheType::q8_0:
+                return of_type<CacheType::q8_0>(a);
+            case CacheType::q4_0:
+                return of_type<CacheType::q4_0>(a);
         }
+    }
+
+  private:
+    template <CacheType type>
+    static void of_type(const AttentionArgs& a) noexcept {
+        constexpr void (*by_rows[attention_rows])(const AttentionArgs&) noexcept = {
+            &rows<1, type>, &rows<2, type>, &rows<3, type>, &rows<4, type>, &rows<5, type>, &rows<6, type>};
+        if (a.n_rows >= 1 && a.n_rows <= attention_rows) by_rows[a.n_rows - 1](a);
     }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/shared/attention.hpp"
+#include "kernels/shared/cache.hpp"
 #include "kernels/shared/matmul.hpp"
 #include "kernels/shared/peak.hpp"
 #include "kernels/shared/rows.hpp"
@@ -21,7 +22,7 @@ constexpr KernelTable make_table(const char* name) {
             &Rows<V>::rope_adjacent,
             &Rows<V>::rope_halves,
             &Attention<V>::run,
-            &Rows<V>::to_f16,
+            &CacheWrite<V>::run,
             &Rows<V>::soft_cap,
             &Peak<V>::dots,
             &Peak<V>::read};

@@ -102,21 +102,6 @@ struct Rows {
         }
     }
 
-    static void to_f16(const float* x, uint16_t* y, int n, int y_stride) noexcept {
-        int i = 0;
-        for (; i + 16 <= n; i += 16) {
-            alignas(64) uint16_t half[16];
-            V::store_f16(half, V::min(V::max(V::load_f(x + i), V::set_f(-65504.0f)), V::set_f(65504.0f)));
-            for (int j = 0; j < 16; ++j) y[(i + j) * y_stride] = half[j];
-        }
-        if (i == n) return;
-        alignas(64) float rest[16] = {};
-        alignas(64) uint16_t half[16];
-        for (int j = 0; i + j < n; ++j) rest[j] = x[i + j];
-        V::store_f16(half, V::min(V::max(V::load_f(rest), V::set_f(-65504.0f)), V::set_f(65504.0f)));
-        for (int j = 0; i + j < n; ++j) y[(i + j) * y_stride] = half[j];
-    }
-
     static void soft_cap(float* x, size_t n, float cap) noexcept {
         const F c = V::set_f(cap), inverse = V::set_f(1.0f / cap);
         for (size_t i = 0; i < n; i += 16) V::store_f(x + i, V::mul(c, V::tanh(V::mul(V::load_f(x + i), inverse))));

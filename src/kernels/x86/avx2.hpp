@@ -106,6 +106,11 @@ struct Avx2Base {
         const auto* q = static_cast<const __m128i*>(p);
         return {_mm256_cvtph_ps(_mm_loadu_si128(q)), _mm256_cvtph_ps(_mm_loadu_si128(q + 1))};
     }
+    static inline float f16_1(const void* p) noexcept {
+        uint16_t bits;
+        __builtin_memcpy(&bits, p, sizeof bits);
+        return _cvtsh_ss(bits);
+    }
     static inline void store_f16(uint16_t* p, F v) noexcept {
         auto* q = reinterpret_cast<__m128i*>(p);
         _mm_storeu_si128(q, _mm256_cvtps_ph(v.lo, _MM_FROUND_TO_NEAREST_INT));

@@ -71,6 +71,11 @@ struct Avx512Vnni {
     static inline F load_f16(const void* p) noexcept {
         return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
     }
+    static inline float f16_1(const void* p) noexcept {
+        uint16_t bits;
+        __builtin_memcpy(&bits, p, sizeof bits);
+        return _cvtsh_ss(bits);
+    }
     static inline void store_f16(uint16_t* p, F v) noexcept {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                             _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
