@@ -125,6 +125,11 @@ struct Plain {
         for (int i = 0; i < 16; ++i) out.v[i] = static_cast<int32_t>(std::nearbyint(a.v[i]));
         return out;
     }
+    static F cvt(const I& a) noexcept {
+        F out;
+        for (int i = 0; i < 16; ++i) out.v[i] = static_cast<float>(a.v[i]);
+        return out;
+    }
     static void store_i8(int8_t* p, const I& a) noexcept {
         for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i]);
     }
