@@ -6,6 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 
+// Before a loop whose trip count is known: its arrays live in registers only when the compiler unrolls it whole.
+#if defined(__clang__)
+#define ELVER_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define ELVER_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 namespace elver {
 
 // Activations of n tokens, quantised to 8 bits in blocks of 32 along k. Tokens come in tiles of Table::tile_tokens; the

@@ -31,6 +31,7 @@ struct Attention {
         using Read = CacheRead<V, type>;
         for (int j = 0; j < n_keys; j += 32) {
             F acc[N][2];
+            ELVER_UNROLL
             for (int r = 0; r < N; ++r) acc[r][0] = acc[r][1] = V::zero_f();
             if constexpr (Read::is_float) {
                 const std::byte* k = keys + j * Read::unit_bytes;
@@ -41,6 +42,7 @@ struct Attention {
                 const std::byte* block = keys;
                 for (int d = 0; d < a.shape.head_dim; d += 32, block += page_size * Read::unit_bytes) {
                     F part[N][2];
+                    ELVER_UNROLL
                     for (int r = 0; r < N; ++r) part[r][0] = part[r][1] = V::zero_f();
                     const int n = a.shape.head_dim - d < 32 ? a.shape.head_dim - d : 32;
                     for (int i = 0; i < n; ++i) {
@@ -48,12 +50,14 @@ struct Attention {
                                         part);
                     }
                     const F scale0 = Read::key_scales(block, j), scale1 = Read::key_scales(block, j + 16);
+                    ELVER_UNROLL
                     for (int r = 0; r < N; ++r) {
                         acc[r][0] = V::fma(part[r][0], scale0, acc[r][0]);
                         acc[r][1] = V::fma(part[r][1], scale1, acc[r][1]);
                     }
                 }
             }
+            ELVER_UNROLL
             for (int r = 0; r < N; ++r) {
                 V::store_f(s.scores + r * page_size + j, acc[r][0]);
                 V::store_f(s.scores + r * page_size + j + 16, acc[r][1]);
@@ -63,6 +67,7 @@ struct Attention {
 
     template <int N>
     static inline void add_products(const AttentionArgs& a, int d, F k0, F k1, F (&acc)[N][2]) noexcept {
+        ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
             const F q = V::set_f(a.q[r][d]);
             acc[r][0] = V::fma(k0, q, acc[r][0]);
@@ -125,7 +130,9 @@ struct Attention {
                                    State& s) noexcept {
         using Read = CacheRead<V, type>;
         F acc[N][C];
+        ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
+            ELVER_UNROLL
             for (int c = 0; c < C; ++c) {
                 acc[r][c] = V::mul(V::load_f(s.out + r * s.out_stride + d + 16 * c), V::set_f(s.rescale[r]));
             }
@@ -133,18 +140,23 @@ struct Attention {
         const int stride = a.shape.value_row_bytes();
         for (int j = 0; j < n_keys; ++j, values += stride) {
             F v[C];
+            ELVER_UNROLL
             for (int c = 0; c < C; ++c) {
                 if constexpr (Read::is_float)
                     v[c] = Read::load(values + 16 * c * Read::unit_bytes);
                 else
                     v[c] = V::mul(Read::value_codes(values, c), V::set_f(V::f16_1(values)));
             }
+            ELVER_UNROLL
             for (int r = 0; r < N; ++r) {
                 const F p = V::set_f(s.scores[r * page_size + j]);
+                ELVER_UNROLL
                 for (int c = 0; c < C; ++c) acc[r][c] = V::fma(v[c], p, acc[r][c]);
             }
         }
+        ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
+            ELVER_UNROLL
             for (int c = 0; c < C; ++c) V::store_f(s.out + r * s.out_stride + d + 16 * c, acc[r][c]);
         }
     }
@@ -156,6 +168,7 @@ struct Attention {
         s.scores = a.scratch;
         s.out = a.scratch + attention_rows * page_size;
         int first = first_key(a, 0), last = a.pos[0];
+        ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
             s.peak[r] = lowest;
             s.total[r] = 0.0f;
@@ -167,9 +180,11 @@ struct Attention {
             const std::byte* keys = a.page(a.cache, page);
             const int left = last - page * page_size + 1, n_keys = left < page_size ? left : page_size;
             score<N, type>(a, keys, n_keys, s);
+            ELVER_UNROLL
             for (int r = 0; r < N; ++r) weigh(a, r, page, n_keys, s);
             mix<N, type>(a, keys + a.shape.key_bytes(), n_keys, s);
         }
+        ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
             float total = s.total[r], scale = 1.0f;
             if (a.sinks != nullptr) {

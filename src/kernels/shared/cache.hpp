@@ -63,9 +63,7 @@ struct CacheWrite {
     }
 
   private:
-    static inline float bounded(float x) noexcept {
-        return x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x;
-    }
+    static inline float bounded(float x) noexcept { return x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x; }
 
     static void halves(const float* x, int n, std::byte* y, int y_stride) noexcept {
         alignas(64) float values[16];
@@ -108,7 +106,8 @@ struct CacheWrite {
             if constexpr (type == CacheType::q8_0) {
                 for (int i = 0; i < 32; ++i) block[64 * i + a.at] = static_cast<std::byte>(codes[i]);
             } else {
-                for (int i = 0; i < 16; ++i) block[64 * i + a.at] = static_cast<std::byte>(codes[i] | codes[i + 16] << 4);
+                for (int i = 0; i < 16; ++i)
+                    block[64 * i + a.at] = static_cast<std::byte>(codes[i] | codes[i + 16] << 4);
             }
             __builtin_memcpy(block + 64 * (bytes - 2) + 2 * a.at, &scale, sizeof scale);
         }

@@ -41,17 +41,23 @@ struct Matmul {
     template <int N>
     static inline void block(F acc[N], const U w[8], const F scale[n_sub], const F min[n_sub],
                              const TileActs& t) noexcept {
+        ELVER_UNROLL
         for (int s = 0; s < n_sub; ++s) {
             I sums[N];
+            ELVER_UNROLL
             for (int i = 0; i < N; ++i) sums[i] = V::template start<Fmt::offset_shift, Fmt::wide>(t.sum + s * N + i);
+            ELVER_UNROLL
             for (int j = 0; j < quads; ++j) {
+                ELVER_UNROLL
                 for (int i = 0; i < N; ++i) {
                     sums[i] =
                         V::template dot<Fmt::wide>(sums[i], w[s * quads + j], t.q + ((s * quads + j) * N + i) * 4);
                 }
             }
+            ELVER_UNROLL
             for (int i = 0; i < N; ++i) acc[i] = V::fma(V::cvt(sums[i]), V::mul(scale[s], V::set_f(t.d[i])), acc[i]);
             if constexpr (Fmt::has_min) {
+                ELVER_UNROLL
                 for (int i = 0; i < N; ++i) acc[i] = V::fma(min[s], V::set_f(t.dsum[s * N + i]), acc[i]);
             }
         }
@@ -74,22 +80,27 @@ struct Matmul {
             const auto* chunk = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes;
             TileActs t = tile_acts(a, 0);
             F acc[N];
+            ELVER_UNROLL
             for (int i = 0; i < N; ++i) acc[i] = V::zero_f();
             for (int b = 0; b < n_blocks; b += chunk_blocks, chunk += Fmt::chunk_bytes) {
                 V::prefetch(chunk + 4096, Fmt::chunk_bytes);
+                ELVER_UNROLL
                 for (int c = 0; c < chunk_blocks; ++c) {
                     if (Fmt::block == 32 && b + c >= n_blocks) break;
                     U w[8];
                     F scale[n_sub], min[n_sub];
                     Fmt::codes(chunk, c, w);
+                    ELVER_UNROLL
                     for (int s = 0; s < n_sub; ++s) scale[s] = Fmt::scale(chunk, c * n_sub + s);
                     if constexpr (Fmt::has_min) {
+                        ELVER_UNROLL
                         for (int s = 0; s < n_sub; ++s) min[s] = Fmt::min(chunk, c * n_sub + s);
                     }
                     block<N>(acc, w, scale, min, t);
                     advance<N>(t);
                 }
             }
+            ELVER_UNROLL
             for (int i = 0; i < N; ++i) finish<V>(a, i, group * 16, acc[i]);
         }
     }
@@ -111,7 +122,9 @@ struct Matmul {
                 const int c = b % chunk_blocks, at = b - block_begin;
                 U w[8];
                 Fmt::codes(chunk, c, w);
+                ELVER_UNROLL
                 for (int j = 0; j < 8; ++j) V::store_u(p.codes + ((at * 8 + j) * 2 + g) * 64, w[j]);
+                ELVER_UNROLL
                 for (int s = 0; s < n_sub; ++s) {
                     const int row = ((at * n_sub + s) * 2 + g) * 16;
                     V::store_f(p.scale + row, Fmt::scale(chunk, c * n_sub + s));
@@ -125,22 +138,31 @@ struct Matmul {
     template <int N, int G>
     static void panel_tile(const Panel& p, int n_blocks, TileActs t, float* sums) noexcept {
         F acc[N][G];
+        ELVER_UNROLL
         for (int i = 0; i < N; ++i) {
+            ELVER_UNROLL
             for (int g = 0; g < G; ++g) acc[i][g] = V::load_f(sums + i * 32 + g * 16);
         }
         const uint8_t* codes = p.codes;
         const float *scales = p.scale, *mins = p.min;
         for (int b = 0; b < n_blocks; ++b, advance<N>(t)) {
+            ELVER_UNROLL
             for (int s = 0; s < n_sub; ++s, scales += 32, mins += 32) {
                 I ints[N][G];
+                ELVER_UNROLL
                 for (int i = 0; i < N; ++i) {
                     const I start = V::template start<Fmt::offset_shift, Fmt::wide>(t.sum + s * N + i);
+                    ELVER_UNROLL
                     for (int g = 0; g < G; ++g) ints[i][g] = start;
                 }
+                ELVER_UNROLL
                 for (int j = 0; j < quads; ++j, codes += 128) {
                     U w[G];
+                    ELVER_UNROLL
                     for (int g = 0; g < G; ++g) w[g] = V::load_u(codes + 64 * g);
+                    ELVER_UNROLL
                     for (int i = 0; i < N; ++i) {
+                        ELVER_UNROLL
                         for (int g = 0; g < G; ++g) {
                             ints[i][g] =
                                 V::template dot<Fmt::wide>(ints[i][g], w[g], t.q + ((s * quads + j) * N + i) * 4);
@@ -148,22 +170,30 @@ struct Matmul {
                     }
                 }
                 F scale[G];
+                ELVER_UNROLL
                 for (int g = 0; g < G; ++g) scale[g] = V::load_f(scales + 16 * g);
+                ELVER_UNROLL
                 for (int i = 0; i < N; ++i) {
                     const F d = V::set_f(t.d[i]);
+                    ELVER_UNROLL
                     for (int g = 0; g < G; ++g) acc[i][g] = V::fma(V::cvt(ints[i][g]), V::mul(scale[g], d), acc[i][g]);
                 }
                 if constexpr (Fmt::has_min) {
                     F min[G];
+                    ELVER_UNROLL
                     for (int g = 0; g < G; ++g) min[g] = V::load_f(mins + 16 * g);
+                    ELVER_UNROLL
                     for (int i = 0; i < N; ++i) {
                         const F dsum = V::set_f(t.dsum[s * N + i]);
+                        ELVER_UNROLL
                         for (int g = 0; g < G; ++g) acc[i][g] = V::fma(min[g], dsum, acc[i][g]);
                     }
                 }
             }
         }
+        ELVER_UNROLL
         for (int i = 0; i < N; ++i) {
+            ELVER_UNROLL
             for (int g = 0; g < G; ++g) V::store_f(sums + i * 32 + g * 16, acc[i][g]);
         }
     }
@@ -275,19 +305,26 @@ struct FloatMatmul {
         const auto* p = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes;
         const float* x = a.x + static_cast<size_t>(token) * a.x_stride;
         F acc[N][G];
+        ELVER_UNROLL
         for (int i = 0; i < N; ++i) {
+            ELVER_UNROLL
             for (int g = 0; g < G; ++g) acc[i][g] = V::zero_f();
         }
         for (int k = 0; k < a.k; ++k) {
             F w[G];
+            ELVER_UNROLL
             for (int g = 0; g < G; ++g)
                 w[g] = weights(p + static_cast<size_t>(g) * group_bytes + static_cast<size_t>(k) * 16 * element);
+            ELVER_UNROLL
             for (int i = 0; i < N; ++i) {
                 const F v = V::set_f(x[static_cast<size_t>(i) * a.x_stride + static_cast<size_t>(k)]);
+                ELVER_UNROLL
                 for (int g = 0; g < G; ++g) acc[i][g] = V::fma(w[g], v, acc[i][g]);
             }
         }
+        ELVER_UNROLL
         for (int i = 0; i < N; ++i) {
+            ELVER_UNROLL
             for (int g = 0; g < G; ++g) finish<V>(a, token + i, (group + g) * 16, acc[i][g]);
         }
     }
