@@ -1,6 +1,6 @@
 // Law 3: the same bits over threads, prefill batches, decode, reuse of a session and cache positions kept.
-#include "models.hpp"
 #include "kernels/select.hpp"
+#include "models.hpp"
 #include "runtime/generate.hpp"
 
 using namespace elver;

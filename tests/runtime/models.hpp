@@ -1,4 +1,5 @@
-// Models that the tests of this folder run: SmolLM2, whose path `./dev test` gives, and the tiny ones beside the goldens.
+// Models that the tests of this folder run: SmolLM2, whose path `./dev test` gives, and the tiny ones beside the
+// goldens.
 #pragma once
 
 #include <doctest/doctest.h>

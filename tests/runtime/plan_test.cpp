@@ -1,6 +1,6 @@
 // What plan says is what is taken.
-#include <cstdio>
 #include <unistd.h>
+#include <cstdio>
 
 #include "models.hpp"
 

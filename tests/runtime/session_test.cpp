@@ -108,7 +108,8 @@ TEST_CASE("requests: what is wrong is named") {
     CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "temprature": 1})"), "temprature"));
     CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "temperature": "hot"})"), "temperature"));
     CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "max_tokens": 1.5})"), "max_tokens"));
-    const auto good = parse_chat_request(*model, R"({"messages": [{"role": "user", "content": "Hi"}], "temperature": 0})");
+    const auto good =
+        parse_chat_request(*model, R"({"messages": [{"role": "user", "content": "Hi"}], "temperature": 0})");
     REQUIRE(good);
     CHECK(good->options.sampler.temperature == 0.0f);
     const auto completion = parse_completion_request(*model, R"({"prompt": "The capital of France is"})");

@@ -1,5 +1,5 @@
-// SmolLM2-135M-Instruct against a float64 forward in NumPy over weights decoded by the package gguf (tests/golden/smollm2):
-// the reference level to the letter, the packed levels no further from it than llama.cpp is.
+// SmolLM2-135M-Instruct against a float64 forward in NumPy over weights decoded by the package gguf
+// (tests/golden/smollm2): the reference level to the letter, the packed levels no further from it than llama.cpp is.
 #include <cmath>
 
 #include "kernels/select.hpp"
@@ -16,7 +16,8 @@ double mean_kl(std::span<const float> p, std::span<const float> q, size_t n) {
     double total = 0;
     for (size_t row = 0; row < p.size(); row += n) {
         double p_max = -1e30, q_max = -1e30, p_sum = 0, q_sum = 0;
-        for (size_t i = row; i < row + n; ++i) p_max = std::max(p_max, double(p[i])), q_max = std::max(q_max, double(q[i]));
+        for (size_t i = row; i < row + n; ++i)
+            p_max = std::max(p_max, double(p[i])), q_max = std::max(q_max, double(q[i]));
         for (size_t i = row; i < row + n; ++i) p_sum += std::exp(p[i] - p_max), q_sum += std::exp(q[i] - q_max);
         const double p_log = p_max + std::log(p_sum), q_log = q_max + std::log(q_sum);
         for (size_t i = row; i < row + n; ++i) total += std::exp(p[i] - p_log) * ((p[i] - p_log) - (q[i] - q_log));
