@@ -43,6 +43,12 @@ constexpr Architecture table[] = {
     {.name = "baichuan", .pairing = adjacent},
     {.name = "codeshell", .norm = layer, .activation = gelu_tanh, .gated = false},
     {.name = "nemotron", .norm = layer, .activation = Activation::relu2, .gated = false},
+    {.name = "arcee", .pairing = adjacent, .activation = Activation::relu2, .gated = false},
+    {.name = "ernie4_5", .pairing = adjacent},
+    {.name = "plamo", .parallel_residual = true},
+    {.name = "refact", .pairing = no_rope, .alibi_max_bias = 8.0},
+    {.name = "chatglm", .pairing = adjacent},
+    {.name = "glm4", .pairing = adjacent},
 };
 // clang-format on
 
