@@ -14,7 +14,7 @@ set(ELVER_ISA_avxvnni ${ELVER_ISA_avx2} -mavxvnni)
 set(ELVER_ISA_avx512vnni ${ELVER_ISA_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512)
 set(ELVER_ISA_avx512bf16 ${ELVER_ISA_avx512vnni} -mavx512bf16)
 set(ELVER_ISA_neon_dotprod -march=armv8.2-a+dotprod+fp16)
-set(ELVER_ISA_neon_i8mm -march=armv8.6-a+dotprod+fp16+i8mm+bf16)
+set(ELVER_ISA_neon_i8mm -march=armv8.2-a+dotprod+fp16+i8mm)
 
 # elver_kernels(target level files...): adds files to a target with that level's flags.
 function(elver_kernels target level)

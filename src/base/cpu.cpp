@@ -66,11 +66,11 @@ CpuFeatures detect() noexcept {
 #elif defined(__aarch64__) && defined(__linux__)
 CpuFeatures detect() noexcept {
     constexpr unsigned long hwcap_dotprod = 1ul << 20, hwcap_fphp = 1ul << 9, hwcap_asimdhp = 1ul << 10;
-    constexpr unsigned long hwcap2_i8mm = 1ul << 13, hwcap2_bf16 = 1ul << 14;
+    constexpr unsigned long hwcap2_i8mm = 1ul << 13;
     const unsigned long hwcap = ::getauxval(AT_HWCAP), hwcap2 = ::getauxval(AT_HWCAP2);
     CpuFeatures f;
     f.neon_dotprod = (hwcap & hwcap_dotprod) && (hwcap & hwcap_fphp) && (hwcap & hwcap_asimdhp);
-    f.neon_i8mm = f.neon_dotprod && (hwcap2 & hwcap2_i8mm) && (hwcap2 & hwcap2_bf16);
+    f.neon_i8mm = f.neon_dotprod && (hwcap2 & hwcap2_i8mm);
     return f;
 }
 #else

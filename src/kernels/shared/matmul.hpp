@@ -12,6 +12,20 @@
 
 namespace elver {
 
+// A level may multiply two tokens at once with two quads side by side (a matrix product of bytes): V::Pair holds such
+// sums, V::join_quads arranges the weights. Integer sums are exact, so the bits are those of single dots.
+template <class V>
+concept MultipliesPairs = requires { typename V::Pair; };
+
+// Groups in a panel's inner tile: 2 unless the level's registers hold sums of one only.
+template <class V>
+constexpr int groups_at_once() noexcept {
+    if constexpr (requires { V::panel_groups; })
+        return V::panel_groups;
+    else
+        return 2;
+}
+
 template <class V, DType type>
 struct Matmul {
     using Fmt = Format<V, type>;
@@ -37,7 +51,35 @@ struct Matmul {
                 by_16 ? a.acts.sum16 + tokens * (k / 16) : a.acts.sum + tokens * (k / 32)};
     }
 
-    // acc[t] += a 32-block. w: its eight quads; the acts pointers stand at the block.
+    static inline void join(U w[8]) noexcept {
+        if constexpr (MultipliesPairs<V>) {
+            ELVER_UNROLL
+            for (int j = 0; j < 8; j += 2) V::join_quads(w[j], w[j + 1]);
+        }
+    }
+
+    // sums[t] += the joined quads of a sub-block; a: the tokens' bytes of its first quad.
+    template <int N>
+    static inline void add_pairs(I sums[N], const U w[quads], const int8_t* a) noexcept {
+        typename V::Pair pairs[(N + 1) / 2];
+        ELVER_UNROLL
+        for (int i = 0; i < (N + 1) / 2; ++i) pairs[i] = V::zero_pair();
+        ELVER_UNROLL
+        for (int j = 0; j < quads; j += 2, a += 8 * N) {
+            ELVER_UNROLL
+            for (int i = 0; i + 1 < N; i += 2)
+                pairs[i / 2] = V::template dot_pair<true>(pairs[i / 2], w[j], w[j + 1], a + 4 * i, 4 * N);
+            if constexpr (N % 2 == 1)
+                pairs[N / 2] = V::template dot_pair<false>(pairs[N / 2], w[j], w[j + 1], a + 4 * (N - 1), 4 * N);
+        }
+        ELVER_UNROLL
+        for (int i = 0; i < N; ++i)
+            sums[i] = i % 2 == 0 ? V::template add_token<0>(sums[i], pairs[i / 2])
+                                 : V::template add_token<1>(sums[i], pairs[i / 2]);
+    }
+
+    // acc[t] += a 32-block. w: its eight quads, joined for two tokens and more where the level multiplies pairs; the
+    // acts pointers stand at the block.
     template <int N>
     static inline void block(F acc[N], const U w[8], const F scale[n_sub], const F min[n_sub],
                              const TileActs& t) noexcept {
@@ -46,12 +88,16 @@ struct Matmul {
             I sums[N];
             ELVER_UNROLL
             for (int i = 0; i < N; ++i) sums[i] = V::template start<Fmt::offset_shift, Fmt::wide>(t.sum + s * N + i);
-            ELVER_UNROLL
-            for (int j = 0; j < quads; ++j) {
+            if constexpr (MultipliesPairs<V> && N > 1) {
+                add_pairs<N>(sums, w + s * quads, t.q + s * quads * N * 4);
+            } else {
                 ELVER_UNROLL
-                for (int i = 0; i < N; ++i) {
-                    sums[i] =
-                        V::template dot<Fmt::wide>(sums[i], w[s * quads + j], t.q + ((s * quads + j) * N + i) * 4);
+                for (int j = 0; j < quads; ++j) {
+                    ELVER_UNROLL
+                    for (int i = 0; i < N; ++i) {
+                        sums[i] =
+                            V::template dot<Fmt::wide>(sums[i], w[s * quads + j], t.q + ((s * quads + j) * N + i) * 4);
+                    }
                 }
             }
             ELVER_UNROLL
@@ -90,6 +136,7 @@ struct Matmul {
                     U w[8];
                     F scale[n_sub], min[n_sub];
                     Fmt::codes(chunk, c, w);
+                    if constexpr (N > 1) join(w);
                     ELVER_UNROLL
                     for (int s = 0; s < n_sub; ++s) scale[s] = Fmt::scale(chunk, c * n_sub + s);
                     if constexpr (Fmt::has_min) {
@@ -103,6 +150,19 @@ struct Matmul {
             ELVER_UNROLL
             for (int i = 0; i < N; ++i) finish<V>(a, i, group * 16, acc[i]);
         }
+    }
+
+    template <int N, int G>
+    static inline void add_pairs(I (&ints)[N][G], int g, const uint8_t* codes, const int8_t* a) noexcept {
+        U w[quads];
+        I sums[N];
+        ELVER_UNROLL
+        for (int j = 0; j < quads; ++j) w[j] = V::load_u(codes + 128 * j);
+        ELVER_UNROLL
+        for (int i = 0; i < N; ++i) sums[i] = ints[i][g];
+        add_pairs<N>(sums, w, a);
+        ELVER_UNROLL
+        for (int i = 0; i < N; ++i) ints[i][g] = sums[i];
     }
 
     // An expanded panel of 32 rows (two groups) by up to panel_k.
@@ -122,6 +182,7 @@ struct Matmul {
                 const int c = b % chunk_blocks, at = b - block_begin;
                 U w[8];
                 Fmt::codes(chunk, c, w);
+                join(w);
                 ELVER_UNROLL
                 for (int j = 0; j < 8; ++j) V::store_u(p.codes + ((at * 8 + j) * 2 + g) * 64, w[j]);
                 ELVER_UNROLL
@@ -155,17 +216,23 @@ struct Matmul {
                     ELVER_UNROLL
                     for (int g = 0; g < G; ++g) ints[i][g] = start;
                 }
-                ELVER_UNROLL
-                for (int j = 0; j < quads; ++j, codes += 128) {
-                    U w[G];
+                if constexpr (MultipliesPairs<V>) {
                     ELVER_UNROLL
-                    for (int g = 0; g < G; ++g) w[g] = V::load_u(codes + 64 * g);
+                    for (int g = 0; g < G; ++g) add_pairs<N, G>(ints, g, codes + 64 * g, t.q + s * quads * N * 4);
+                    codes += 128 * quads;
+                } else {
                     ELVER_UNROLL
-                    for (int i = 0; i < N; ++i) {
+                    for (int j = 0; j < quads; ++j, codes += 128) {
+                        U w[G];
                         ELVER_UNROLL
-                        for (int g = 0; g < G; ++g) {
-                            ints[i][g] =
-                                V::template dot<Fmt::wide>(ints[i][g], w[g], t.q + ((s * quads + j) * N + i) * 4);
+                        for (int g = 0; g < G; ++g) w[g] = V::load_u(codes + 64 * g);
+                        ELVER_UNROLL
+                        for (int i = 0; i < N; ++i) {
+                            ELVER_UNROLL
+                            for (int g = 0; g < G; ++g) {
+                                ints[i][g] =
+                                    V::template dot<Fmt::wide>(ints[i][g], w[g], t.q + ((s * quads + j) * N + i) * 4);
+                            }
                         }
                     }
                 }
@@ -247,10 +314,15 @@ struct Matmul {
             for (int b = 0; b < n_blocks; b += part) {
                 const int end = b + part < n_blocks ? b + part : n_blocks;
                 expand(a, group, n_groups, b, end, p);
-                if (n_groups == 2)
-                    panel_rows<2>(p, a, b, end - b, sums);
-                else
-                    panel_rows<1>(p, a, b, end - b, sums);
+                if constexpr (groups_at_once<V>() == 2) {
+                    if (n_groups == 2) {
+                        panel_rows<2>(p, a, b, end - b, sums);
+                        continue;
+                    }
+                }
+                for (int g = 0; g < n_groups; ++g) {
+                    panel_rows<1>({p.codes + 64 * g, p.scale + 16 * g, p.min + 16 * g}, a, b, end - b, sums + 16 * g);
+                }
             }
             for (int i = 0; i < a.n; ++i) {
                 for (int g = 0; g < n_groups; ++g) finish<V>(a, i, (group + g) * 16, V::load_f(sums + i * 32 + g * 16));
