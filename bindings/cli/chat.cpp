@@ -42,14 +42,6 @@ void put_sampling(Json& request, const Options& o, double default_temperature) {
     if (o.max_tokens >= 0) request["max_tokens"] = o.max_tokens;
 }
 
-elver_session_options session_options(const Options& o) {
-    elver_session_options s = ELVER_SESSION_OPTIONS_INIT;
-    s.n_ctx = o.context;
-    s.max_batch = o.batch;
-    s.cache_type = o.cache_type;
-    return s;
-}
-
 // A long prompt shows how far its reading is.
 bool show_reading(double fraction) {
     if (isatty(STDERR_FILENO)) {

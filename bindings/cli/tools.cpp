@@ -20,14 +20,6 @@ elver_model_options model_options(const Options& o) {
     return m;
 }
 
-elver_session_options session_options(const Options& o) {
-    elver_session_options s = ELVER_SESSION_OPTIONS_INIT;
-    s.n_ctx = o.context;
-    s.max_batch = o.batch;
-    s.cache_type = o.cache_type;
-    return s;
-}
-
 Json parse_line(const std::string& line, const std::string& file, size_t number) {
     Json json = Json::parse(line, nullptr, false);
     if (json.is_discarded()) throw std::runtime_error(file + ": line " + std::to_string(number) + ": not valid JSON");
@@ -52,6 +44,14 @@ double median(std::vector<double> v) {
 }
 
 }  // namespace
+
+elver_session_options session_options(const Options& o) {
+    elver_session_options s = ELVER_SESSION_OPTIONS_INIT;
+    s.n_ctx = o.context;
+    s.max_batch = o.batch;
+    s.cache_type = o.cache_type;
+    return s;
+}
 
 std::string read_file(const std::string& path) {
     std::ifstream in(path, std::ios::binary);
