@@ -5,8 +5,8 @@ namespace elver {
 
 AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&program), config_(std::move(config)) {
     program.widths.need(Buffer::attn, config_.n_heads * config_.v_head_dim);
-    program.widths.head_scratch =
-        std::max({program.widths.head_scratch, config_.head_dim, (config_.v_head_dim + 31) & ~31});
+    const CacheShape widest{CacheType::q8_0, config_.head_dim, config_.v_head_dim};  // of all types
+    program.widths.head_scratch = std::max({program.widths.head_scratch, config_.head_dim, widest.v_width()});
 }
 
 void AttentionPhase::run(const Pass& pass, int worker) const noexcept {

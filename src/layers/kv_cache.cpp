@@ -16,9 +16,8 @@ size_t KvCache::plan_bytes(const std::vector<CacheLayerSpec>& layers, CacheType 
                            int max_batch) noexcept {
     size_t total = 0;
     for (const CacheLayerSpec& layer : layers) {
-        const CacheShape shape{type, layer.head_dim, layer.v_head_dim};
         total += static_cast<size_t>(n_pages(layer, n_ctx, max_batch)) * static_cast<size_t>(layer.n_kv_heads) *
-                 static_cast<size_t>(shape.page_bytes());
+                 static_cast<size_t>(layer.shape(type).page_bytes());
     }
     return total;
 }
@@ -28,8 +27,7 @@ Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, CacheTy
     cache.n_ctx_ = n_ctx;
     size_t offset = 0;
     for (const CacheLayerSpec& layer : layers) {
-        cache.layers_.push_back(
-            {layer, {type, layer.head_dim, layer.v_head_dim}, n_pages(layer, n_ctx, max_batch), offset});
+        cache.layers_.push_back({layer, layer.shape(type), n_pages(layer, n_ctx, max_batch), offset});
         offset += plan_bytes({layer}, type, n_ctx, max_batch);
     }
     auto memory = AlignedBuffer::make(offset, "the KV cache");

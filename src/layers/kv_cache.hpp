@@ -16,6 +16,8 @@ struct CacheLayerSpec {
     int head_dim = 0;
     int v_head_dim = 0;
     int window = 0;  // 0: all positions
+
+    CacheShape shape(CacheType type) const noexcept { return {type, head_dim, v_head_dim}; }
 };
 
 class KvCache {

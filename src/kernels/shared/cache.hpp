@@ -63,6 +63,10 @@ struct CacheWrite {
     }
 
   private:
+    // Bytes of a block's codes.
+    template <CacheType type>
+    static constexpr int n_codes = CacheShape{type, 0, 0}.unit_bytes() - 2;
+
     static inline float bounded(float x) noexcept { return x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x; }
 
     static void halves(const float* x, int n, std::byte* y, int y_stride) noexcept {
@@ -75,9 +79,10 @@ struct CacheWrite {
         }
     }
 
-    // Codes of 32 values and the scale that goes with them; values past n are zero.
+    // A block of 32 values as bytes of codes (in q4_0 two to a byte: i low, i + 16 high), and the scale that goes with
+    // them; values past n are zero.
     template <CacheType type>
-    static uint16_t encode(const float* x, int n, uint8_t* codes) noexcept {
+    static uint16_t encode(const float* x, int n, std::byte* codes) noexcept {
         float peak = 0.0f;  // the value of the greatest magnitude
         for (int i = 0; i < n; ++i) {
             if ((x[i] < 0 ? -x[i] : x[i]) > (peak < 0 ? -peak : peak)) peak = x[i];
@@ -87,11 +92,14 @@ struct CacheWrite {
         V::store_f16(half, V::set_f(bounded(type == CacheType::q8_0 ? peak / 127.0f : peak / -8.0f)));
         const float scale = V::f16_1(half), inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
         constexpr float low = type == CacheType::q8_0 ? -127.0f : -8.0f, high = type == CacheType::q8_0 ? 127.0f : 7.0f;
+        int all[32];
         for (int i = 0; i < 32; ++i) {
             const float c = i < n ? x[i] * inverse : 0.0f;
             const float inside = c > low ? (c < high ? c : high) : low;  // of NaN too
-            const int code = static_cast<int>(inside + (inside < 0 ? -0.5f : 0.5f));
-            codes[i] = static_cast<uint8_t>(type == CacheType::q8_0 ? code : code + 8);
+            all[i] = static_cast<int>(inside + (inside < 0 ? -0.5f : 0.5f));
+        }
+        for (int i = 0; i < n_codes<type>; ++i) {
+            codes[i] = static_cast<std::byte>(type == CacheType::q8_0 ? all[i] : (all[i] + 8) | (all[i + 16] + 8) << 4);
         }
         return half[0];
     }
@@ -99,26 +107,17 @@ struct CacheWrite {
     template <CacheType type>
     static void blocks(const CacheWriteArgs& a, std::byte* values) noexcept {
         constexpr int bytes = CacheShape{type, 0, 0}.unit_bytes();
-        uint8_t codes[32];
+        std::byte codes[n_codes<type>];
         for (int d = 0; d < a.shape.head_dim; d += 32) {
             const uint16_t scale = encode<type>(a.k + d, within(a.shape.head_dim - d), codes);
             std::byte* block = a.page + d / 32 * 64 * bytes;
-            if constexpr (type == CacheType::q8_0) {
-                for (int i = 0; i < 32; ++i) block[64 * i + a.at] = static_cast<std::byte>(codes[i]);
-            } else {
-                for (int i = 0; i < 16; ++i)
-                    block[64 * i + a.at] = static_cast<std::byte>(codes[i] | codes[i + 16] << 4);
-            }
+            for (int i = 0; i < n_codes<type>; ++i) block[64 * i + a.at] = codes[i];
             __builtin_memcpy(block + 64 * (bytes - 2) + 2 * a.at, &scale, sizeof scale);
         }
         for (int d = 0; d < a.shape.v_head_dim; d += 32, values += bytes) {
             const uint16_t scale = encode<type>(a.v + d, within(a.shape.v_head_dim - d), codes);
             __builtin_memcpy(values, &scale, sizeof scale);
-            if constexpr (type == CacheType::q8_0) {
-                __builtin_memcpy(values + 2, codes, 32);
-            } else {
-                for (int i = 0; i < 16; ++i) values[2 + i] = static_cast<std::byte>(codes[i] | codes[i + 16] << 4);
-            }
+            __builtin_memcpy(values + 2, codes, sizeof codes);
         }
     }
     static constexpr int within(int n) noexcept { return n < 32 ? n : 32; }
