@@ -8,11 +8,8 @@
 #include <vector>
 
 #include "base/half.hpp"
-#include "kernels/shared/attention.hpp"
-#include "kernels/shared/cache.hpp"
 #include "kernels/shared/finish.hpp"
-#include "kernels/shared/rows.hpp"
-#include "kernels/table.hpp"
+#include "kernels/shared/make_table.hpp"
 #include "quant/decode.hpp"
 
 namespace elver {
@@ -188,19 +185,6 @@ void (*find_matmul(DType type) noexcept)(const MatmulArgs&) noexcept {
 }  // namespace
 
 extern const KernelTable table_reference;
-constinit const KernelTable table_reference = {"reference",
-                                               1,
-                                               false,
-                                               &Rows<Plain>::quantize,
-                                               &find_matmul,
-                                               &Rows<Plain>::rms_norm,
-                                               &Rows<Plain>::layer_norm,
-                                               &Rows<Plain>::rope_adjacent,
-                                               &Rows<Plain>::rope_halves,
-                                               &Attention<Plain>::run,
-                                               &CacheWrite<Plain>::run,
-                                               &Rows<Plain>::soft_cap,
-                                               nullptr,
-                                               nullptr};
+constinit const KernelTable table_reference = make_row_table<Plain>("reference", &find_matmul);
 
 }  // namespace elver
