@@ -15,9 +15,6 @@ constexpr Architecture table[] = {
     {.name = "llama", .pairing = adjacent},  // Mistral and Mixtral too
     {.name = "qwen2"},
     {.name = "qwen3"},
-    {.name = "qwen2moe", .experts_renormalised = false},
-    {.name = "qwen3moe"},
-    {.name = "olmoe", .experts_renormalised = false},
     {.name = "phi2", .norm = layer, .activation = gelu_tanh, .gated = false, .parallel_residual = true},
     {.name = "phi3"},
     {.name = "gemma", .activation = gelu_tanh, .embedding_times_sqrt_width = true},

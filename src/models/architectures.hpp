@@ -24,7 +24,6 @@ struct Architecture {
     // Where the file gives no scale: embeddings times embedding_scale, branches times depth_scale / sqrt(n_layers),
     // logits times logit_width / width. 0: 1.
     double embedding_scale = 0.0, depth_scale = 0.0, logit_width = 0.0;
-    bool experts_renormalised = true;  // the weights of the chosen experts are made to sum to 1
     // Layers with a window: every layer (1), or all but each `period`-th; see global_layer.
     int window_period = 1;
     int window_global = -1;  // layer i sees everything where i % window_period == window_global
