@@ -54,7 +54,7 @@ Value sort_key(Env& env, Value v, bool case_sensitive) {
     return v.str() && !case_sensitive ? env.str(lower(v.str()->text)) : v;
 }
 
-// Merge sort: stable, and its comparisons may fail.
+// Sorts values by keys, and the keys with them. Merge sort: stable, and its comparisons may fail.
 void sort_by(Env& env, Values& keys, Values& values, bool reverse) {
     const size_t n = keys.size();
     std::vector<size_t> order(n), merged(n);
@@ -72,9 +72,11 @@ void sort_by(Env& env, Values& keys, Values& values, bool reverse) {
         }
         std::swap(order, merged);
     }
-    Values out;
-    for (size_t i : order) out.push_back(values[i]);
-    values = std::move(out);
+    for (Values* each : {&keys, &values}) {
+        Values out;
+        for (size_t i : order) out.push_back((*each)[i]);
+        *each = std::move(out);
+    }
 }
 
 // An iterator over what step makes of each item; a failure is raised when the items before it have been read.
@@ -336,7 +338,7 @@ Value attr(Env& env, const Value& v, Args& args) {
     return found.is_missing() ? env.undefined(cat("'", type_name(v), " object' has no attribute '", name, "'")) : found;
 }
 
-// Pairs of a key and the items that have it; each can also be read as .grouper and .list.
+// Pairs of a key and the items that have it.
 Value groupby(Env& env, const Value& v, Args& args) {
     const Bound b("groupby", args, {"attribute", "default", "case_sensitive"}, 1);
     const Getter getter(b[0], b.has(1) && !b[1].is_none() ? b[1] : Value());
@@ -344,17 +346,14 @@ Value groupby(Env& env, const Value& v, Args& args) {
     for (const Value& item : values) keys.push_back(sort_key(env, getter(env, item), b.flag(2, false)));
     sort_by(env, keys, values, false);
     Values groups, group;
-    Value key;
     const auto flush = [&] {
         if (group.empty()) return;
         const Value shown = getter(env, group.front());
         groups.push_back(env.seq(SeqKind::tuple, {shown, env.list(std::exchange(group, {}))}));
     };
-    for (const Value& item : values) {
-        const Value next = sort_key(env, getter(env, item), b.flag(2, false));
-        if (!group.empty() && !equal(env, next, key)) flush();
-        key = next;
-        group.push_back(item);
+    for (size_t i = 0; i < values.size(); ++i) {
+        if (!group.empty() && !equal(env, keys[i], keys[i - 1])) flush();
+        group.push_back(values[i]);
     }
     flush();
     return env.list(std::move(groups));
