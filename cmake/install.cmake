@@ -18,6 +18,8 @@ install(EXPORT elverTargets NAMESPACE elver:: DESTINATION ${ELVER_PACKAGE_DIR})
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/elverConfig.cmake.in ${PROJECT_BINARY_DIR}/elverConfig.cmake
                               INSTALL_DESTINATION ${ELVER_PACKAGE_DIR})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/elverConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+# The file finds its prefix from where it lies, so `cmake --install --prefix` may put it anywhere.
+file(RELATIVE_PATH ELVER_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${CMAKE_CURRENT_LIST_DIR}/elver.pc.in ${PROJECT_BINARY_DIR}/elver.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/elverConfig.cmake ${PROJECT_BINARY_DIR}/elverConfigVersion.cmake
         DESTINATION ${ELVER_PACKAGE_DIR})
