@@ -51,16 +51,17 @@ struct Matmul {
                 by_16 ? a.acts.sum16 + tokens * (k / 16) : a.acts.sum + tokens * (k / 32)};
     }
 
-    static inline void join(U w[8]) noexcept {
+    [[gnu::always_inline]] static inline void join(U w[8]) noexcept {
         if constexpr (MultipliesPairs<V>) {
             ELVER_UNROLL
             for (int j = 0; j < 8; j += 2) V::join_quads(w[j], w[j + 1]);
         }
     }
 
-    // sums[t] += the joined quads of a sub-block; a: the tokens' bytes of its first quad.
+    // sums[t] += the joined quads of a sub-block; a: the tokens' bytes of its first quad. Called, it would pass weights
+    // and sums through memory.
     template <int N>
-    static inline void add_pairs(I sums[N], const U w[quads], const int8_t* a) noexcept {
+    [[gnu::always_inline]] static inline void add_pairs(I sums[N], const U w[quads], const int8_t* a) noexcept {
         typename V::Pair pairs[(N + 1) / 2];
         ELVER_UNROLL
         for (int i = 0; i < (N + 1) / 2; ++i) pairs[i] = V::zero_pair();
@@ -153,7 +154,8 @@ struct Matmul {
     }
 
     template <int N, int G>
-    static inline void add_pairs(I (&ints)[N][G], int g, const uint8_t* codes, const int8_t* a) noexcept {
+    [[gnu::always_inline]] static inline void add_pairs(I (&ints)[N][G], int g, const uint8_t* codes,
+                                                        const int8_t* a) noexcept {
         U w[quads];
         I sums[N];
         ELVER_UNROLL
