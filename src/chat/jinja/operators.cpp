@@ -27,13 +27,27 @@ const char* symbol(ExprKind kind) {
     }
 }
 
-Int checked(bool overflow, Int value) {
-    if (overflow) fail_unsupported("an integer exceeds 128 bits");
-    return value;
+[[noreturn]] void fail_too_large() {
+    fail_unsupported("an integer exceeds 128 bits");
+}
+Int sum(Int a, Int b) {
+    Int out;
+    if (__builtin_add_overflow(a, b, &out)) fail_too_large();
+    return out;
+}
+Int difference(Int a, Int b) {
+    Int out;
+    if (__builtin_sub_overflow(a, b, &out)) fail_too_large();
+    return out;
+}
+Int product(Int a, Int b) {
+    Int out;
+    if (__builtin_mul_overflow(a, b, &out)) fail_too_large();
+    return out;
 }
 
 Int floor_divide(Int a, Int b) {
-    if (b == -1) return checked(__builtin_sub_overflow(Int{0}, a, &a), a);
+    if (b == -1) return difference(0, a);
     return a / b - (a % b != 0 && (a < 0) != (b < 0));
 }
 
@@ -50,24 +64,23 @@ Value power(Int base, Int exponent) {
     }
     Int result = 1;
     while (exponent > 0) {
-        if (exponent & 1) result = checked(__builtin_mul_overflow(result, base, &result), result);
+        if (exponent & 1) result = product(result, base);
         exponent >>= 1;
-        if (exponent > 0) base = checked(__builtin_mul_overflow(base, base, &base), base);
+        if (exponent > 0) base = product(base, base);
     }
     return Value(result);
 }
 
 Value integers(ExprKind kind, Int a, Int b) {
-    Int out = 0;
     const bool divides = kind == ExprKind::divide || kind == ExprKind::floor_divide || kind == ExprKind::modulo;
     if (divides && b == 0) fail(kind == ExprKind::divide ? "division by zero" : "integer division or modulo by zero");
     switch (kind) {
         case ExprKind::add:
-            return Value(checked(__builtin_add_overflow(a, b, &out), out));
+            return Value(sum(a, b));
         case ExprKind::subtract:
-            return Value(checked(__builtin_sub_overflow(a, b, &out), out));
+            return Value(difference(a, b));
         case ExprKind::multiply:
-            return Value(checked(__builtin_mul_overflow(a, b, &out), out));
+            return Value(product(a, b));
         case ExprKind::divide:
             return Value(static_cast<double>(a) / static_cast<double>(b));
         case ExprKind::floor_divide:
@@ -159,8 +172,8 @@ Value negate(const Value& a, bool minus) {
     if (const double* d = a.as<double>()) return Value(minus ? -*d : *d);
     if (a.is_undefined()) fail_undefined(a);
     if (!is_number(a)) fail(cat("bad operand type for unary ", minus ? "-" : "+", ": '", type_name(a), "'"));
-    Int i = to_int(a, "");
-    return Value(minus ? checked(__builtin_sub_overflow(Int{0}, i, &i), i) : i);
+    const Int i = to_int(a, "");
+    return Value(minus ? difference(0, i) : i);
 }
 
 bool compare(Env& env, CompareOp op, const Value& a, const Value& b) {
