@@ -357,9 +357,11 @@ ExprPtr ExpressionParser::subscript(ExprPtr object) {
         return with_operands(ExprKind::item, line, std::move(object), std::move(key));
     }
     expect_op("[");
-    if (is_op("]")) unexpected("a key");
     ExprPtr first;
-    if (!is_op(":")) first = expression();
+    if (is_op("]"))
+        first = make(ExprKind::tuple, line);
+    else if (!is_op(":"))
+        first = expression();
     if (skip_op(":")) {
         ExprPtr e = with_operands(ExprKind::slice, line, std::move(object));
         adopt(*e, std::move(first));

@@ -14,19 +14,7 @@ Value range(Env& env, const Value&, Args& args) {
     const bool one = !b.has(1);
     const Int start = one ? 0 : to_int(b[0], "range() argument"), stop = to_int(one ? b[0] : b[1], "range() argument");
     const Int step = b.has(2) ? to_int(b[2], "range() argument") : 1;
-    static constexpr Int far = Int{1} << 100, max_items = 100000;  // the sandbox's limit
-    if (step == 0) fail("range() arg 3 must not be zero");
-    if (std::max({start, stop, step}) > far || std::min({start, stop, step}) < -far) fail("Range too big");
-    const Int n = step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step;
-    if (n > max_items)
-        fail(cat("Range too big. The sandbox blocks ranges larger than MAX_RANGE (", int_text(max_items), ")."));
-    Values items;
-    for (Int i = 0; i < n; ++i) items.emplace_back(start + i * step);
-    auto s = std::make_shared<Seq>(&env.budget, SeqKind::range, std::move(items));
-    s->start = start;
-    s->stop = stop;
-    s->step = step;
-    return Value(std::move(s));
+    return make_range(env, start, stop, step);
 }
 
 // dict(mapping or pairs, name=value ...): also the arguments of namespace().

@@ -10,8 +10,9 @@
 namespace elver::jinja {
 
 Interpreter::~Interpreter() {
-    // Namespaces and frames may hold each other.
+    // Namespaces, frames and what loop.changed() remembers may hold each other.
     for (const auto& n : namespaces_) n->attributes.clear();
+    for (const auto& loop : loops_) static_cast<Loop&>(*loop).forget();
     for (const auto& s : kept_) s->slots.clear();
 }
 
@@ -81,6 +82,11 @@ Value& Interpreter::slot(Scope& scope, SlotRef ref) {
 Value Interpreter::resolve(const std::string& name) {
     if (const Value* v = variables_.dict()->find(std::string_view(name))) return *v;
     return find_global(*this, name);
+}
+
+void Interpreter::clear_later(ObjectPtr loop) {
+    budget.take(sizeof(Loop));
+    loops_.push_back(std::move(loop));
 }
 
 Scope* Interpreter::keep(const ScopePtr& scope) {
@@ -213,6 +219,7 @@ void Interpreter::exec_filter_block(const Stmt& stmt, const ScopePtr& scope) {
     const Value outer = std::exchange(filter_input_, text);
     const Value value = eval(*stmt.expr, *scope);
     filter_input_ = outer;
+    if (!value.str()) fail(cat("the filter of a filter block gave ", type_name(value), ", expected str"));
     append_str(*this, *out_, value);
 }
 

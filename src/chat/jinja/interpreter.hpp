@@ -33,6 +33,7 @@ class Interpreter final : public Env {
 
     // For the objects that hold a part of the tree.
     std::string call_function(const Stmt& function, const ScopePtr& outer, Args args);
+    void clear_later(ObjectPtr loop);
     std::string loop_text(const Stmt& stmt, const ScopePtr& outer, Values items, int depth);
     bool loop_test(const Stmt& stmt, const ScopePtr& outer, const Value& item);
 
@@ -95,7 +96,8 @@ class Interpreter final : public Env {
     Value variables_;
     std::vector<ScopePtr> kept_;
     std::vector<std::shared_ptr<Namespace>> namespaces_;
-    Value filter_input_;  // of a filter or set block
+    std::vector<ObjectPtr> loops_;  // that remember values
+    Value filter_input_;            // of a filter or set block
     std::string* out_ = nullptr;
     int line_ = 1;
 };

@@ -167,34 +167,42 @@ Value splitlines(Env& env, const Value& self, Args& args) {
     return env.list(std::move(out));
 }
 
+// Where find and count look: from the character first on. None where it begins behind the text or its own end.
+struct SearchRange {
+    Int first;
+    std::string_view text;
+};
+std::optional<SearchRange> search_range(Env& env, const Str& s, const Bound& b) {
+    const auto n = static_cast<Int>(s.n_chars);
+    const auto clamp = [&](Int i) { return std::clamp(i < 0 ? i + n : i, Int{0}, n); };
+    const Int start = b.integer(1, 0), first = clamp(start), end = clamp(b.integer(2, n));
+    env.budget.work(s.text.size() / 8 + 1);
+    if (start > n || first > end) return std::nullopt;
+    return SearchRange{first, char_range(s, static_cast<size_t>(first), static_cast<size_t>(end))};
+}
+
 // find, rfind, index, rindex.
 template <bool from_right, bool must>
 Value find(Env& env, const Value& self, Args& args) {
     const Bound b("find", args, {"sub", "start", "end"}, 1);
-    const Str& s = text_of(self);
-    const auto n = static_cast<Int>(s.n_chars);
-    const auto clamp = [&](Int i) { return std::clamp(i < 0 ? i + n : i, Int{0}, n); };
-    const Int start = b.integer(1, 0), end = clamp(b.integer(2, n));
-    env.budget.work(s.text.size() / 8 + 1);
-    size_t at = std::string_view::npos;
-    if (start <= n && clamp(start) <= end) {
-        const std::string_view range = char_range(s, static_cast<size_t>(clamp(start)), static_cast<size_t>(end));
-        at = from_right ? range.rfind(b.text(0)) : range.find(b.text(0));
+    const std::string& sub = b.text(0);
+    if (const auto range = search_range(env, text_of(self), b)) {
+        const size_t at = from_right ? range->text.rfind(sub) : range->text.find(sub);
         if (at != std::string_view::npos)
-            return Value(clamp(start) + static_cast<Int>(count_chars(range.substr(0, at))));
+            return Value(range->first + static_cast<Int>(count_chars(range->text.substr(0, at))));
     }
-    b.text(0);
     if (must) fail("substring not found");
     return Value(-1);
 }
 
 Value count(Env& env, const Value& self, Args& args) {
-    const Bound b("count", args, {"sub"}, 1);
-    const std::string &text = text_of(self).text, &sub = b.text(0);
-    if (sub.empty()) return Value(text_of(self).n_chars + 1);
-    env.budget.work(text.size() / 8 + 1);
+    const Bound b("count", args, {"sub", "start", "end"}, 1);
+    const std::string& sub = b.text(0);
+    const auto range = search_range(env, text_of(self), b);
+    if (!range) return Value(0);
+    if (sub.empty()) return Value(count_chars(range->text) + 1);
     size_t n = 0;
-    for (size_t at = 0; (at = text.find(sub, at)) != std::string::npos; at += sub.size()) ++n;
+    for (size_t at = 0; (at = range->text.find(sub, at)) != std::string_view::npos; at += sub.size()) ++n;
     return Value(n);
 }
 
@@ -416,15 +424,17 @@ Value method(Env& env, const Value& self, std::string_view name) {
             std::find_if(std::begin(table), std::end(table), [&](const Method& x) { return x.name == name; });
         return m == std::end(table) ? Value() : env.bound(m->name, m->native, self);
     };
-    const auto unsafe = [&](auto& changers) {
-        return std::find(std::begin(changers), std::end(changers), name) != std::end(changers);
-    };
+    const auto in = [&](auto& names) { return std::find(std::begin(names), std::end(names), name) != std::end(names); };
     const bool list = self.seq() && self.seq()->kind == SeqKind::list;
-    if ((list && unsafe(list_changers)) || (self.dict() && unsafe(dict_changers))) {
+    if ((list && in(list_changers)) || (self.dict() && in(dict_changers))) {
         return env.undefined(cat("access to attribute '", name, "' of '", type_name(self), "' object is unsafe."),
                              true);
     }
-    if (self.str()) return lookup(str_methods);
+    if (self.str()) {
+        static constexpr std::string_view others[] = {"encode", "format_map", "isidentifier", "maketrans", "translate"};
+        if (in(others)) fail_unsupported(cat("str.", name, " is not supported"));
+        return lookup(str_methods);
+    }
     if (self.dict()) return lookup(dict_methods);
     if (self.seq() && self.seq()->indexable() && (list || name != "copy")) return lookup(seq_methods);
     if (self.as<double>()) return lookup(float_methods);

@@ -21,7 +21,13 @@ Value Namespace::attribute(Env& env, std::string_view name) {
 }
 
 Loop::Loop(Interpreter& in, const Stmt& s, ScopePtr o, Values values, int depth0)
-    : Object(ObjectKind::loop), in_(in), stmt_(s), outer_(std::move(o)), items_(std::move(values)), depth0_(depth0) {
+    : Object(ObjectKind::loop),
+      in_(in),
+      stmt_(s),
+      outer_(std::move(o)),
+      items_(std::move(values)),
+      charge_(&in.budget, items_.size() * sizeof(Value)),
+      depth0_(depth0) {
     for (const Value& v : items_) depth = std::max(depth, depth_of(v) + 1);
     if (depth > Budget::max_depth) throw Failure{Status::over_budget, "a value is nested too deeply"};
 }
@@ -77,7 +83,7 @@ Value Loop::cycle(Args& args) const {
 bool Loop::changed(Env& env, Values values) {
     bool differs = !seen_ || values.size() != last_seen_.size();
     for (size_t i = 0; !differs && i < values.size(); ++i) differs = !equal(env, values[i], last_seen_[i]);
-    seen_ = true;
+    if (!std::exchange(seen_, true)) in_.clear_later(shared_from_this());
     if (differs) last_seen_ = std::move(values);
     return differs;
 }
@@ -90,9 +96,6 @@ Value loop_cycle(Env&, const Value& self, Args& args) {
     return loop_of(self).cycle(args);
 }
 Value loop_changed(Env& env, const Value& self, Args& args) {
-    for (const Value& v : args.positional) {
-        if (depth_of(v) > 0) fail_unsupported("loop.changed of a list, dict or object is not supported");
-    }
     return Value(loop_of(self).changed(env, std::move(args.positional)));
 }
 }  // namespace
@@ -119,6 +122,10 @@ Value Loop::call(Env& env, Args args) {
     if (!stmt_.recursive) fail("The loop must have the 'recursive' marker to be called recursively.");
     const Bound b("loop", args, {"iterable"}, 1);
     return env.str(in_.loop_text(stmt_, outer_, iterate(env, b[0]), depth0_ + 1));
+}
+
+std::string Macro::repr() const {
+    return stmt_.kind == StmtKind::call_block ? "<Macro anonymous>" : cat("<Macro '", stmt_.text, "'>");
 }
 
 Value Macro::attribute(Env& env, std::string_view name) {

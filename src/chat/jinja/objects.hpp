@@ -25,6 +25,7 @@ struct Loop final : Object {
     Value call(Env& env, Args args) override;
     Value cycle(Args& args) const;
     bool changed(Env& env, Values values);
+    void forget() { last_seen_.clear(); }
 
   private:
     bool fetch(Value& into);
@@ -35,6 +36,7 @@ struct Loop final : Object {
     const Stmt& stmt_;
     ScopePtr outer_;
     Values items_;
+    Charge charge_;  // for items_
     size_t next_ = 0;
     Value previous_, current_, ahead_;
     bool has_ahead_ = false, passed_ = false;  // passed_: the rest of items_ has been through the loop's filter
@@ -48,6 +50,7 @@ struct Loop final : Object {
 struct Macro final : Object {
     Macro(Interpreter& in, const Stmt& s, Scope* o) : Object(ObjectKind::macro), in_(in), stmt_(s), outer_(o) {}
     std::string_view type_name() const noexcept override { return "Macro"; }
+    std::string repr() const override;
     Value attribute(Env& env, std::string_view name) override;
     bool callable() const noexcept override { return true; }
     Value call(Env& env, Args args) override;

@@ -172,7 +172,7 @@ void append_str(Env& env, std::string& out, const Value& v) {
         }
         out += "}";
     } else if (const Object* o = v.object()) {
-        out += cat("<", o->type_name(), ">");
+        out += o->repr();
     }
 }
 
@@ -194,7 +194,7 @@ void append_json_string(std::string& out, const std::string& text, bool ascii) {
         if (known != std::string_view::npos) {
             out.push_back('\\');
             out.push_back(to[known]);
-        } else if (c < 0x20 || (ascii && c >= 0x7F && c < 0x10000 && c != 0x7F)) {
+        } else if (c < 0x20 || (ascii && c >= 0x7F && c < 0x10000)) {
             append_hex(out, "\\u", c, 4);
         } else if (ascii && c >= 0x10000) {
             append_hex(out, "\\u", 0xD800 + ((c - 0x10000) >> 10), 4);

@@ -185,8 +185,8 @@ void need_reversible(const Value& v) {
 
 Value last(Env& env, const Value& v, Args& args) {
     Bound("last", args, {});
-    if (v.is_undefined()) fail_undefined(v);
     need_reversible(v);
+    if (v.str() && v.str()->n_chars > 0) return get_item(env, v, Value(-1));
     const Values items = iterate(env, v);
     return items.empty() ? env.undefined("No last item, sequence was empty.") : items.back();
 }
@@ -197,7 +197,6 @@ Value reverse(Env& env, const Value& v, Args& args) {
         const std::u32string chars = decode(s->text);
         return env.str(encode(std::u32string(chars.rbegin(), chars.rend())), s->safe);
     }
-    if (v.is_undefined()) fail_undefined(v);
     Values items = iterate(env, v);
     std::reverse(items.begin(), items.end());
     return v.seq() && v.seq()->kind == SeqKind::iterator ? env.list(std::move(items)) : env.iterator(std::move(items));
@@ -247,7 +246,7 @@ Value sort(Env& env, const Value& v, Args& args) {
     for (const Value& item : values) {
         Values key;
         for (const Getter& getter : getters) key.push_back(sort_key(env, getter(env, item), b.flag(1, false)));
-        keys.push_back(key.size() == 1 ? key[0] : env.list(std::move(key)));
+        keys.push_back(env.list(std::move(key)));  // lists: equal items are never asked which is less
     }
     sort_by(env, keys, values, b.flag(0, false));
     return env.list(std::move(values));
@@ -277,6 +276,7 @@ Value unique(Env& env, const Value& v, Args& args) {
     Values seen;
     return lazily(env, v, [&](const Value& item, Values& out) {
         const Value key = sort_key(env, getter(env, item), b.flag(0, false));
+        need_hashable(key);
         const auto known = [&](const Value& other) { return equal(env, other, key); };
         if (std::any_of(seen.begin(), seen.end(), known)) return;
         seen.push_back(key);
@@ -338,7 +338,7 @@ Value attr(Env& env, const Value& v, Args& args) {
     return found.is_missing() ? env.undefined(cat("'", type_name(v), " object' has no attribute '", name, "'")) : found;
 }
 
-// Pairs of a key and the items that have it.
+// Pairs of a key and the items that have it, named grouper and list.
 Value groupby(Env& env, const Value& v, Args& args) {
     const Bound b("groupby", args, {"attribute", "default", "case_sensitive"}, 1);
     const Getter getter(b[0], b.has(1) && !b[1].is_none() ? b[1] : Value());
@@ -350,6 +350,7 @@ Value groupby(Env& env, const Value& v, Args& args) {
         if (group.empty()) return;
         const Value shown = getter(env, group.front());
         groups.push_back(env.seq(SeqKind::tuple, {shown, env.list(std::exchange(group, {}))}));
+        groups.back().seq()->group = true;
     };
     for (size_t i = 0; i < values.size(); ++i) {
         if (!group.empty() && !equal(env, keys[i], keys[i - 1])) flush();

@@ -52,9 +52,11 @@ bool sameas(Env&, const Value& v, Args& args) {
 }
 
 bool is_filter(Env&, const Value& v, Args&) {
+    need_hashable(v);
     return v.str() && find_filter(v.str()->text);
 }
 bool is_test(Env&, const Value& v, Args&) {
+    need_hashable(v);
     return v.str() && find_test(v.str()->text);
 }
 
@@ -64,7 +66,8 @@ bool is_sequence(const Value& v) {
 
 constexpr std::pair<std::string_view, Test> tests[] = {
     {"boolean", plain<[](const Value& v) { return v.as<bool>() != nullptr; }>},
-    {"callable", plain<[](const Value& v) { return v.object() && v.object()->callable(); }>},
+    // Python's Undefined has a __call__, which fails.
+    {"callable", plain<[](const Value& v) { return v.is_undefined() || (v.object() && v.object()->callable()); }>},
     {"defined", plain<[](const Value& v) { return !v.is_undefined(); }>},
     {"undefined", plain<[](const Value& v) { return v.is_undefined(); }>},
     {"escaped", plain<[](const Value& v) { return v.str() && v.str()->safe; }>},

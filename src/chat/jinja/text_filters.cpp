@@ -141,13 +141,13 @@ Value indent(Env& env, const Value& v, Args& args) {
 
 Value truncate(Env& env, const Value& v, Args& args) {
     const Bound b("truncate", args, {"length", "killwords", "end", "leeway"});
-    const Value text = soft_text(env, v);
     const std::string end = b.has(2) ? b.text(2) : "...";
     const Int length = b.integer(0, 255), leeway = b.integer(3, 5), n_end = static_cast<Int>(count_chars(end));
     if (length < n_end) fail(cat("expected length >= ", int_text(n_end), ", got ", int_text(length)));
     if (leeway < 0) fail("expected leeway >= 0");
-    const Str& s = *text.str();
-    if (static_cast<Int>(s.n_chars) <= length + leeway) return text;
+    if (static_cast<Int>(elver::jinja::length(v)) <= length + leeway) return v;
+    if (!v.str()) fail(cat("truncate shortens a str, not ", type_name(v)));
+    const Str& s = *v.str();
     std::string kept(char_range(s, 0, static_cast<size_t>(length - n_end)));
     if (!b.flag(1, false)) kept = kept.substr(0, kept.rfind(' '));
     return like(env, v, kept + end);
@@ -247,7 +247,7 @@ Value round(Env&, const Value& v, Args& args) {
     const double d = to_double(v), scale = std::pow(10.0, static_cast<double>(precision));
     if (how == "ceil") return Value(std::ceil(d * scale) / scale);
     if (how == "floor") return Value(std::floor(d * scale) / scale);
-    if (!v.as<double>() && precision >= 0) return v;
+    if (!v.as<double>() && precision >= 0) return Value(to_int(v, ""));
     if (!std::isfinite(d) || precision < 0) {
         const double rounded = std::nearbyint(d * scale) / scale;
         return v.as<double>() ? Value(rounded) : Value(static_cast<Int>(rounded));

@@ -60,7 +60,7 @@ Dict::Dict(Budget* budget, Pairs pairs)
     : depth(depth_below(pairs)), charge(budget, pairs.size() * (sizeof(Pairs::value_type) + 48) + sizeof(Dict)) {
     items.reserve(pairs.size());
     for (auto& [key, value] : pairs) {
-        if (!hashable(key)) fail(cat("unhashable type: '", type_name(key), "'"));
+        need_hashable(key);
         if (const Str* s = key.str()) {
             const auto [it, is_new] = index_.try_emplace(s->text, items.size());
             if (!is_new) {
@@ -133,6 +133,10 @@ Value Env::bound(std::string_view name, Native native, const Value& self) {
 }
 Value Env::undefined(std::string message, bool security) {
     return Value(Undefined{std::make_shared<const std::string>(std::move(message)), security});
+}
+
+void need_hashable(const Value& v) {
+    if (!hashable(v)) fail(cat("unhashable type: '", type_name(v), "'"));
 }
 
 int depth_of(const Value& value) noexcept {
@@ -303,7 +307,7 @@ Values iterate(Env& env, const Value& v) {
         env.budget.give(s->n_chars * sizeof(Str));
         for (std::string_view rest = s->text; !rest.empty();) {
             const size_t n = static_cast<size_t>(decode_utf8(rest).n_bytes);
-            out.push_back(env.str(std::string(rest.substr(0, n)), s->safe));
+            out.push_back(env.str(std::string(rest.substr(0, n))));  // not Markup, as in Python
             rest.remove_prefix(n);
         }
     } else if (Seq* q = v.seq()) {
@@ -368,6 +372,8 @@ Value subscript(Env& env, const Value& v, const Value& key) {
 // getattr(obj, name); missing where Python raises AttributeError.
 Value attribute(Env& env, const Value& v, std::string_view name) {
     if (Object* o = v.object()) return o->attribute(env, name);
+    if (const Seq* s = v.seq(); s && s->group && (name == "grouper" || name == "list"))
+        return s->items[name == "grouper" ? 0 : 1];
     return method(env, v, name);
 }
 
@@ -399,6 +405,22 @@ Value get_item(Env& env, const Value& v, const Value& key) {
     return no_such(env, v, key);
 }
 
+Value make_range(Env& env, Int start, Int stop, Int step) {
+    static constexpr Int far = Int{1} << 100, max_items = 100000;  // the sandbox's limit
+    if (step == 0) fail("range() arg 3 must not be zero");
+    if (std::max({start, stop, step}) > far || std::min({start, stop, step}) < -far) fail("Range too big");
+    const Int n = step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step;
+    if (n > max_items)
+        fail(cat("Range too big. The sandbox blocks ranges larger than MAX_RANGE (", int_text(max_items), ")."));
+    Values items;
+    for (Int i = 0; i < n; ++i) items.emplace_back(start + i * step);
+    auto s = std::make_shared<Seq>(&env.budget, SeqKind::range, std::move(items));
+    s->start = start;
+    s->stop = stop;
+    s->step = step;
+    return Value(std::move(s));
+}
+
 Value get_slice(Env& env, const Value& v, const Value& start, const Value& stop, const Value& step) {
     if (v.is_undefined()) fail_undefined(v);
     if (!v.str() && !(v.seq() && v.seq()->indexable()))
@@ -422,6 +444,11 @@ Value get_slice(Env& env, const Value& v, const Value& start, const Value& stop,
         std::u32string out;
         for (Int i = from; by > 0 ? i < to : i > to; i += by) out.push_back(chars[static_cast<size_t>(i)]);
         return env.str(encode(out), s->safe);
+    }
+    const Seq& q = *v.seq();
+    if (q.kind == SeqKind::range) {
+        const Int stride = std::clamp(by, -n - 1, n + 1);  // a longer one would give the same items, or exceed 128 bits
+        return make_range(env, q.start + from * q.step, q.start + to * q.step, q.step * stride);
     }
     Values out;
     for (Int i = from; by > 0 ? i < to : i > to; i += by) out.push_back(v.seq()->items[static_cast<size_t>(i)]);

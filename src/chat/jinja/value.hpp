@@ -149,6 +149,7 @@ struct Seq {
     size_t next = 0;                    // iterator: the first item not yet taken
     std::shared_ptr<Failure> failure;   // iterator: raised when the items before it are taken
     Int start = 0, stop = 0, step = 1;  // range: as given
+    bool group = false;                 // tuple: one that groupby made; its items have the names grouper and list
     const int depth;
     Charge charge;
     bool indexable() const noexcept {
@@ -186,7 +187,9 @@ struct Object : std::enable_shared_from_this<Object> {
     virtual ~Object() = default;
     const ObjectKind kind;
     int depth = 1;
-    virtual std::string_view type_name() const noexcept = 0;
+    virtual void need_hashable(const Value& value);  // fails for what Python cannot keep in a set
+    std::string_view type_name() const noexcept = 0;
+    virtual std::string repr() const { return cat("<", type_name(), ">"); }
     // A missing Value where there is no such attribute.
     virtual Value attribute(Env& env, std::string_view name) = 0;
     virtual bool callable() const noexcept { return false; }
@@ -250,6 +253,8 @@ bool is_iterable(const Value& value) noexcept;
 // a.name and a["name"], with jinja2's order of attribute and item and its sandbox.
 Value get_attribute(Env& env, const Value& value, std::string_view name);
 Value get_item(Env& env, const Value& value, const Value& key);
+// The integers from start until stop; fails where they are more than jinja2's sandbox allows.
+Value make_range(Env& env, Int start, Int stop, Int step);
 Value get_slice(Env& env, const Value& value, const Value& start, const Value& stop, const Value& step);
 
 // Code points [first, last) of a string.
