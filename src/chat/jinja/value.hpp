@@ -187,8 +187,7 @@ struct Object : std::enable_shared_from_this<Object> {
     virtual ~Object() = default;
     const ObjectKind kind;
     int depth = 1;
-    virtual void need_hashable(const Value& value);  // fails for what Python cannot keep in a set
-    std::string_view type_name() const noexcept = 0;
+    virtual std::string_view type_name() const noexcept = 0;
     virtual std::string repr() const { return cat("<", type_name(), ">"); }
     // A missing Value where there is no such attribute.
     virtual Value attribute(Env& env, std::string_view name) = 0;
@@ -230,6 +229,7 @@ class Env {
 };
 
 int depth_of(const Value& value) noexcept;
+void need_hashable(const Value& value);                   // fails for what Python cannot keep in a set
 std::string_view type_name(const Value& value) noexcept;  // Python's: "str", "dict", "NoneType", ...
 
 // An undefined value that is used: fails with its message.
