@@ -117,7 +117,9 @@ Result<std::string> ChatTemplate::render(const ordered_json& variables) const {
             if (key != "now")
                 pairs.emplace_back(interpreter.str(replace_invalid_utf8(key)), to_value(interpreter, value, 1));
         }
-        return interpreter.run(interpreter.dict(std::move(pairs)));
+        const Value all = interpreter.dict(std::move(pairs));
+        interpreter.budget.start();
+        return interpreter.run(all);
     });
 }
 

@@ -132,7 +132,11 @@ Value Interpreter::eval_slice(const Expr& e, Scope& scope) {
 Args Interpreter::eval_args(const Expr& e, Scope& scope) {
     Args args;
     for (size_t i = 1; i < e.operands.size(); ++i) args.positional.push_back(eval(*e.operands[i], scope));
+    const auto check_count = [&] {  // each name is compared with those before it
+        if (args.named.size() >= 1000) fail_unsupported("more than 1000 keyword arguments");
+    };
     for (const auto& [name, value] : e.keywords) {
+        check_count();
         const auto twice = [&n = name](auto& other) { return other.first == n; };
         if (std::any_of(args.named.begin(), args.named.end(), twice)) fail(cat("keyword argument repeated: ", name));
         args.named.emplace_back(name, eval(*value, scope));
@@ -146,7 +150,7 @@ Args Interpreter::eval_args(const Expr& e, Scope& scope) {
         for (const auto& [key, value] : more.dict()->items) {
             if (!key.str()) fail("keywords must be strings");
             const auto twice = [&k = key](auto& other) { return other.first == k.str()->text; };
-            if (args.named.size() > 1000) fail_unsupported("more than 1000 keyword arguments");
+            check_count();
             if (std::any_of(args.named.begin(), args.named.end(), twice)) fail("a keyword argument is given twice");
             args.named.emplace_back(key.str()->text, value);
         }
@@ -169,6 +173,7 @@ Value Interpreter::eval_filter(const Expr& e, Scope& scope) {
     Args args = eval_args(e, scope);
     line_ = e.line;
     if (!e.native) fail_unsupported(cat("filter ", in_quotes(e.name), " is not supported"));
+    charge_call(input, args);
     return e.native(*this, input, args);
 }
 
@@ -177,6 +182,7 @@ Value Interpreter::eval_test(const Expr& e, Scope& scope) {
     Args args = eval_args(e, scope);
     line_ = e.line;
     if (!e.predicate) fail_unsupported(cat("test ", in_quotes(e.name), " is not supported"));
+    charge_call(input, args);
     return Value(e.predicate(*this, input, args));
 }
 

@@ -12,39 +12,33 @@ namespace elver::jinja {
 
 std::string replace_text(Env& env, const std::string& text, const std::string& from, const std::string& to, Int count) {
     std::string out;
-    const auto grow = [&](size_t n) {
-        env.budget.work(n / 8 + 1);
-        if (out.size() + n > Budget::max_live_bytes / 2)
-            throw Failure{Status::over_budget, "the template makes too long a text"};
-    };
     size_t at = 0;
-    grow(text.size());
+    env.budget.search(text.size(), from.size());
     if (from.empty()) {  // between all characters
         for (; count != 0; --count) {
-            grow(to.size() + 4);
-            out += to;
+            env.budget.append(out, to);
             if (at == text.size()) return out;
             const size_t n = static_cast<size_t>(decode_utf8(std::string_view(text).substr(at)).n_bytes);
             out.append(text, at, n);
             at += n;
         }
-        return out.append(text, at);
+        env.budget.append(out, std::string_view(text).substr(at));
+        return out;
     }
     for (; count != 0; --count) {
         const size_t found = text.find(from, at);
         if (found == std::string::npos) break;
-        grow(found - at + to.size());
-        out.append(text, at, found - at).append(to);
+        env.budget.append(out, std::string_view(text).substr(at, found - at));
+        env.budget.append(out, to);
         at = found + from.size();
     }
-    return out.append(text, at);
+    env.budget.append(out, std::string_view(text).substr(at));
+    return out;
 }
 
 std::string repeat_text(Env& env, const std::string& text, Int n) {
     if (n <= 0 || text.empty()) return {};
-    if (n > static_cast<Int>(Budget::max_live_bytes / 2 / text.size())) {
-        throw Failure{Status::over_budget, "the template makes too long a text"};
-    }
+    if (n > static_cast<Int>(env.budget.max_text() / text.size())) Budget::too_long_text();
     env.budget.work(text.size() * static_cast<size_t>(n) / 8 + 1);
     std::string out;
     out.reserve(text.size() * static_cast<size_t>(n));
@@ -119,7 +113,7 @@ std::string int_digits(Int i, int base, bool upper_case) {
 std::string group_thousands(std::string digits) {
     size_t end = digits.find_first_not_of("0123456789");
     if (end == std::string::npos) end = digits.size();
-    for (size_t i = end; i > 3; i -= 3) digits.insert(i - 3, ",");
+    for (size_t i = end; i > 3; i -= 3) digits.insert(i - 3, 1, ',');
     return digits;
 }
 
@@ -290,7 +284,7 @@ std::string percent_format(Env& env, const Str& format, const Value& value) {
     std::string out;
     for (std::string_view rest = format.text; !rest.empty();) {
         const size_t at = rest.find('%');
-        out += rest.substr(0, at);
+        env.budget.append(out, rest.substr(0, at));
         if (at == std::string_view::npos) break;
         rest.remove_prefix(at + 1);
         Value named;
@@ -337,7 +331,8 @@ std::string percent_format(Env& env, const Str& format, const Value& value) {
         if (rest.empty()) fail("incomplete format");
         spec.type = rest[0];
         rest.remove_prefix(1);
-        out += spec.type == '%' ? std::string("%") : convert(env, has_name ? named : argument(), spec, format.safe);
+        env.budget.append(
+            out, spec.type == '%' ? std::string("%") : convert(env, has_name ? named : argument(), spec, format.safe));
         env.budget.work(out.size() / 64 + 1);
     }
     const size_t given = tuple ? tuple->items.size() : 1;
@@ -386,7 +381,7 @@ std::string brace_format(Env& env, const Str& format, const Args& args) {
     size_t next = 0;
     for (std::string_view rest = format.text; !rest.empty();) {
         const size_t at = rest.find_first_of("{}");
-        out += rest.substr(0, at);
+        env.budget.append(out, rest.substr(0, at));
         if (at == std::string_view::npos) break;
         const char c = rest[at];
         rest.remove_prefix(at + 1);
@@ -424,7 +419,7 @@ std::string brace_format(Env& env, const Str& format, const Args& args) {
             value = env.str(std::move(text));
         }
         std::string text = format_value(env, value, spec);
-        out += format.safe && !(value.str() && value.str()->safe) ? html_escape(text) : text;
+        env.budget.append(out, format.safe && !(value.str() && value.str()->safe) ? html_escape(text) : text);
         env.budget.work(out.size() / 64 + 1);
     }
     return out;

@@ -111,10 +111,7 @@ Interpreter::Flow Interpreter::exec(const Stmt& stmt, const ScopePtr& scope) {
     const Deeper deeper(*this);
     switch (stmt.kind) {
         case StmtKind::text:
-            budget.work(stmt.text.size() / 16);
-            *out_ += stmt.text;
-            if (out_->size() > Budget::max_live_bytes / 2)
-                throw Failure{Status::over_budget, "the template makes too long a text"};
+            budget.append(*out_, stmt.text);
             return Flow::next;
         case StmtKind::print:
             exec_print(stmt, scope);
@@ -179,7 +176,9 @@ void Interpreter::assign(const Expr& target, const Value& value, Scope& scope) {
         if (!object.object() || object.object()->kind != ObjectKind::name_space) {
             fail("cannot assign attribute on non-namespace object");
         }
-        static_cast<Namespace*>(object.object())->set(target.value.str()->text, value);
+        Namespace& n = static_cast<Namespace&>(*object.object());
+        budget.work(n.attributes.size());
+        n.set(target.value.str()->text, value);
         return;
     }
     if (value.is_undefined() && !target.operands.empty()) fail("not enough values to unpack");
@@ -237,6 +236,7 @@ std::string Interpreter::call_function(const Stmt& f, const ScopePtr& outer, Arg
     const Deeper deeper(*this);
     const int line = line_;
     const ScopePtr scope = enter(f.frame, outer);
+    budget.work(f.params.size() * (args.named.size() + 1));
     const auto take = [&](std::string_view name, Value& into) {
         const auto it = std::find_if(args.named.begin(), args.named.end(), [&](auto& n) { return n.first == name; });
         if (it == args.named.end()) return false;

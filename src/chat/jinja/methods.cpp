@@ -115,6 +115,7 @@ Value split(Env& env, const Value& self, Args& args) {
     if (!b.has(0) || b[0].is_none()) return split_on_space(env, self, limit, from_right);
     const std::string& separator = b.text(0);
     if (separator.empty()) fail("empty separator");
+    env.budget.search(text_of(self).text.size(), separator.size());
     std::string_view rest = text_of(self).text;
     Values out;
     while (limit-- != 0) {
@@ -134,6 +135,7 @@ Value partition(Env& env, const Value& self, Args& args) {
     const Bound b("partition", args, {"sep"}, 1);
     const std::string &separator = b.text(0), &text = text_of(self).text;
     if (separator.empty()) fail("empty separator");
+    env.budget.search(text.size(), separator.size());
     const size_t at = from_right ? text.rfind(separator) : text.find(separator);
     const auto part = [&](std::string s) { return like(env, self, std::move(s)); };
     if (at == std::string::npos) {
@@ -176,7 +178,7 @@ std::optional<SearchRange> search_range(Env& env, const Str& s, const Bound& b) 
     const auto n = static_cast<Int>(s.n_chars);
     const auto clamp = [&](Int i) { return std::clamp(i < 0 ? i + n : i, Int{0}, n); };
     const Int start = b.integer(1, 0), first = clamp(start), end = clamp(b.integer(2, n));
-    env.budget.work(s.text.size() / 8 + 1);
+    env.budget.search(s.text.size(), b.text(0).size());
     if (start > n || first > end) return std::nullopt;
     return SearchRange{first, char_range(s, static_cast<size_t>(first), static_cast<size_t>(end))};
 }
@@ -239,11 +241,8 @@ Value join(Env& env, const Value& self, Args& args) {
     size_t i = 0;
     for (const Value& v : iterate(env, b[0])) {
         if (!v.str()) fail(cat("sequence item ", i, ": expected str instance, ", type_name(v), " found"));
-        if (!std::exchange(first, false)) out += text_of(self).text;
-        out += into(self, v);
-        env.budget.work(text_of(self).text.size() + v.str()->text.size());
-        if (out.size() > Budget::max_live_bytes / 2)
-            throw Failure{Status::over_budget, "the template makes too long a text"};
+        if (!std::exchange(first, false)) env.budget.append(out, text_of(self).text);
+        env.budget.append(out, into(self, v));
         ++i;
     }
     return like(env, self, std::move(out));
@@ -292,7 +291,7 @@ Value expandtabs(Env& env, const Value& self, Args& args) {
     for (char c : text_of(self).text) {
         if (c == '\t') {
             const Int n = size > 0 ? size - column % size : 0;
-            out += repeat_text(env, " ", n);
+            env.budget.append(out, repeat_text(env, " ", n));
             column += n;
             continue;
         }

@@ -15,7 +15,7 @@ void Namespace::set(std::string_view name, Value value) {
 }
 
 Value Namespace::attribute(Env& env, std::string_view name) {
-    env.budget.work(1);
+    env.budget.work(attributes.size() + 1);
     const auto it = std::find_if(attributes.begin(), attributes.end(), [&](auto& a) { return a.first == name; });
     return it == attributes.end() ? Value() : it->second;
 }

@@ -133,7 +133,7 @@ Value repeat(Env& env, const Value& v, Int n) {
     if (const Str* s = v.str()) return env.str(repeat_text(env, s->text, n), s->safe);
     const Values& items = v.seq()->items;
     if (n <= 0 || items.empty()) return env.seq(v.seq()->kind, {});
-    if (n > static_cast<Int>(Budget::max_live_bytes / sizeof(Value) / items.size())) {
+    if (n > static_cast<Int>(env.budget.max_text() / sizeof(Value) / items.size())) {
         throw Failure{Status::over_budget, "the template makes too long a list"};
     }
     env.budget.work(items.size() * static_cast<size_t>(n));

@@ -8,6 +8,8 @@
 namespace elver::jinja {
 namespace {
 
+constexpr size_t max_branches = 1000;  // of an if; they are analysed by recursion
+
 class Parser : ExpressionParser {
   public:
     explicit Parser(std::vector<Token> tokens) : ExpressionParser(std::move(tokens)) {}
@@ -110,6 +112,8 @@ class Parser : ExpressionParser {
             Branch& branch = s->branches.emplace_back();
             branch.test = tuple({.conditional = false});
             const std::string end = block(branch.body, {"endif", "elif", "else"});
+            if (s->branches.size() > max_branches)
+                fail_unsupported_at(line, cat("an if of more than ", max_branches, " branches is not supported"));
             if (end == "elif") continue;
             if (end == "else") block(s->branches.emplace_back().body, {"endif"});
             return s;

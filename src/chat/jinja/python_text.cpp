@@ -125,8 +125,7 @@ void append_seq(Env& env, std::string& out, const Seq& s) {
 // What a growing text has taken since a mark; called per item, so that shared lists cannot make it grow unseen.
 void charge_growth(Env& env, const std::string& out, size_t before) {
     env.budget.work(out.size() - before + 1);
-    if (out.size() > Budget::max_live_bytes / 2)
-        throw Failure{Status::over_budget, "the template makes too long a text"};
+    env.budget.grow(out, 0);
 }
 
 }  // namespace
@@ -149,9 +148,7 @@ void append_repr(Env& env, std::string& out, const Value& v) {
 void append_str(Env& env, std::string& out, const Value& v) {
     env.budget.work(1);
     if (const Str* s = v.str()) {
-        charge_growth(env, out, out.size());
-        env.budget.work(s->text.size() / 16);
-        out += s->text;
+        env.budget.append(out, s->text);
     } else if (v.is_none()) {
         out += "None";
     } else if (const bool* b = v.as<bool>()) {
@@ -222,10 +219,10 @@ std::string json_key(const Value& key) {
     fail(cat("keys must be str, int, float, bool or None, not ", type_name(key)));
 }
 
-void new_line(std::string& out, const JsonStyle& style, int level) {
+void new_line(Env& env, std::string& out, const JsonStyle& style, int level) {
     if (!style.indent) return;
     out.push_back('\n');
-    for (int i = 0; i < level; ++i) out += *style.indent;
+    for (int i = 0; i < level; ++i) env.budget.append(out, *style.indent);
 }
 
 }  // namespace
@@ -251,10 +248,10 @@ void append_json(Env& env, std::string& out, const Value& v, const JsonStyle& st
         out.push_back('[');
         for (size_t k = 0; k < q->items.size(); ++k) {
             if (k > 0) out += style.item_separator;
-            new_line(out, style, level + 1);
+            new_line(env, out, style, level + 1);
             append_json(env, out, q->items[k], style, level + 1);
         }
-        new_line(out, style, level);
+        new_line(env, out, style, level);
         out.push_back(']');
     } else if (const Dict* dict = v.dict()) {
         if (dict->items.empty()) {
@@ -274,12 +271,12 @@ void append_json(Env& env, std::string& out, const Value& v, const JsonStyle& st
         out.push_back('{');
         for (size_t k = 0; k < items.size(); ++k) {
             if (k > 0) out += style.item_separator;
-            new_line(out, style, level + 1);
+            new_line(env, out, style, level + 1);
             append_json_string(out, json_key(items[k]->first), style.ascii);
             out += style.key_separator;
             append_json(env, out, items[k]->second, style, level + 1);
         }
-        new_line(out, style, level);
+        new_line(env, out, style, level);
         out.push_back('}');
     } else {
         fail(cat("Object of type ", type_name(v), " is not JSON serializable"));

@@ -10,12 +10,15 @@
 namespace elver::jinja {
 namespace {
 
+constexpr size_t max_copied = 5'000'000;
+
 // The names of one frame while it is analysed. A branch of an if works on a copy.
 struct Symbols {
     const Symbols* parent = nullptr;
     Frame* frame = nullptr;
     std::unordered_map<std::string, int> slots;
     std::set<std::string> stored;
+    size_t* n_copied = nullptr;  // names copied for the branches of ifs, in the whole template
 
     // Hops to the frame that knows the name; -1: none.
     SlotRef find(const std::string& name) const {
@@ -110,6 +113,9 @@ class FrameReader {
         const Branch& branch = s.branches[i];
         expr(branch.test.get());
         Symbols& whole = *s_;
+        *whole.n_copied += whole.slots.size() + whole.stored.size() + 1;
+        if (*whole.n_copied > max_copied)
+            fail_unsupported_at(s.line, "so many ifs with so many names are not supported");
         Symbols sides[] = {whole, whole};
         // Slots that the first side adds are known to the frame, not to the other side's names.
         s_ = &sides[0];
@@ -150,6 +156,7 @@ class Binder {
     void root(Syntax& syntax) {
         Symbols symbols;
         symbols.frame = &syntax.frame;
+        symbols.n_copied = &n_copied_;
         FrameReader(symbols).body(syntax.body);
         body(syntax.body, symbols, false);
     }
@@ -159,6 +166,7 @@ class Binder {
         Symbols s;
         s.parent = &outer;
         s.frame = &frame;
+        s.n_copied = outer.n_copied;
         return s;
     }
 
@@ -280,6 +288,8 @@ class Binder {
         for (ExprPtr& value : st.defaults) expr(value.get(), inner, false);
         body(st.body, inner, false);
     }
+
+    size_t n_copied_ = 0;
 
     static bool mentions(const Expr* e, std::string_view name) {
         if (!e) return false;

@@ -113,6 +113,7 @@ Value map(Env& env, const Value& v, Args& args) {
     if (!filter) fail_unsupported(cat("filter ", in_quotes(to_str(env, name)), " is not supported"));
     return lazily(env, v, [&](const Value& item, Values& out) {
         Args own = args;
+        env.charge_call(item, own);
         out.push_back(filter(env, item, own));
     });
 }
@@ -135,6 +136,7 @@ Value select(Env& env, const Value& v, Args& args) {
     return lazily(env, v, [&](const Value& item, Values& out) {
         const Value tested = getter(env, item);
         Args own = args;
+        env.charge_call(tested, own);
         if ((test ? test(env, tested, own) : truth(tested)) == want) out.push_back(item);
     });
 }
@@ -153,8 +155,7 @@ Value join(Env& env, const Value& v, Args& args) {
     bool first = true;
     for (const Value& item : iterate(env, v)) {
         if (!std::exchange(first, false)) {
-            out += separator;
-            env.budget.work(separator.size() / 8 + 1);
+            env.budget.append(out, separator);
         }
         append_str(env, out, getter(env, item));
     }

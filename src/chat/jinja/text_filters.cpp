@@ -95,7 +95,7 @@ Value tojson(Env& env, const Value& v, Args& args) {
     style.sort_keys = b.flag(3, false);
     if (b.has(1) && !b[1].is_none()) {
         style.indent = b[1].str() ? b[1].str()->text : repeat_text(env, " ", std::min(b.integer(1, 0), Int{1000}));
-        style.item_separator = ",";
+        style.item_separator.assign(1, ',');
     }
     if (b.has(2) && !b[2].is_none()) {
         const Values separators = iterate(env, b[2]);
@@ -129,12 +129,9 @@ Value indent(Env& env, const Value& v, Args& args) {
     for (const Value& line : lines_of(env, env.str(v.str()->text + "\n"))) {
         if (!std::exchange(first, false)) {
             out.push_back('\n');
-            if (blank || !line.str()->text.empty()) out += margin;
+            if (blank || !line.str()->text.empty()) env.budget.append(out, margin);
         }
-        env.budget.work(margin.size() / 8 + 1);
-        out += line.str()->text;
-        if (out.size() > Budget::max_live_bytes / 2)
-            throw Failure{Status::over_budget, "the template makes too long a text"};
+        env.budget.append(out, line.str()->text);
     }
     return like(env, v, std::move(out));
 }

@@ -16,6 +16,9 @@ void fail_unsupported(std::string message) {
     throw Failure{Status::unsupported, std::move(message)};
 }
 
+void Budget::too_long_text() {
+    throw Failure{Status::over_budget, "the template makes too long a text"};
+}
 void Budget::too_much_work() {
     throw Failure{Status::over_budget, "the template takes too many steps"};
 }
@@ -62,6 +65,7 @@ Dict::Dict(Budget* budget, Pairs pairs)
     for (auto& [key, value] : pairs) {
         need_hashable(key);
         if (const Str* s = key.str()) {
+            if (budget) budget->work(s->text.size() / 16);
             const auto [it, is_new] = index_.try_emplace(s->text, items.size());
             if (!is_new) {
                 items[it->second].second = std::move(value);
@@ -107,6 +111,7 @@ Function::Function(std::string_view n, Native f, Value s)
     depth = checked_depth(depth_of(self));
 }
 Value Function::call(Env& env, Args args) {
+    env.charge_call(self, args);
     return native(env, self, args);
 }
 
@@ -137,6 +142,17 @@ Value Env::undefined(std::string message, bool security) {
 
 void need_hashable(const Value& v) {
     if (!hashable(v)) fail(cat("unhashable type: '", type_name(v), "'"));
+}
+
+void Env::charge_call(const Value& self, const Args& args) {
+    const auto charge = [&](const Value& v) {
+        const Str* s = v.str();
+        const size_t n = s ? s->text.size() : v.seq() ? v.seq()->items.size() : v.dict() ? v.dict()->items.size() : 0;
+        budget.work(n / 2 + 1);
+    };
+    charge(self);
+    for (const Value& v : args.positional) charge(v);
+    for (const auto& [name, v] : args.named) charge(v);
 }
 
 int depth_of(const Value& value) noexcept {
@@ -221,6 +237,7 @@ bool equal_items(Env& env, const Values& a, const Values& b) {
 bool equal_dicts(Env& env, const Dict& a, const Dict& b) {
     if (a.items.size() != b.items.size()) return false;
     for (const auto& [key, value] : a.items) {
+        if (key.str()) env.budget.work(key.str()->text.size() / 16);
         const Value* other = b.find(key);
         if (!other || !(same(value, *other) || equal(env, value, *other))) return false;
     }
@@ -260,7 +277,10 @@ bool equal(Env& env, const Value& a, const Value& b) {
 bool less(Env& env, const Value& a, const Value& b, const char* op) {
     env.budget.work(1);
     if (is_number(a) && is_number(b)) return compare_numbers(a, b) == -1;
-    if (a.str() && b.str()) return a.str()->text < b.str()->text;  // UTF-8 sorts as its code points do
+    if (a.str() && b.str()) {
+        env.budget.work(std::min(a.str()->text.size(), b.str()->text.size()) / 16);
+        return a.str()->text < b.str()->text;  // UTF-8 sorts as its code points do
+    }
     if (a.seq() && b.seq() && a.seq()->kind == b.seq()->kind && a.seq()->indexable()) {
         const Values &x = a.seq()->items, &y = b.seq()->items;
         for (size_t i = 0; i < x.size() && i < y.size(); ++i) {
@@ -277,9 +297,10 @@ bool contains(Env& env, const Value& container, const Value& item) {
     if (const Str* s = container.str()) {
         if (item.is_undefined()) fail_undefined(item);
         if (!item.str()) fail(cat("'in <string>' requires string as left operand, not ", type_name(item)));
-        env.budget.work(s->text.size() / 8);
+        env.budget.search(s->text.size(), item.str()->text.size());
         return s->text.find(item.str()->text) != std::string::npos;
     }
+    if (item.str()) env.budget.work(item.str()->text.size() / 16);
     if (const Dict* d = container.dict()) return d->find(item) != nullptr;
     if (!is_iterable(container)) fail(cat("argument of type '", type_name(container), "' is not iterable"));
     for (const Value& v : iterate(env, container)) {
@@ -360,6 +381,7 @@ Value item_at(Env& env, const Value& v, Int index) {
 // obj[key] as Python has it; missing where Python raises TypeError or LookupError.
 Value subscript(Env& env, const Value& v, const Value& key) {
     if (const Dict* d = v.dict()) {
+        if (key.str()) env.budget.work(key.str()->text.size() / 16);
         if (key.dict() || (key.seq() && key.seq()->kind == SeqKind::list)) return {};
         const Value* found = d->find(key);
         return found ? *found : Value();

@@ -33,26 +33,45 @@ struct Failure {
 // What one rendering may take. Exceeding it is a Failure.
 class Budget {
   public:
-    static constexpr size_t max_live_bytes = size_t{256} << 20;
-    static constexpr int64_t max_work = 400'000'000;  // steps, and bytes or items handled
-    static constexpr int max_depth = 300;             // nested lists, and nested evaluation times five
+    static constexpr int max_depth = 300;  // nested lists, and nested evaluation times five
 
-    void work(size_t n) {
-        if (n > static_cast<size_t>(work_left_)) too_much_work();
-        work_left_ -= static_cast<int64_t>(n);
+    // From here on the template runs. Its limits are its own share and what the caller's variables took, some times.
+    void start() {
+        max_live_ = own_bytes + 4 * live_;
+        work_left_ = own_work + 16 * live_;
+    }
+    void work(size_t n) {  // steps, and bytes or items handled
+        if (n > work_left_) too_much_work();
+        work_left_ -= n;
+    }
+    // A naive search; the second term is its worst case, a text full of beginnings of what is sought.
+    void search(size_t n_text, size_t n_sought) {
+        work(n_text / 8 + 1 + n_text / 64 * (n_sought < n_text ? n_sought : 1));
     }
     void take(size_t n) {
-        if (n > max_live_bytes - live_) too_much_memory();
+        if (n > max_live_ - live_) too_much_memory();
         live_ += n;
         work(n / 16 + 1);
     }
     void give(size_t n) noexcept { live_ -= n; }
 
+    size_t max_text() const noexcept { return max_live_ / 2; }
+    // Lets a text grow: no value has been charged for it yet.
+    void grow(const std::string& text, size_t n) {
+        if (text.size() > max_text() || n > max_text() - text.size()) too_long_text();
+        work(n / 16 + 1);
+    }
+    void append(std::string& text, std::string_view piece) {
+        grow(text, piece.size());
+        text += piece;
+    }
+    [[noreturn]] static void too_long_text();
+
   private:
+    static constexpr size_t own_bytes = size_t{64} << 20, own_work = 100'000'000;
     [[noreturn]] static void too_much_work();
     [[noreturn]] static void too_much_memory();
-    int64_t work_left_ = max_work;
-    size_t live_ = 0;
+    size_t max_live_ = SIZE_MAX, work_left_ = SIZE_MAX, live_ = 0;
 };
 
 // Bytes held of a budget, given back with the object that holds them. Template constants have no budget.
@@ -223,6 +242,7 @@ class Env {
     Value dict(Pairs items);
     Value bound(std::string_view name, Native native, const Value& self);
     Value undefined(std::string message, bool security = false);
+    void charge_call(const Value& self, const Args& args);  // before native code reads them whole
 
     Budget budget;
     int depth = 0;  // nested evaluation

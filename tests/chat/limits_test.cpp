@@ -1,0 +1,128 @@
+// A template is file content: whatever it asks for, rendering ends soon, in bounded memory and on a bounded stack.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "chat/template.hpp"
+
+namespace {
+
+using elver::ChatTemplate;
+using elver::Status;
+using Json = nlohmann::ordered_json;
+
+std::string repeated(const std::string& text, size_t n) {
+    std::string out;
+    for (size_t i = 0; i < n; ++i) out += text;
+    return out;
+}
+
+elver::Result<std::string> rendered(const std::string& source, const Json& variables = Json::object()) {
+    auto parsed = ChatTemplate::parse(source);
+    if (!parsed) return std::move(parsed.error());
+    return parsed->render(variables);
+}
+
+}  // namespace
+
+TEST_CASE("chat templates: endless work and huge values end as errors") {
+    const std::string loops = repeated("{% for i in range(100000) %}", 6) + "{{ i }}" + repeated("{% endfor %}", 6);
+    const std::string doubling =
+        "{% set ns = namespace(s='ab') %}{% for i in range(64) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}";
+    const std::string lists =
+        "{% set ns = namespace(l=[0]) %}{% for i in range(64) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l }}";
+    const std::string nested_loops =
+        "{% set ns = namespace(l=[0]) %}{% for i in range(22) %}{% set ns.l = ns.l + ns.l %}{% endfor %}" +
+        repeated("{% for i in ns.l %}", 40) + repeated("{% endfor %}", 40);
+    const std::string kept =
+        "{% set ns = namespace(l=[]) %}{% for i in range(100000) %}{% set ns.l = ns.l + [ns.l] %}{% endfor %}";
+    for (const std::string& source : {
+             loops,
+             doubling,
+             lists,
+             nested_loops,
+             kept,
+             std::string("{{ 'a' * 10 ** 12 }}"),
+             std::string("{{ [0] * 10 ** 12 }}"),
+             std::string("{{ 'a'.ljust(10 ** 12) }}"),
+             std::string("{{ 'a'.center(10 ** 12) }}"),
+             std::string("{{ '7'.zfill(10 ** 12) }}"),
+             std::string("{{ ('a' * 10 ** 7).replace('a', 'b' * 10 ** 4) }}"),
+             std::string("{{ ('a' * 10 ** 6).join(range(10 ** 5) | map('string') | list) }}"),
+             std::string("{{ range(10 ** 5) | join('a' * 10 ** 6) }}"),
+             std::string("{{ [1] | batch(10 ** 12, 'x') | list }}"),
+             std::string("{{ ('a\\n' * 10 ** 6) | indent(10 ** 6) }}"),
+             std::string("{{ ('\\t' * 10 ** 6).expandtabs(10 ** 6) }}"),
+             std::string("{{ 'a' | center(10 ** 12) }}"),
+             std::string("{{ ('<' * 10 ** 8) | escape | escape | escape | escape }}"),
+             std::string("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
+             std::string("{% macro f(n) %}{{ f(n - 1) ~ f(n - 1) if n else 'x' }}{% endmacro %}{{ f(40) }}"),
+             std::string("{% set l = [1] %}{% for x in [l] recursive %}{{ loop([l]) }}{% endfor %}"),
+             std::string("{% set ns = namespace() %}{% set ns.l = [] %}{% for i in range(5000) %}{% set ns.l = [ns.l] "
+                         "%}{% endfor %}{{ ns.l }}"),
+             std::string("{% set ns = namespace(a=1) %}{% set ns.me = ns %}{% for i in range(500) %}{% set ns.a = "
+                         "dict(ns=ns.a) %}{% endfor %}{{ ns.a | tojson }}"),
+         }) {
+        CAPTURE(source.substr(0, 200));
+        const auto text = rendered(source);
+        REQUIRE(!text);
+        CHECK_MESSAGE((text.error().status() == Status::over_budget || text.error().status() == Status::unsupported),
+                      text.error().message());
+    }
+}
+
+TEST_CASE("chat templates: nesting in the source is bounded before the stack is") {
+    const size_t n = 200000;
+    for (const std::string& source : {
+             "{{ " + repeated("(", n) + "1" + repeated(")", n) + " }}",
+             "{{ " + repeated("[", n) + repeated("]", n) + " }}",
+             "{{ " + repeated("not ", n) + "1 }}",
+             "{{ " + repeated("-", n) + "1 }}",
+             "{{ x" + repeated(".a", n) + " }}",
+             "{{ x" + repeated("[0]", n) + " }}",
+             "{{ x" + repeated("()", n) + " }}",
+             "{{ x" + repeated("|e", n) + " }}",
+             "{{ 1" + repeated(" + 1", n) + " }}",
+             "{{ 1" + repeated(" ** 1", n) + " }}",
+             "{{ 1" + repeated(" if 1 else 1", n) + " }}",
+             "{{ 1" + repeated(" and 1", n) + " }}",
+             "{{ x" + repeated(" is defined", n) + " }}",
+             repeated("{% if 1 %}", n) + repeated("{% endif %}", n),
+             "{% if 1 %}" + repeated("{% elif 1 %}", n) + "{% endif %}",
+             repeated("{% for i in [1] %}", n) + repeated("{% endfor %}", n),
+             repeated("{% macro m() %}", n) + repeated("{% endmacro %}", n),
+             repeated("{% filter upper %}", n) + repeated("{% endfilter %}", n),
+             "{% set " + repeated("(", n) + "a" + repeated(")", n) + " = 1 %}",
+         }) {
+        CAPTURE(source.substr(0, 60));
+        // An answer or an error, in time; most are an error.
+        const auto text = rendered(source);
+        if (!text) CHECK(text.error().message().size() < 300);
+    }
+}
+
+TEST_CASE("chat templates: variables nested too deeply are an error") {
+    Json deep = 1;
+    for (int i = 0; i < 1000; ++i) deep = Json::array({std::move(deep)});
+    const auto text = rendered("{{ x }}", {{"x", std::move(deep)}});
+    REQUIRE(!text);
+    CHECK(text.error().message().find("nested too deeply") != std::string::npos);
+}
+
+TEST_CASE("chat templates: a template of more than 4 MiB is refused, one below renders") {
+    CHECK(!ChatTemplate::parse(std::string((4 << 20) + 1, 'x')));
+    const auto text = rendered(std::string(4 << 20, 'x'));
+    REQUIRE(text);
+    CHECK(text->size() == 4 << 20);
+}
+
+TEST_CASE("chat templates: a budget belongs to one rendering") {
+    const auto parsed = ChatTemplate::parse("{{ 'x' * n }}");
+    REQUIRE(parsed);
+    for (int i = 0; i < 8; ++i) {
+        const auto big = parsed->render({{"n", 30 << 20}});
+        REQUIRE(big);
+        CHECK(big->size() == 30 << 20);
+    }
+    CHECK(!parsed->render({{"n", 1 << 30}}));
+}
