@@ -1,4 +1,5 @@
 #include "handles.hpp"
+#include "runtime/gguf_vocab.hpp"
 
 using namespace elver;
 using namespace elver::capi;

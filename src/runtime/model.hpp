@@ -73,7 +73,4 @@ class Model {
     bool loaded_ = false;
 };
 
-// A tokenizer alone, from a file that may hold no tensors.
-Result<std::shared_ptr<const Tokenizer>> tokenizer_from_gguf(const Gguf& file);
-
 }  // namespace elver

@@ -25,17 +25,19 @@ constexpr Family families[] = {
 
 class Textless final : public TextEncoder {
   public:
-    explicit Textless(std::string name) : name_(std::move(name)) {}
+    Textless(std::string name, std::string found) : name_(std::move(name)), found_(std::move(found)) {}
 
     Result<void> encode(std::string_view, std::vector<int32_t>&) const override {
-        return Error(Status::unsupported, cat(name_, ": the file holds no vocabulary; give token ids instead of text"),
+        return Error(Status::unsupported,
+                     cat(name_, ": the file holds no vocabulary that elver can use (", found_,
+                         "); give token ids instead of text"),
                      "tokenizer.ggml.model");
     }
     std::string bytes_of(const Token&) const override { return {}; }
     EncoderDefaults defaults() const noexcept override { return {}; }
 
   private:
-    std::string name_;
+    std::string name_, found_;
 };
 
 }  // namespace
@@ -53,7 +55,9 @@ Result<const Family*> family_of(const VocabSource& source) {
 }
 
 Result<std::unique_ptr<TextEncoder>> make_textless(const VocabSource& source, const Vocab&) {
-    return std::unique_ptr<TextEncoder>(std::make_unique<Textless>(source.name));
+    return std::unique_ptr<TextEncoder>(std::make_unique<Textless>(
+        source.name,
+        cat("tokenizer.ggml.model ", in_quotes(source.model), ", tokenizer.ggml.pre ", in_quotes(source.pre))));
 }
 
 int byte_of_spelling(std::string_view text) noexcept {

@@ -44,22 +44,30 @@ Tokenizer::~Tokenizer() = default;
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::make(const VocabSource& source) {
     const auto family = family_of(source);
     if (!family) return family.error();
+    return make(source, **family);
+}
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::make_textless(const VocabSource& source) {
+    return make(source, {.model = "none", .make = elver::make_textless});
+}
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::make(const VocabSource& source, const Family& family) {
     const std::shared_ptr<Tokenizer> t(new Tokenizer());
-    const bool textless = (*family)->make == make_textless;
+    const bool textless = family.make == elver::make_textless;
     if (!textless || !source.tokens.empty()) {
         auto vocab = Vocab::make(source);
         if (!vocab) return std::move(vocab).error();
         t->vocab_ = *std::move(vocab);
     }
     Vocab& v = t->vocab_;
-    take_default(v, v.bos, (*family)->bos);
-    take_default(v, v.eos, (*family)->eos);
-    take_default(v, v.unk, (*family)->unk);
-    take_default(v, v.sep, (*family)->sep);
-    take_default(v, v.pad, (*family)->pad);
-    take_default(v, v.cls, (*family)->cls);
-    take_default(v, v.mask, (*family)->mask);
-    auto encoder = (*family)->make(source, v);
+    take_default(v, v.bos, family.bos);
+    take_default(v, v.eos, family.eos);
+    take_default(v, v.unk, family.unk);
+    take_default(v, v.sep, family.sep);
+    take_default(v, v.pad, family.pad);
+    take_default(v, v.cls, family.cls);
+    take_default(v, v.mask, family.mask);
+    auto encoder = family.make(source, v);
     if (!encoder) return std::move(encoder).error();
     t->encoder_ = *std::move(encoder);
     t->special_ = SpecialTokens(v, eaters_of(source, v, t->encoder_->defaults()));

@@ -15,6 +15,7 @@
 namespace elver {
 
 class TextEncoder;
+struct Family;
 
 struct EncodeOptions {
     bool add_special = true;     // BOS, EOS, CLS, SEP where the model wants them
@@ -25,6 +26,9 @@ class Tokenizer {
   public:
     // Nothing of source is kept. Errors name the file, the key, what was expected and what was found.
     static Result<std::shared_ptr<const Tokenizer>> make(const VocabSource& source);
+    // Of a vocabulary that elver cannot use: encoding fails, saying why, and every token's text is empty. Its ids,
+    // where the tokens are sound, still say what ends an answer.
+    static Result<std::shared_ptr<const Tokenizer>> make_textless(const VocabSource& source);
     ~Tokenizer();
     Tokenizer(const Tokenizer&) = delete;
     Tokenizer& operator=(const Tokenizer&) = delete;
@@ -54,6 +58,7 @@ class Tokenizer {
 
   private:
     Tokenizer();
+    static Result<std::shared_ptr<const Tokenizer>> make(const VocabSource& source, const Family& family);
     void frame(const VocabSource& source);
 
     Vocab vocab_;

@@ -110,6 +110,12 @@ class WordPiece final : public TextEncoder {
         return out;
     }
 
+    // Within a word, a token that GGUF's mark makes one of a beginning does not match a mark in the text.
+    int32_t find(std::string_view piece, bool begins) const noexcept {
+        const bool marked = piece.starts_with(space_mark) && piece.size() > space_mark.size();
+        return begins || !marked ? vocab_.find_plain(piece) : -1;
+    }
+
     void encode_word(const std::u32string& word, std::vector<int32_t>& out) const {
         const size_t start = out.size();
         std::string text(space_mark);
@@ -123,7 +129,7 @@ class WordPiece final : public TextEncoder {
             int32_t id = -1;
             size_t last = ends.size();
             for (; last > first && id < 0; --last)
-                id = vocab_.find_plain(std::string_view(text).substr(begin, ends[last - 1] - begin));
+                id = find(std::string_view(text).substr(begin, ends[last - 1] - begin), first == 0);
             if (id < 0) {
                 out.resize(start);
                 return out.push_back(*vocab_.unk);
