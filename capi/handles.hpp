@@ -28,7 +28,8 @@ struct elver_model {
 };
 struct elver_tokenizer {
     std::shared_ptr<const elver::Tokenizer> tokenizer;
-    std::shared_ptr<elver::Model> keeps;  // a model's own tokenizer lives in it
+    std::shared_ptr<elver::Model> keeps;                     // a model's own tokenizer lives in it
+    std::optional<elver::Result<elver::ChatTemplate>> chat;  // of a file that is no open model
 };
 struct elver_session {
     std::unique_ptr<elver::Session> session;

@@ -1,5 +1,6 @@
 #include "handles.hpp"
 #include "runtime/gguf_vocab.hpp"
+#include "runtime/request.hpp"
 
 using namespace elver;
 using namespace elver::capi;
@@ -9,7 +10,7 @@ elver_status elver_model_tokenizer(const elver_model* model, elver_tokenizer** o
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
         const auto& m = model->model;
-        *out = new elver_tokenizer{{m, &m->tokenizer()}, m};
+        *out = new elver_tokenizer{{m, &m->tokenizer()}, m, std::nullopt};
         return {};
     });
 }
@@ -23,7 +24,23 @@ elver_status elver_tokenizer_open(const elver_source* source, elver_tokenizer** 
         if (!file) return file.error();
         auto tokenizer = tokenizer_from_gguf(*file);
         if (!tokenizer) return std::move(tokenizer).error();
-        *out = new elver_tokenizer{*std::move(tokenizer), nullptr};
+        *out = new elver_tokenizer{*std::move(tokenizer), nullptr, template_from_gguf(*file)};
+        return {};
+    });
+}
+
+elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, const char* variables, size_t variables_size,
+                                    elver_text** out, elver_error** error) {
+    if (tokenizer == nullptr) return null_argument(error, "tokenizer");
+    if (variables == nullptr) return null_argument(error, "variables");
+    if (out == nullptr) return null_argument(error, "out");
+    return guarded(error, [&]() -> Result<void> {
+        const std::string_view json(variables, variables_size);
+        if (tokenizer->chat && !*tokenizer->chat) return tokenizer->chat->error();
+        auto rendered = tokenizer->chat ? render_template(**tokenizer->chat, tokenizer->tokenizer.get(), json)
+                                        : render_template(tokenizer->keeps.get(), {}, json);
+        if (!rendered) return std::move(rendered).error();
+        *out = new elver_text{*std::move(rendered)};
         return {};
     });
 }

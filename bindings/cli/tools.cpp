@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 
@@ -144,11 +145,17 @@ int run_detokenize(const Options& o) {
     const api::Tokenizer tokenizer = api::Tokenizer::open(o.model);
     each_line(o.jsonl, [&](const std::string& line, size_t number) {
         const Json list = parse_line(line, o.jsonl, number);
+        const auto wrong = [&](const Json& found) {
+            return std::runtime_error(o.jsonl + ": line " + std::to_string(number) +
+                                      ": expected a list of token ids, found " + dump(found));
+        };
+        if (!list.is_array()) throw wrong(list);
         std::vector<int32_t> ids;
         for (const Json& id : list) {
-            if (!list.is_array() || !id.is_number_integer())
-                throw std::runtime_error(o.jsonl + ": line " + std::to_string(number) +
-                                         ": expected a list of token ids");
+            // Unsigned numbers above int64's range would wrap to small ones.
+            const bool fits = id.is_number_integer() && (!id.is_number_unsigned() || id.get<uint64_t>() <= INT32_MAX) &&
+                              id.get<int64_t>() >= INT32_MIN && id.get<int64_t>() <= INT32_MAX;
+            if (!fits) throw wrong(id);
             ids.push_back(id.get<int32_t>());
         }
         std::printf("%s\n", dump(tokenizer.decode(ids, o.special)).c_str());
@@ -157,16 +164,16 @@ int run_detokenize(const Options& o) {
 }
 
 int run_template(const Options& o) {
-    std::unique_ptr<api::Model> model;
+    std::optional<api::Tokenizer> tokenizer;  // its file may hold no tensors
     std::string source;
     if (o.model.empty())
         source = read_file(o.template_file);
     else
-        model = std::make_unique<api::Model>(api::Model::open(o.model));
+        tokenizer = api::Tokenizer::open(o.model);
     each_line(o.jsonl, [&](const std::string& line, size_t) {
         Json out;
         try {
-            out["text"] = model ? model->render(line) : api::render_template(source, line);
+            out["text"] = tokenizer ? tokenizer->render(line) : api::render_template(source, line);
         } catch (const api::Error& e) {
             out["error"] = e.what();
         }

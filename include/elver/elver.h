@@ -180,6 +180,9 @@ ELVER_API elver_status elver_tokenizer_encode(const elver_tokenizer* tokenizer, 
 /* Text of ids, whole UTF-8. special: show control tokens. An id that is not in the vocabulary is an error. */
 ELVER_API elver_status elver_tokenizer_decode(const elver_tokenizer* tokenizer, const int32_t* ids, size_t n_ids,
                                               int special, elver_text** out, elver_error** error);
+/* Renders the chat template that lies beside the vocabulary, as elver_template_render() does. */
+ELVER_API elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, const char* variables,
+                                              size_t variables_size, elver_text** out, elver_error** error);
 
 /* Renders a chat template (source text; or NULL for the model's) with variables, a JSON object: messages, tools,
  * documents, add_generation_prompt, ... bos_token and eos_token are the model's unless given. One of model and source

@@ -94,6 +94,13 @@ class Tokenizer {
             [&](elver_error** e) { return elver_tokenizer_decode(c(), ids.data(), ids.size(), special, &out, e); });
         return detail::take(out);
     }
+    // Through the chat template of the tokenizer's file.
+    std::string render(std::string_view variables) const {
+        elver_text* out = nullptr;
+        detail::check(
+            [&](elver_error** e) { return elver_tokenizer_render(c(), variables.data(), variables.size(), &out, e); });
+        return detail::take(out);
+    }
     elver_tokenizer* c() const noexcept { return handle_.get(); }  // borrowed
 
   private:

@@ -113,4 +113,18 @@ Result<std::shared_ptr<const Tokenizer>> textless_from_gguf(const Gguf& file) {
     return Tokenizer::make_textless(*source);
 }
 
+Result<ChatTemplate> template_from_gguf(const Gguf& file) {
+    constexpr const char* key = "tokenizer.chat_template";
+    const auto text = file.get_string_or(key, "");
+    if (!text) return text.error();
+    if (text->empty()) {
+        return Error(Status::unsupported, cat(file.name(), ": the file holds no chat template (key \"", key, "\")"),
+                     key);
+    }
+    auto chat = ChatTemplate::parse(std::string(*text));
+    if (!chat)
+        return Error(chat.error().status(), cat(file.name(), ": key \"", key, "\": ", chat.error().message()), key);
+    return chat;
+}
+
 }  // namespace elver

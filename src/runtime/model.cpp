@@ -34,9 +34,7 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     auto pool = ThreadPool::make(options.n_threads > 0 ? options.n_threads : usable_cores());
     if (!pool) return std::move(pool).error();
     m->pool_ = *std::move(pool);
-    const auto text = m->file_->get_string_or("tokenizer.chat_template", "");
-    if (!text) return text.error();
-    if (!text->empty()) m->template_ = ChatTemplate::parse(std::string(*text));
+    m->template_ = template_from_gguf(*m->file_);
     // A program over weights that are not there yet: it knows every width, so the plan is exact.
     m->program_ = m->builder_->build(*m->weights_);
     const Plan plan = m->plan(options.session);
@@ -81,12 +79,7 @@ Plan Model::plan(const SessionOptions& options) const {
 }
 
 Result<const ChatTemplate*> Model::chat_template() const {
-    if (!template_) return static_cast<const ChatTemplate*>(nullptr);
-    if (!*template_) {
-        const Error& e = template_->error();
-        return Error(e.status(), cat(file_->name(), ": key \"tokenizer.chat_template\": ", e.message()),
-                     "tokenizer.chat_template");
-    }
+    if (!*template_) return template_->error();
     return &**template_;
 }
 

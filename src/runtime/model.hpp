@@ -52,7 +52,7 @@ class Model {
     const KernelTable& kernels() const noexcept { return *kernels_; }
     ThreadPool& pool() const noexcept { return *pool_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
-    // Null when the file has none; one that cannot be parsed is an error of whoever asks for it.
+    // One that is not there or cannot be parsed is an error of whoever asks for it.
     Result<const ChatTemplate*> chat_template() const;
     std::vector<CacheLayerSpec> cache_layers() const { return builder_->cache_layers(); }
     // Defaults filled in and bounded by the model.

@@ -148,42 +148,37 @@ Result<void> check_messages(const Json& json) {
     return {};
 }
 
-std::string token_text(const Model& model, std::optional<int32_t> id) {
-    return id ? std::string(model.tokenizer().vocab().token(*id).text) : std::string();
+std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id) {
+    return id ? std::string(tokenizer.vocab().token(*id).text) : std::string();
 }
 
-Result<std::string> render(const Model* model, const ChatTemplate& chat, Json variables) {
-    if (model != nullptr) {
-        const Vocab& vocab = model->tokenizer().vocab();
-        if (!variables.contains("bos_token")) variables["bos_token"] = token_text(*model, vocab.bos);
-        if (!variables.contains("eos_token")) variables["eos_token"] = token_text(*model, vocab.eos);
+Result<std::string> render(const Tokenizer* tokenizer, const ChatTemplate& chat, Json variables) {
+    if (tokenizer != nullptr) {
+        const Vocab& vocab = tokenizer->vocab();
+        if (!variables.contains("bos_token")) variables["bos_token"] = token_text(*tokenizer, vocab.bos);
+        if (!variables.contains("eos_token")) variables["eos_token"] = token_text(*tokenizer, vocab.eos);
     }
     return chat.render(variables);
 }
 
-Result<const ChatTemplate*> own_template(const Model& model) {
-    const auto chat = model.chat_template();
-    if (chat && *chat == nullptr) {
-        return Error(Status::unsupported,
-                     cat(model.file().name(), ": the file holds no chat template (key \"tokenizer.chat_template\")"),
-                     "tokenizer.chat_template");
-    }
-    return chat;
-}
-
 }  // namespace
 
-Result<std::string> render_template(const Model* model, std::string_view source, std::string_view text) {
+Result<std::string> render_template(const ChatTemplate& chat, const Tokenizer* tokenizer, std::string_view text) {
     auto variables = parse_object(text, "variables");
     if (!variables) return std::move(variables).error();
+    return render(tokenizer, chat, *std::move(variables));
+}
+
+Result<std::string> render_template(const Model* model, std::string_view source, std::string_view variables) {
+    const Tokenizer* tokenizer = model == nullptr ? nullptr : &model->tokenizer();
     if (!source.empty() || model == nullptr) {
         const auto chat = ChatTemplate::parse(std::string(source));
         if (!chat) return chat.error();
-        return render(model, *chat, *std::move(variables));
+        return render_template(*chat, tokenizer, variables);
     }
-    const auto chat = own_template(*model);
+    const auto chat = model->chat_template();
     if (!chat) return chat.error();
-    return render(model, **chat, *std::move(variables));
+    return render_template(**chat, tokenizer, variables);
 }
 
 Result<Request> parse_chat_request(const Model& model, std::string_view text) {
@@ -193,14 +188,14 @@ Result<Request> parse_chat_request(const Model& model, std::string_view text) {
     if (auto read = read_keys(*json, {"messages", "tools", "documents"}, request); !read)
         return std::move(read).error();
     if (auto checked = check_messages(*json); !checked) return std::move(checked).error();
-    const auto chat = own_template(model);
+    const auto chat = model.chat_template();
     if (!chat) return chat.error();
     Json variables;
     for (const char* key : {"messages", "tools", "documents"}) {
         if (json->contains(key)) variables[key] = (*json)[key];
     }
     variables["add_generation_prompt"] = true;
-    const auto prompt = render(&model, **chat, std::move(variables));
+    const auto prompt = render(&model.tokenizer(), **chat, std::move(variables));
     if (!prompt) return prompt.error();
     // The template writes the special tokens itself.
     auto ids = model.tokenizer().encode(*prompt, {.add_special = false, .parse_special = true});

@@ -19,6 +19,8 @@ struct Request {
 Result<Request> parse_chat_request(const Model& model, std::string_view json);
 // {"prompt": "..."} or {"ids": [...]}.
 Result<Request> parse_completion_request(const Model& model, std::string_view json);
+// Renders a template; bos_token and eos_token are the tokenizer's unless given. tokenizer may be null.
+Result<std::string> render_template(const ChatTemplate& chat, const Tokenizer* tokenizer, std::string_view variables);
 // Renders a template, the model's own where source is empty, with bos_token and eos_token filled in. model may be null
 // if source is not.
 Result<std::string> render_template(const Model* model, std::string_view source, std::string_view variables);
