@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "formats/gguf_writer.hpp"
+#include "runtime/session.hpp"
 #include "vocabularies.hpp"
 
 using namespace elver;
@@ -163,6 +164,32 @@ TEST_CASE("vocabularies: a file that has none, or one of an unknown family, runs
         CHECK((*textless)->decode(std::vector<int32_t>{0, 1, 2}).empty());
         CHECK((*textless)->is_end(2) == (bytes == &*unknown));
     }
+}
+
+TEST_CASE("vocabularies: a model with one of an unknown family opens and answers ids") {
+    auto bytes = ByteSource::map_path(ELVER_TEST_DATA "/golden/archs/arcee.gguf");
+    REQUIRE(bytes);
+    const auto file = Gguf::parse(*std::move(bytes));
+    REQUIRE(file);
+    GgufWriter writer;
+    for (const auto& [key, value] : file->metadata()) {
+        if (key != "tokenizer.ggml.model") writer.copy(key, value);
+    }
+    writer.set_string("tokenizer.ggml.model", "quantum");
+    for (const GgufTensor& t : file->tensors()) writer.add_tensor(t.name, t.view.type, t.view.shape, t.view.bytes);
+    const auto written = writer.write_memory();
+    REQUIRE(written);
+    const auto model = Model::open(ByteSource::borrow(*written, "small.gguf"), ModelOptions());
+    REQUIRE_MESSAGE(model, (model ? "" : model.error().message()));
+    REQUIRE((*model)->load({}, nullptr));
+    auto session = Session::make(*model, SessionOptions());
+    REQUIRE(session);
+    const std::vector<int32_t> ids{1, 2, 3};
+    CHECK((*session)->prefill(ids));
+    const auto text = (*model)->tokenizer().encode("a");
+    REQUIRE(!text);
+    CHECK(text.error().status() == Status::unsupported);
+    CHECK(text.error().message().find("\"quantum\"") != std::string::npos);
 }
 
 TEST_CASE("vocabularies: keys of the wrong type are named") {
