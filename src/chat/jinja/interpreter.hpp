@@ -51,7 +51,8 @@ class Interpreter final : public Env {
         ~Deeper() { --in_.depth; }
 
       private:
-        static constexpr int max_nesting = 1000;
+        // 370 KB of stack at most: an app's threads may have 512 KiB.
+        static constexpr int max_nesting = 500;
         [[noreturn]] static void too_deep();
         Interpreter& in_;
     };

@@ -33,7 +33,7 @@ struct Failure {
 // What one rendering may take. Exceeding it is a Failure.
 class Budget {
   public:
-    static constexpr int max_depth = 300;  // nested lists, and nested evaluation times five
+    static constexpr int max_depth = 300;  // of nested lists and dicts
 
     // From here on the template runs. Its limits are its own share and what the caller's variables took, some times.
     void start() {
