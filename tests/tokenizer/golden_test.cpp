@@ -13,6 +13,12 @@ namespace {
 
 const char* const names[] = {"bpe", "gemma4", "spm", "spm-phi3", "unigram", "wordpiece", "rwkv"};
 
+std::string spaces_for_marks(std::string text) {
+    const std::string mark = "\u2581";
+    for (size_t at = 0; (at = text.find(mark, at)) != std::string::npos; ++at) text.replace(at, mark.size(), 1, ' ');
+    return text;
+}
+
 // The stream that a chat shows, token by token.
 std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
     Detokenizer stream(tokenizer);
@@ -52,7 +58,8 @@ TEST_CASE("tokenizers: texts of ids are those of the reference, and a stream of 
     for (const char* name : names) {
         CAPTURE(name);
         const auto tokenizer = golden_tokenizer(name);
-        for (const auto& row : golden_json(std::string(name) + ".json")["back"]) {
+        const auto golden = golden_json(std::string(name) + ".json");
+        for (const auto& row : golden["back"]) {
             const auto ids = row[0].get<std::vector<int32_t>>();
             CAPTURE(row[0]);
             CHECK(tokenizer->decode(ids) == row[1].get<std::string>());
@@ -62,16 +69,22 @@ TEST_CASE("tokenizers: texts of ids are those of the reference, and a stream of 
 }
 
 TEST_CASE("tokenizers: what keeps every byte gives a text back") {
-    for (const char* name : {"bpe", "gemma4", "spm", "spm-phi3", "rwkv"}) {
+    for (const std::string name : {"bpe", "gemma4", "spm", "spm-phi3", "rwkv"}) {
         CAPTURE(name);
+        const bool marks_spaces = name != "bpe" && name != "rwkv";
+        size_t n = 0;
         const auto tokenizer = golden_tokenizer(name);
-        for (const auto& row : golden_json(std::string(name) + ".json")["plain"]) {
+        const auto golden = golden_json(name + ".json");
+        for (const auto& row : golden["plain"]) {
             const auto text = row[0].get<std::string>();
             CAPTURE(text);
             const auto ids = tokenizer->encode(text, {.add_special = false});
             REQUIRE(ids);
-            CHECK(tokenizer->decode(*ids) == text);
+            // Three kinds spell a space as U+2581, so that one in the text comes back as a space.
+            CHECK(tokenizer->decode(*ids) == (marks_spaces ? spaces_for_marks(text) : text));
+            ++n;
         }
+        CHECK(n > 100);
     }
 }
 

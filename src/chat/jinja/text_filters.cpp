@@ -242,8 +242,11 @@ Value round(Env&, const Value& v, Args& args) {
     if (!is_number(v)) fail(cat("type ", type_name(v), " doesn't define __round__ method"));
     if (precision > 100 || precision < -100) fail_unsupported("a precision beyond 100 is not supported");
     const double d = to_double(v), scale = std::pow(10.0, static_cast<double>(precision));
-    if (how == "ceil") return Value(std::ceil(d * scale) / scale);
-    if (how == "floor") return Value(std::floor(d * scale) / scale);
+    if (how != "common") {
+        if (!std::isfinite(d * scale)) fail("cannot convert a float that is not finite to an integer");
+        const double whole = how == "ceil" ? std::ceil(d * scale) : std::floor(d * scale);
+        return Value(whole / scale + 0.0);  // an integer in between: -0.0 is lost
+    }
     if (!v.as<double>() && precision >= 0) return Value(to_int(v, ""));
     if (!std::isfinite(d) || precision < 0) {
         const double rounded = std::nearbyint(d * scale) / scale;
