@@ -274,7 +274,7 @@ std::string percent_format(Env& env, const Str& format, const Value& value) {
     size_t next = 0;
     bool by_name = false;
     const auto argument = [&]() -> Value {
-        if (!tuple && next == 0) {
+        if (!tuple && next == 0 && !by_name) {
             ++next;
             return value;
         }
@@ -336,8 +336,8 @@ std::string percent_format(Env& env, const Str& format, const Value& value) {
         env.budget.work(out.size() / 64 + 1);
     }
     const size_t given = tuple ? tuple->items.size() : 1;
-    const bool may_be_left =
-        by_name || value.dict() || (value.seq() && value.seq()->kind == SeqKind::list && next == 0 && !tuple);
+    const bool by_key = value.dict() || value.is_undefined() || (value.seq() && value.seq()->indexable() && !tuple);
+    const bool may_be_left = by_name || (by_key && next == 0);  // as Python has it for all that has keys
     if (next < given && !may_be_left) fail("not all arguments converted during string formatting");
     return out;
 }

@@ -210,10 +210,11 @@ class Lexer {
             rest_[0] == '0' && rest_.size() > 1 && std::string_view("xXoObB").find(rest_[1]) != std::string_view::npos;
         size_t end = digits(0);
         bool real = false;
+        const bool after_dot = rest_.data()[-1] == '.';  // x.0.1 has two keys; a number never begins a template
         if (prefixed) {
             end = 2;
             while (end < rest_.size() && (name_char(rest_[end]) && !(rest_[end] & 0x80))) ++end;
-        } else {
+        } else if (!after_dot) {
             if (end + 1 < rest_.size() && rest_[end] == '.' && digit(rest_[end + 1])) {
                 end = digits(end + 1);
                 real = true;
