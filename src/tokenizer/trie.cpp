@@ -11,9 +11,9 @@ ByteTrie::ByteTrie(std::vector<std::pair<std::string_view, int32_t>> entries) : 
     nodes_.emplace_back();
     // Breadth first: node i stands for the entries in ranges[i], which share their first depths[i] bytes.
     struct Range {
-        size_t begin, end, depth;
+        uint32_t begin, end, depth;
     };
-    std::vector<Range> ranges{{0, entries.size(), 0}};
+    std::vector<Range> ranges{{0, static_cast<uint32_t>(entries.size()), 0}};
     for (size_t i = 0; i < ranges.size(); ++i) {
         Range range = ranges[i];
         while (range.begin < range.end && entries[range.begin].first.size() == range.depth) {
@@ -23,7 +23,7 @@ ByteTrie::ByteTrie(std::vector<std::pair<std::string_view, int32_t>> entries) : 
         nodes_[i].first_child = static_cast<uint32_t>(nodes_.size());
         while (range.begin < range.end) {
             const char byte = entries[range.begin].first[range.depth];
-            size_t end = range.begin;
+            uint32_t end = range.begin;
             while (end < range.end && entries[end].first[range.depth] == byte) ++end;
             if (i == 0) first_bytes_[static_cast<unsigned char>(byte)] = static_cast<int32_t>(nodes_.size());
             nodes_.emplace_back().byte = static_cast<unsigned char>(byte);

@@ -12,7 +12,11 @@ namespace elver {
 
 namespace {
 
+// Beyond the largest there are: 514,906 tokens, one of 1024 bytes, some MB in all. A table built of them takes some
+// dozen times their bytes, and looking for them time in proportion to the longest.
 constexpr size_t max_tokens = size_t{1} << 24;
+constexpr size_t max_token_bytes = 4096;
+constexpr size_t max_bytes = size_t{64} << 20;
 
 }  // namespace
 
@@ -40,7 +44,15 @@ Result<Vocab> Vocab::make(const VocabSource& source) {
 
 Result<void> Vocab::add_tokens(const VocabSource& source) {
     size_t n_bytes = 0;
-    for (const std::string_view text : source.tokens) n_bytes += text.size();
+    for (size_t i = 0; i < source.tokens.size(); ++i) {
+        const size_t n = source.tokens[i].size();
+        n_bytes += n;
+        if (n > max_token_bytes || n_bytes > max_bytes) {
+            return vocab_error(source, "tokens",
+                               cat("token ", i, ": expected up to ", max_token_bytes, " bytes, and up to ", max_bytes,
+                                   " of all tokens, found ", n, " and ", n_bytes));
+        }
+    }
     arena_.reserve(n_bytes);
     tokens_.reserve(source.tokens.size());
     by_text_.reserve(source.tokens.size());

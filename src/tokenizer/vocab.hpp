@@ -48,7 +48,8 @@ struct Token {
 class Vocab {
   public:
     // Copies the source. Errors name the key, what was expected and what was found: an empty vocabulary, a token that
-    // is a duplicate or not UTF-8, counts that disagree, a score that is not a number, an id or type out of range.
+    // is a duplicate, too long or not UTF-8, counts that disagree, a score that is not a number, an id or type out of
+    // range.
     static Result<Vocab> make(const VocabSource& source);
 
     int size() const noexcept { return static_cast<int>(tokens_.size()); }

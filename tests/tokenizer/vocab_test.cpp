@@ -44,6 +44,15 @@ TEST_CASE("vocabularies: tokens that are wrong are named") {
     v.tokens[270] = "a\xFF";
     fails(v.source(), Status::bad_file, "tokenizer.ggml.tokens", "token 270: expected UTF-8");
     v = small_spm();
+    v.tokens[270] = std::string(5000, 'x');
+    fails(v.source(), Status::bad_file, "tokenizer.ggml.tokens", "token 270: expected up to 4096 bytes");
+    v.tokens[270] = "y";
+    for (int i = 0; i < 17000; ++i) {
+        v.tokens.push_back(std::to_string(i) + std::string(4000, 'x'));
+        v.types.push_back(1), v.scores.push_back(0);
+    }
+    fails(v.source(), Status::bad_file, "tokenizer.ggml.tokens", "of all tokens");
+    v = small_spm();
     v.tokens.clear();
     fails(v.source(), Status::bad_file, "tokenizer.ggml.tokens", "found 0");
     v = small_spm();
@@ -118,7 +127,7 @@ TEST_CASE("vocabularies: a character map that is wrong is named, one whose table
 
 TEST_CASE("vocabularies: holes, and tokens of one letter repeated, are no error") {
     SmallVocab v = small_spm();
-    for (int n : {8, 16, 32, 64, 500, 5000}) {
+    for (int n : {8, 16, 32, 64, 500, 4096}) {
         v.tokens.push_back(std::string(static_cast<size_t>(n), 'a'));
         v.scores.push_back(-4);
         v.types.push_back(1);
