@@ -1,7 +1,54 @@
+#include "layers/attention.hpp"
+
 #include "base/text.hpp"
 #include "layers/layers.hpp"
 
 namespace elver {
+
+void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers) noexcept {
+    const CacheShape& shape = a.cache->shape(a.layer);
+    const int group = a.n_heads / a.n_kv_heads;  // query heads of a KV head
+    const int n_rows = a.n_tokens * group, n_tiles = (n_rows + attention_rows - 1) / attention_rows;
+    struct Head {
+        KvCache* cache;
+        int layer, kv_head;
+    } head{a.cache, a.layer, 0};
+    const float* q[attention_rows];
+    float* out[attention_rows];
+    int32_t pos[attention_rows];
+    float slopes[attention_rows], sinks[attention_rows];
+    AttentionArgs args;
+    args.q = q;
+    args.out = out;
+    args.pos = pos;
+    args.shape = shape;
+    args.window = a.window;
+    args.soft_cap = a.soft_cap;
+    args.slopes = a.slopes == nullptr ? nullptr : slopes;
+    args.sinks = a.sinks == nullptr ? nullptr : sinks;
+    args.page = [](const void* context, int page) -> const std::byte* {
+        const auto& h = *static_cast<const Head*>(context);
+        return h.cache->page(h.layer, h.kv_head, page);
+    };
+    args.cache = &head;
+    args.scratch = scratch;
+    // Tiles in turn: later ones see more keys, so neighbours weigh about the same.
+    for (int item = worker; item < a.n_kv_heads * n_tiles; item += n_workers) {
+        if (a.cancel != nullptr && a.cancel->cancelled()) return;
+        head.kv_head = item % a.n_kv_heads;
+        const int first = item / a.n_kv_heads * attention_rows;
+        args.n_rows = n_rows - first < attention_rows ? n_rows - first : attention_rows;
+        for (int r = 0; r < args.n_rows; ++r) {
+            const int token = (first + r) / group, h = head.kv_head * group + (first + r) % group;
+            q[r] = a.q + static_cast<size_t>(token) * a.q_stride + h * shape.head_dim;
+            out[r] = a.out + static_cast<size_t>(token) * a.out_stride + h * shape.v_head_dim;
+            pos[r] = a.pos[token];
+            if (a.slopes != nullptr) slopes[r] = a.slopes[h];
+            if (a.sinks != nullptr) sinks[r] = a.sinks[h];
+        }
+        a.kernels->attention(args);
+    }
+}
 
 AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&program), config_(std::move(config)) {
     program.widths.need(Buffer::attn, config_.n_heads * config_.v_head_dim);
@@ -11,47 +58,26 @@ AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&prog
 
 void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
     const Config& c = config_;
-    const int group = c.n_heads / c.n_kv_heads;  // query heads of a KV head
-    const int n_rows = pass.n_tokens * group, n_tiles = (n_rows + attention_rows - 1) / attention_rows;
-    struct Head {
-        KvCache* cache;
-        int layer, kv_head;
-    } head{pass.cache, c.layer, 0};
-    const float* q[attention_rows];
-    float* out[attention_rows];
-    int32_t pos[attention_rows];
-    float slopes[attention_rows], sinks[attention_rows];
-    AttentionArgs args;
-    args.q = q;
-    args.out = out;
-    args.pos = pos;
-    args.shape = pass.cache->shape(c.layer);
+    AttendArgs args;
+    args.kernels = pass.kernels;
+    args.cache = pass.cache;
+    args.layer = c.layer;
+    args.n_heads = c.n_heads;
+    args.n_kv_heads = c.n_kv_heads;
     args.window = c.window;
     args.soft_cap = c.soft_cap;
-    args.slopes = c.slopes.empty() ? nullptr : slopes;
-    args.sinks = c.sinks == nullptr ? nullptr : sinks;
-    args.page = [](const void* context, int page) -> const std::byte* {
-        const auto& h = *static_cast<const Head*>(context);
-        return h.cache->page(h.layer, h.kv_head, page);
-    };
-    args.cache = &head;
-    args.scratch =
-        reinterpret_cast<float*>(program_->worker_memory(*pass.scratch, worker) + pass.scratch->worker_kernel_at);
-    // Tiles in turn: later ones see more keys, so neighbours weigh about the same.
-    for (int item = worker; item < c.n_kv_heads * n_tiles && !pass.cancelled(); item += pass.pool->n_threads()) {
-        head.kv_head = item % c.n_kv_heads;
-        const int first = item / c.n_kv_heads * attention_rows;
-        args.n_rows = n_rows - first < attention_rows ? n_rows - first : attention_rows;
-        for (int r = 0; r < args.n_rows; ++r) {
-            const int token = (first + r) / group, h = head.kv_head * group + (first + r) % group;
-            q[r] = program_->row(*pass.scratch, Buffer::q, token) + h * c.head_dim;
-            out[r] = program_->row(*pass.scratch, Buffer::attn, token) + h * c.v_head_dim;
-            pos[r] = pass.pos[token];
-            if (!c.slopes.empty()) slopes[r] = c.slopes[static_cast<size_t>(h)];
-            if (c.sinks != nullptr) sinks[r] = c.sinks[h];
-        }
-        pass.kernels->attention(args);
-    }
+    args.slopes = c.slopes.empty() ? nullptr : c.slopes.data();
+    args.sinks = c.sinks;
+    args.q = program_->row(*pass.scratch, Buffer::q, 0);
+    args.q_stride = program_->widths.stride(Buffer::q);
+    args.out = program_->row(*pass.scratch, Buffer::attn, 0);
+    args.out_stride = program_->widths.stride(Buffer::attn);
+    args.pos = pass.pos;
+    args.n_tokens = pass.n_tokens;
+    args.cancel = pass.cancel;
+    attend_share(
+        args, reinterpret_cast<float*>(program_->worker_memory(*pass.scratch, worker) + pass.scratch->worker_kernel_at),
+        worker, pass.pool->n_threads());
 }
 
 std::string AttentionPhase::describe() const {

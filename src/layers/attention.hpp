@@ -1,0 +1,31 @@
+// Grouped-query attention of tokens over a layer of the cache, split among workers by query tile and KV head.
+#pragma once
+
+#include "base/cancel.hpp"
+#include "kernels/table.hpp"
+#include "layers/kv_cache.hpp"
+
+namespace elver {
+
+struct AttendArgs {
+    const KernelTable* kernels;
+    KvCache* cache;
+    int layer;
+    int n_heads, n_kv_heads;
+    int window;           // positions seen, own included; 0: all
+    float soft_cap;       // 0: none
+    const float* slopes;  // [n_heads] ALiBi, or null
+    const float* sinks;   // [n_heads] or null
+    const float* q;       // [n_tokens, n_heads, head_dim], already scaled
+    size_t q_stride;      // floats from token to token
+    float* out;           // [n_tokens, n_heads, v_head_dim]
+    size_t out_stride;
+    const int32_t* pos;  // [n_tokens]; the cache holds what each sees
+    int n_tokens;
+    const CancelToken* cancel;  // or null
+};
+
+// One worker's tiles; scratch holds attention_scratch_bytes(...) of its own.
+void attend_share(const AttendArgs& args, float* scratch, int worker, int n_workers) noexcept;
+
+}  // namespace elver
