@@ -29,21 +29,25 @@ Result<ByteSource> open_source(const elver_source* given) {
     return ByteSource::borrow({static_cast<const std::byte*>(s->memory), s->memory_size});
 }
 
-Result<SessionOptions> session_options(const elver_session_options& o) {
-    SessionOptions out{.n_ctx = o.n_ctx, .max_batch = o.max_batch, .cache_type = {}};
-    switch (o.cache_type) {
+Result<std::optional<CacheType>> cache_type_of(int number) {
+    switch (number) {
         case ELVER_CACHE_DEFAULT:
-            return out;
+            return std::optional<CacheType>();
         case ELVER_CACHE_F32:
         case ELVER_CACHE_F16:
         case ELVER_CACHE_Q8_0:
         case ELVER_CACHE_Q4_0:
-            out.cache_type = static_cast<CacheType>(o.cache_type - ELVER_CACHE_F32);
-            return out;
+            return std::optional(static_cast<CacheType>(number - ELVER_CACHE_F32));
         default:
             return Error(Status::invalid_argument,
-                         cat("cache_type: expected an elver_cache_type, 0 to 4, found ", o.cache_type), "cache_type");
+                         cat("cache_type: expected an elver_cache_type, 0 to 4, found ", number), "cache_type");
     }
+}
+
+Result<SessionOptions> session_options(const elver_session_options& o) {
+    const auto cache_type = cache_type_of(o.cache_type);
+    if (!cache_type) return cache_type.error();
+    return SessionOptions{.n_ctx = o.n_ctx, .max_batch = o.max_batch, .cache_type = *cache_type};
 }
 
 }  // namespace elver::capi

@@ -81,21 +81,23 @@ Result<T> read_struct(const T* given, T defaults, const char* name) {
 }
 
 Result<ByteSource> open_source(const elver_source* source);
+// Nothing for ELVER_CACHE_DEFAULT.
+Result<std::optional<CacheType>> cache_type_of(int number);
 Result<SessionOptions> session_options(const elver_session_options& options);
 
-// Marks a session as used for the length of a call.
-class SessionUse {
+// Marks an object as used for the length of a call; false where another thread uses it.
+class InUse {
   public:
-    explicit SessionUse(elver_session* session) : session_(session), taken_(!session->in_use.exchange(true)) {}
-    ~SessionUse() {
-        if (taken_) session_->in_use.store(false);
+    explicit InUse(std::atomic<bool>& flag) : flag_(flag), taken_(!flag.exchange(true)) {}
+    ~InUse() {
+        if (taken_) flag_.store(false);
     }
-    SessionUse(const SessionUse&) = delete;
-    SessionUse& operator=(const SessionUse&) = delete;
+    InUse(const InUse&) = delete;
+    InUse& operator=(const InUse&) = delete;
     explicit operator bool() const noexcept { return taken_; }
 
   private:
-    elver_session* session_;
+    std::atomic<bool>& flag_;
     bool taken_;
 };
 inline Error session_busy() {

@@ -11,7 +11,7 @@ template <class Body>
 elver_status in_session(elver_session* session, elver_error** error, Body&& body) noexcept {
     if (session == nullptr) return null_argument(error, "session");
     return guarded(error, [&]() -> Result<void> {
-        const SessionUse use(session);
+        const InUse use(session->in_use);
         if (!use) return session_busy();
         Result<void> done = body(*session->session);
         if (!done && done.error().status() == Status::cancelled) session->session->cancel_token().reset();

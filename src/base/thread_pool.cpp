@@ -96,21 +96,15 @@ void ThreadPool::worker_loop(int worker) noexcept {
 }
 
 void ThreadPool::parallel_for(size_t n, size_t grain, const std::function<void(size_t, size_t)>& body) {
-    struct Shared {
-        std::atomic<size_t> next{0};
-        size_t n, grain;
-        const std::function<void(size_t, size_t)>& body;
-    } shared{{}, n, std::max<size_t>(grain, 1), body};
-    run(
-        [](void* context, int) {
-            auto& s = *static_cast<Shared*>(context);
-            while (true) {
-                const size_t begin = s.next.fetch_add(s.grain, std::memory_order_relaxed);
-                if (begin >= s.n) return;
-                s.body(begin, std::min(s.n, begin + s.grain));
-            }
-        },
-        &shared);
+    grain = std::max<size_t>(grain, 1);
+    std::atomic<size_t> next{0};
+    run([&](int) {
+        while (true) {
+            const size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+            if (begin >= n) return;
+            body(begin, std::min(n, begin + grain));
+        }
+    });
 }
 
 }  // namespace elver

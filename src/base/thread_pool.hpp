@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "base/result.hpp"
@@ -27,6 +28,12 @@ class ThreadPool {
     // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have. Sessions of
     // several threads may call: they take turns.
     void run(Work work, void* context) noexcept;
+    // The same for a callable of one int, which must not throw.
+    template <class Body>
+    void run(Body&& body) noexcept {
+        run([](void* context, int worker) { (*static_cast<std::remove_reference_t<Body>*>(context))(worker); },
+            const_cast<std::remove_const_t<std::remove_reference_t<Body>>*>(&body));
+    }
 
     // Inside a run, called by every worker: returns when all have called it. Writes before it are seen after it.
     void barrier() noexcept;

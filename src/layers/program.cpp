@@ -42,24 +42,16 @@ Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) co
 }
 
 bool Program::run(Pass& pass, size_t first, size_t last) const noexcept {
-    struct Call {
-        const Program* program;
-        Pass* pass;
-        size_t first, last;
-    } call{this, &pass, first, last};
     pass.stop->store(false, std::memory_order_relaxed);
-    pass.pool->run(
-        [](void* context, int worker) {
-            const Call& c = *static_cast<Call*>(context);
-            for (size_t i = c.first; i < c.last; ++i) {
-                c.program->phases_[i]->run(*c.pass, worker);
-                // Worker 0 decides before the barrier, so all see one answer behind it.
-                if (worker == 0 && c.pass->cancelled()) c.pass->stop->store(true, std::memory_order_relaxed);
-                c.pass->pool->barrier();
-                if (c.pass->stop->load(std::memory_order_relaxed)) return;
-            }
-        },
-        &call);
+    pass.pool->run([&](int worker) {
+        for (size_t i = first; i < last; ++i) {
+            phases_[i]->run(pass, worker);
+            // Worker 0 decides before the barrier, so all see one answer behind it.
+            if (worker == 0 && pass.cancelled()) pass.stop->store(true, std::memory_order_relaxed);
+            pass.pool->barrier();
+            if (pass.stop->load(std::memory_order_relaxed)) return;
+        }
+    });
     return !pass.stop->load(std::memory_order_relaxed);
 }
 

@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 template <class Work>
 double seconds(ThreadPool& pool, const Work& work) {
     const auto start = std::chrono::steady_clock::now();
-    pool.run([](void* context, int worker) { (*static_cast<const Work*>(context))(worker); }, const_cast<Work*>(&work));
+    pool.run(work);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 

@@ -1,0 +1,99 @@
+// The operations that models are made of, one at a time, over the caller's tensors: what elver_ops.h offers. A forward
+// pass does not come through here; it runs a program over buffers of its own (layers/program.hpp).
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/thread_pool.hpp"
+#include "kernels/table.hpp"
+#include "layers/kv_cache.hpp"
+#include "weights/weights.hpp"
+
+namespace elver {
+
+// Rows of the caller's floats: [n, width], stride floats from one row to the next.
+template <class Float>
+struct RowsOf {
+    Float* data;
+    int64_t n, width, stride;
+
+    Float* row(int64_t i) const noexcept { return data + i * stride; }
+};
+using FloatRows = RowsOf<const float>;
+using MutableFloatRows = RowsOf<float>;
+
+// A weight matrix with its own memory, in the layout of a level's kernels.
+class OwnMatrix {
+  public:
+    const PackedMatrix& matrix() const noexcept { return matrix_; }
+
+  private:
+    friend class Ops;
+    AlignedBuffer memory_;
+    PackedMatrix matrix_;
+};
+
+struct AttentionOptions {
+    int n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;  // v_head_dim 0: head_dim
+    bool causal = true;
+    int window = 0;   // 0: all
+    float scale = 0;  // 0: 1 / sqrt(head_dim)
+    float soft_cap = 0;
+    std::vector<float> alibi_slopes = {}, sinks = {};  // [n_heads] or empty
+
+    // The options with their defaults filled in; "FIELD: expected ..., found ..." for one that cannot be.
+    Result<AttentionOptions> checked() const;
+};
+
+// Keys and values of one layer.
+class OwnCache {
+  public:
+    int64_t position() const noexcept { return position_; }
+    size_t n_bytes() const noexcept { return n_bytes_; }
+    const AttentionOptions& options() const noexcept { return options_; }
+
+  private:
+    friend class Ops;
+    AttentionOptions options_;
+    KvCache cache_;
+    int max_batch_ = 0;
+    int64_t position_ = 0;
+    size_t n_bytes_ = 0;
+};
+
+class Ops {
+  public:
+    static Result<std::unique_ptr<Ops>> make(int n_threads);
+
+    // rows: n rows of row_bytes(type, width) each, exactly.
+    Result<void> dequantize(DType type, std::span<const std::byte> rows, MutableFloatRows x);
+    Result<OwnMatrix> pack(DType type, std::span<const std::byte> rows, int64_t n_rows, int64_t k);
+    // bias: [y.width] or null.
+    Result<void> matmul(const OwnMatrix& w, FloatRows x, const float* bias, MutableFloatRows y);
+
+    // Rows of q and out hold all query heads of a position, rows of k and v all KV heads.
+    Result<void> attention(const AttentionOptions& options, FloatRows q, FloatRows k, FloatRows v,
+                           MutableFloatRows out);
+    Result<OwnCache> make_cache(const AttentionOptions& options, int64_t n_ctx, int64_t max_batch, CacheType type);
+    Result<void> append(OwnCache& cache, FloatRows k, FloatRows v);
+    Result<void> attend(OwnCache& cache, FloatRows q, MutableFloatRows out);
+    Result<void> rewind(OwnCache& cache, int64_t position);
+
+  private:
+    Ops() = default;
+    Result<std::byte*> scratch(size_t n_bytes);  // 64-byte aligned, valid until the next call
+
+    const KernelTable* kernels_ = nullptr;
+    std::unique_ptr<ThreadPool> pool_;
+    AlignedBuffer scratch_;
+};
+
+// Bytes of n rows of k elements; an error for what is no weight type, no multiple of its block, or too large.
+Result<size_t> checked_rows_bytes(DType type, int64_t n_rows, int64_t k);
+// An error that names the tensor where its shape and stride cannot be.
+Result<void> check_rows(std::string_view name, int64_t n, int64_t width, int64_t stride);
+
+}  // namespace elver
