@@ -13,14 +13,35 @@ elver_status fail(elver_error** out, const Error& error) noexcept {
     return status;
 }
 
+elver_status fail_text(elver_error** out, Status status, const char* message) noexcept {
+    try {
+        return fail(out, Error(status, message));
+    } catch (const std::bad_alloc&) {
+        if (out != nullptr) *out = nullptr;
+        return static_cast<elver_status>(status);
+    }
+}
+
 elver_status null_argument(elver_error** out, const char* name) noexcept {
-    return fail(out, Error(Status::invalid_argument, cat(name, ": expected a pointer, found NULL"), name));
+    return guarded(out, [name]() -> Result<void> {
+        return Error(Status::invalid_argument, cat(name, ": expected a pointer, found NULL"), name);
+    });
+}
+
+Error not_zero(const char* name) {
+    return Error(Status::invalid_argument, cat(name, ": reserved: expected 0"), name);
+}
+
+Progress progress_of(elver_progress progress, void* context) {
+    if (progress == nullptr) return {};
+    return [=](double fraction) { return progress(fraction, context) != 0; };
 }
 
 Result<ByteSource> open_source(const elver_source* given) {
     if (given == nullptr) return Error(Status::invalid_argument, "source: expected a pointer, found NULL", "source");
     const auto s = read_struct<elver_source>(given, ELVER_SOURCE_INIT, "elver_source");
     if (!s) return s.error();
+    if (s->reserved != 0) return not_zero("elver_source");
     const int n = (s->path != nullptr) + (s->fd >= 0) + (s->memory != nullptr);
     if (n != 1)
         return Error(Status::invalid_argument, cat("source: expected one of path, fd and memory, found ", n), "source");
@@ -44,17 +65,20 @@ Result<std::optional<CacheType>> cache_type_of(int number) {
     }
 }
 
-Result<SessionOptions> session_options(const elver_session_options& o) {
-    const auto cache_type = cache_type_of(o.cache_type);
+Result<SessionOptions> session_options(const elver_session_options* given) {
+    const auto o = read_struct<elver_session_options>(given, ELVER_SESSION_OPTIONS_INIT, "elver_session_options");
+    if (!o) return o.error();
+    if (o->reserved != 0) return not_zero("elver_session_options");
+    if (o->n_ctx < 0)
+        return Error(Status::invalid_argument, cat("n_ctx: expected 0 or more, found ", o->n_ctx), "n_ctx");
+    if (o->max_batch < 0)
+        return Error(Status::invalid_argument, cat("max_batch: expected 0 or more, found ", o->max_batch), "max_batch");
+    const auto cache_type = cache_type_of(o->cache_type);
     if (!cache_type) return cache_type.error();
-    return SessionOptions{.n_ctx = o.n_ctx, .max_batch = o.max_batch, .cache_type = *cache_type};
+    return SessionOptions{.n_ctx = o->n_ctx, .max_batch = o->max_batch, .cache_type = *cache_type};
 }
 
 }  // namespace elver::capi
-
-const char* elver_version(void) {
-    return "0.1.0";
-}
 
 elver_status elver_error_status(const elver_error* error) {
     return error == nullptr ? ELVER_OK : error->status;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 
 #include "base/text.hpp"
@@ -25,6 +26,9 @@ struct elver_ids {
 };
 struct elver_model {
     std::shared_ptr<elver::Model> model;
+    // Loading replaces what other calls read: it holds the mutex alone, and they say busy while it does.
+    mutable std::shared_mutex mutex;
+    std::atomic<bool> loading{false};
 };
 struct elver_tokenizer {
     std::shared_ptr<const elver::Tokenizer> tokenizer;
@@ -45,16 +49,20 @@ namespace elver::capi {
 elver_status fail(elver_error** out, const Error& error) noexcept;
 elver_status null_argument(elver_error** out, const char* name) noexcept;
 
-// Runs a call's body: an exception (memory, mostly) becomes a status.
+elver_status fail_text(elver_error** out, Status status, const char* message) noexcept;
+
+// Runs a call's body: an exception (memory, mostly, or one out of a callback of the caller's) becomes a status.
 template <class Body>
 elver_status guarded(elver_error** error, Body&& body) noexcept {
     try {
         const Result<void> done = body();
         return done ? ELVER_OK : fail(error, done.error());
     } catch (const std::bad_alloc&) {
-        return fail(error, Error(Status::out_of_memory, "out of memory"));
+        return fail_text(error, Status::out_of_memory, "out of memory");
     } catch (const std::exception& e) {
-        return fail(error, Error(Status::internal, e.what()));
+        return fail_text(error, Status::internal, e.what());
+    } catch (...) {
+        return fail_text(error, Status::internal, "a callback threw what is no std::exception");
     }
 }
 
@@ -80,10 +88,32 @@ Result<T> read_struct(const T* given, T defaults, const char* name) {
     return defaults;
 }
 
+// Fills a struct of the caller's as far as it knows the fields; it was read with read_struct() before.
+template <class T>
+void write_struct(T* out, T full) noexcept {
+    full.struct_size = out->struct_size;
+    std::memcpy(static_cast<void*>(out), &full, full.struct_size < sizeof(T) ? full.struct_size : sizeof(T));
+}
+
+Error not_zero(const char* name);
+
 Result<ByteSource> open_source(const elver_source* source);
 // Nothing for ELVER_CACHE_DEFAULT.
 Result<std::optional<CacheType>> cache_type_of(int number);
-Result<SessionOptions> session_options(const elver_session_options& options);
+// Null: the defaults.
+Result<SessionOptions> session_options(const elver_session_options* options);
+Progress progress_of(elver_progress progress, void* context);
+
+// Runs a body that reads what loading replaces.
+template <class Body>
+elver_status with_model(const elver_model* model, elver_error** error, Body&& body) noexcept {
+    if (model == nullptr) return null_argument(error, "model");
+    return guarded(error, [&]() -> Result<void> {
+        if (model->loading.load()) return Error(Status::busy, "the model is being loaded by another call", "model");
+        const std::shared_lock lock(model->mutex);
+        return body(*model->model);
+    });
+}
 
 // Marks an object as used for the length of a call; false where another thread uses it.
 class InUse {

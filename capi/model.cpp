@@ -11,31 +11,37 @@ elver_status elver_model_open(const elver_source* source, const elver_model_opti
     return guarded(error, [&]() -> Result<void> {
         const auto o = read_struct<elver_model_options>(options, ELVER_MODEL_OPTIONS_INIT, "elver_model_options");
         if (!o) return o.error();
-        if (o->n_threads < 0)
-            return Error(Status::invalid_argument, cat("n_threads: expected 0 or more, found ", o->n_threads),
+        if (o->reserved != 0) return not_zero("elver_model_options");
+        if (o->n_threads < 0 || o->n_threads > 1024)
+            return Error(Status::invalid_argument, cat("n_threads: expected 0 to 1024, found ", o->n_threads),
                          "n_threads");
-        auto bytes = open_source(source);
-        if (!bytes) return std::move(bytes).error();
-        ModelOptions options_in;
-        options_in.n_threads = o->n_threads;
-        options_in.budget_bytes = o->budget_bytes;
         const auto session = session_options(o->session);
         if (!session) return session.error();
-        options_in.session = *session;
-        auto model = Model::open(*std::move(bytes), options_in);
+        auto bytes = open_source(source);
+        if (!bytes) return std::move(bytes).error();
+        ModelOptions wanted;
+        wanted.n_threads = o->n_threads;
+        wanted.budget_bytes = o->budget_bytes;
+        wanted.session = *session;
+        auto model = Model::open(*std::move(bytes), wanted);
         if (!model) return std::move(model).error();
-        *out = new elver_model{*std::move(model)};
+        auto handle = std::make_unique<elver_model>();
+        handle->model = *std::move(model);
+        *out = handle.release();
         return {};
     });
 }
 
 elver_status elver_model_load(elver_model* model, elver_progress progress, void* context, elver_error** error) {
     if (model == nullptr) return null_argument(error, "model");
-    return guarded(error, [&]() -> Result<void> {
-        Progress report;
-        if (progress != nullptr) report = [=](double fraction) { return progress(fraction, context) != 0; };
-        return model->model->load(report, nullptr);
+    if (model->loading.exchange(true))
+        return fail_text(error, Status::busy, "the model is being loaded by another call");
+    const elver_status status = guarded(error, [&]() -> Result<void> {
+        const std::unique_lock lock(model->mutex);
+        return model->model->load(progress_of(progress, context), nullptr);
     });
+    model->loading.store(false);
+    return status;
 }
 
 void elver_model_release(elver_model* model) {
@@ -44,21 +50,15 @@ void elver_model_release(elver_model* model) {
 
 elver_status elver_model_plan(const elver_model* model, const elver_session_options* options, elver_plan* plan,
                               elver_error** error) {
-    if (model == nullptr) return null_argument(error, "model");
     if (plan == nullptr) return null_argument(error, "plan");
-    return guarded(error, [&]() -> Result<void> {
-        const auto o = read_struct<elver_session_options>(options, ELVER_SESSION_OPTIONS_INIT, "elver_session_options");
-        if (!o) return o.error();
+    return with_model(model, error, [&](const Model& m) -> Result<void> {
         const auto wanted = read_struct<elver_plan>(plan, ELVER_PLAN_INIT, "elver_plan");
         if (!wanted) return wanted.error();
-        const auto session = session_options(*o);
+        const auto session = session_options(options);
         if (!session) return session.error();
-        const Plan p = model->model->plan(*session);
-        const size_t size = plan->struct_size;
-        const elver_plan full{size,      p.weights, p.kv_cache,  p.scratch,
-                              p.total(), p.n_ctx,   p.max_batch, static_cast<int32_t>(p.cache_type) + ELVER_CACHE_F32,
-                              0};
-        std::memcpy(static_cast<void*>(plan), &full, size < sizeof full ? size : sizeof full);
+        const Plan p = m.plan(*session);
+        write_struct<elver_plan>(plan, {0, p.weights, p.kv_cache, p.scratch, p.total(), p.n_ctx, p.max_batch,
+                                        static_cast<int32_t>(p.cache_type) + ELVER_CACHE_F32, 0});
         return {};
     });
 }
@@ -72,12 +72,14 @@ int32_t elver_model_n_ctx_train(const elver_model* model) {
 
 elver_status elver_model_describe(const elver_model* model, elver_describe what, elver_text** out,
                                   elver_error** error) {
-    if (model == nullptr) return null_argument(error, "model");
     if (out == nullptr) return null_argument(error, "out");
-    return guarded(error, [&]() -> Result<void> {
-        const Model& m = *model->model;
+    return with_model(model, error, [&](const Model& m) -> Result<void> {
+        // Read as the number that it is: the caller's may be no elver_describe.
+        int number = 0;
+        static_assert(sizeof number == sizeof what);
+        std::memcpy(&number, &what, sizeof number);
         std::string text;
-        switch (what) {
+        switch (number) {
             case ELVER_DESCRIBE_METADATA:
                 text = describe_metadata(m.file());
                 break;
@@ -100,25 +102,9 @@ elver_status elver_model_describe(const elver_model* model, elver_describe what,
                 text = describe_machine(m);
                 break;
             default:
-                return Error(Status::invalid_argument, cat("what: expected 0 to 5, found ", static_cast<int>(what)),
-                             "what");
+                return Error(Status::invalid_argument, cat("what: expected 0 to 5, found ", number), "what");
         }
         *out = new elver_text{std::move(text)};
-        return {};
-    });
-}
-
-elver_status elver_model_measure(const elver_model* model, elver_machine* machine, elver_error** error) {
-    if (model == nullptr) return null_argument(error, "model");
-    if (machine == nullptr) return null_argument(error, "machine");
-    return guarded(error, [&]() -> Result<void> {
-        const auto wanted = read_struct<elver_machine>(machine, ELVER_MACHINE_INIT, "elver_machine");
-        if (!wanted) return wanted.error();
-        const auto measured = measure_machine(*model->model);
-        if (!measured) return measured.error();
-        const size_t size = machine->struct_size;
-        const elver_machine full{size, measured->dot_ops_per_s, measured->read_bytes_per_s};
-        std::memcpy(static_cast<void*>(machine), &full, size < sizeof full ? size : sizeof full);
         return {};
     });
 }

@@ -28,9 +28,7 @@ elver_status begin(elver_session* session, const char* request, size_t size, elv
         session->generator.reset();
         auto parsed = parse(s.model(), {request, size});
         if (!parsed) return std::move(parsed).error();
-        Progress report;
-        if (progress != nullptr) report = [=](double fraction) { return progress(fraction, context) != 0; };
-        if (auto done = prefill_reusing(s, parsed->ids, report); !done) return done;
+        if (auto done = prefill_reusing(s, parsed->ids, progress_of(progress, context)); !done) return done;
         auto generator = Generator::make(s, std::move(parsed->options));
         if (!generator) return std::move(generator).error();
         session->generator.emplace(*std::move(generator));
@@ -42,12 +40,9 @@ elver_status begin(elver_session* session, const char* request, size_t size, elv
 
 elver_status elver_session_open(const elver_model* model, const elver_session_options* options, elver_session** out,
                                 elver_error** error) {
-    if (model == nullptr) return null_argument(error, "model");
     if (out == nullptr) return null_argument(error, "out");
-    return guarded(error, [&]() -> Result<void> {
-        const auto o = read_struct<elver_session_options>(options, ELVER_SESSION_OPTIONS_INIT, "elver_session_options");
-        if (!o) return o.error();
-        const auto wanted = session_options(*o);
+    return with_model(model, error, [&](const Model&) -> Result<void> {
+        const auto wanted = session_options(options);
         if (!wanted) return wanted.error();
         auto session = Session::make(model->model, *wanted);
         if (!session) return std::move(session).error();
@@ -72,17 +67,24 @@ void elver_session_cancel(elver_session* session) {
     if (session != nullptr) session->session->cancel();
 }
 
-elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids, elver_on_logits on_logits,
-                                   void* context, elver_error** error) {
+elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids,
+                                   const elver_prefill_options* options, elver_error** error) {
     if (ids == nullptr && n_ids > 0) return null_argument(error, "ids");
     return in_session(session, error, [&](Session& s) -> Result<void> {
+        const auto o = read_struct<elver_prefill_options>(options, ELVER_PREFILL_OPTIONS_INIT, "elver_prefill_options");
+        if (!o) return o.error();
+        if (o->wanted == nullptr && o->n_wanted > 0)
+            return Error(Status::invalid_argument, "wanted: expected a pointer, found NULL", "wanted");
         session->generator.reset();
-        Session::OnLogits report;
-        if (on_logits != nullptr)
-            report = [=](size_t index, std::span<const float> logits) {
-                on_logits(index, logits.data(), logits.size(), context);
+        Session::OnLogits on_logits;
+        if (o->on_logits != nullptr) {
+            on_logits = [&](size_t index, std::span<const float> logits) {
+                if (o->on_logits(index, logits.data(), logits.size(), o->context) == 0) s.cancel();
             };
-        return s.prefill({ids, n_ids}, report);
+        }
+        std::optional<std::span<const size_t>> wanted;
+        if (o->wanted != nullptr) wanted.emplace(o->wanted, o->n_wanted);
+        return s.prefill({ids, n_ids}, on_logits, progress_of(o->progress, o->context), wanted);
     });
 }
 
@@ -123,16 +125,8 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
         session->top.clear();
         for (const TokenLogprob& t : session->event.top) session->top.push_back({t.id, t.logprob});
         const GenerateEvent& e = session->event;
-        const size_t size = event->struct_size;
-        const elver_event full{size,
-                               e.text.c_str(),
-                               e.text.size(),
-                               e.id,
-                               static_cast<elver_finish>(e.finish),
-                               e.logprob,
-                               static_cast<uint32_t>(session->top.size()),
-                               session->top.data()};
-        std::memcpy(static_cast<void*>(event), &full, size < sizeof full ? size : sizeof full);
+        write_struct<elver_event>(event, {0, e.text.c_str(), e.text.size(), e.id, static_cast<elver_finish>(e.finish),
+                                          e.logprob, static_cast<uint32_t>(session->top.size()), session->top.data()});
         return {};
     });
 }

@@ -49,6 +49,13 @@ void elver_tokenizer_release(elver_tokenizer* tokenizer) {
     delete tokenizer;
 }
 
+int32_t elver_tokenizer_n_vocab(const elver_tokenizer* tokenizer) {
+    return tokenizer == nullptr ? 0 : tokenizer->tokenizer->n_vocab();
+}
+int elver_tokenizer_is_end(const elver_tokenizer* tokenizer, int32_t id) {
+    return tokenizer != nullptr && tokenizer->tokenizer->is_end(id) ? 1 : 0;
+}
+
 elver_status elver_tokenizer_encode(const elver_tokenizer* tokenizer, const char* text, size_t text_size,
                                     int add_special, int parse_special, elver_ids** out, elver_error** error) {
     if (tokenizer == nullptr) return null_argument(error, "tokenizer");

@@ -26,7 +26,7 @@ void on_interrupt(int) {
 }
 
 struct Answering {
-    explicit Answering(const api::Session& s) {
+    explicit Answering(const Session& s) {
         interrupted = false;
         answering = s.c();
     }
@@ -53,7 +53,7 @@ bool show_reading(double fraction) {
     return true;
 }
 
-std::string answer(api::Session& session, const Json& messages, const Options& o) {
+std::string answer(Session& session, const Json& messages, const Options& o) {
     Json request{{"messages", messages}};
     put_sampling(request, o, 0.7);
     std::string text;
@@ -61,7 +61,7 @@ std::string answer(api::Session& session, const Json& messages, const Options& o
     try {
         session.chat(request.dump(), show_reading);
         while (true) {
-            const api::Event event = session.next();
+            const Event event = session.next();
             std::fwrite(event.text.data(), 1, event.text.size(), stdout);
             std::fflush(stdout);
             text += event.text;
@@ -71,7 +71,7 @@ std::string answer(api::Session& session, const Json& messages, const Options& o
                 break;
             }
         }
-    } catch (const api::Error& e) {
+    } catch (const Error& e) {
         if (e.status() != ELVER_CANCELLED) throw;
         std::printf("[stopped]");
     }
@@ -89,8 +89,8 @@ std::string history_file() {
 }  // namespace
 
 int run_chat(const Options& o) {
-    const api::Model model = load_model(o);
-    api::Session session(model, session_options(o));
+    const Model model = load_model(o);
+    Session session(model, session_options(o));
     std::signal(SIGINT, on_interrupt);
     Json messages = Json::array();
     if (!o.system.empty()) messages.push_back({{"role", "system"}, {"content", o.system}});
@@ -114,7 +114,7 @@ int run_chat(const Options& o) {
         messages.push_back({{"role", "user"}, {"content", question}});
         try {
             messages.push_back({{"role", "assistant"}, {"content", answer(session, messages, o)}});
-        } catch (const api::Error& e) {
+        } catch (const Error& e) {
             std::fprintf(stderr, "elver: %s\n", e.what());
             messages.erase(messages.size() - 1);
         }
@@ -124,8 +124,8 @@ int run_chat(const Options& o) {
 }
 
 int run_complete(const Options& o) {
-    const api::Model model = load_model(o);
-    api::Session session(model, session_options(o));
+    const Model model = load_model(o);
+    Session session(model, session_options(o));
     Json request = Json::object();
     if (!o.tokens.empty())
         request["ids"] = parse_ids(o.tokens);
@@ -144,7 +144,7 @@ int run_complete(const Options& o) {
     std::vector<int32_t> ids;
     elver_finish finish = ELVER_FINISH_NONE;
     while (finish == ELVER_FINISH_NONE) {
-        const api::Event event = session.next();
+        const Event event = session.next();
         finish = event.finish;
         if (event.id >= 0) ids.push_back(event.id);
         text += event.text;

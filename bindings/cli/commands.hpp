@@ -26,7 +26,7 @@ std::string read_file(const std::string& path);
 std::vector<int32_t> parse_ids(const std::string& text);
 elver_session_options session_options(const Options& o);
 // Opens and loads with a progress line on the terminal.
-api::Model load_model(const Options& o);
+Model load_model(const Options& o);
 
 int run_chat(const Options& o);
 int run_complete(const Options& o);

@@ -80,10 +80,9 @@ std::vector<int32_t> parse_ids(const std::string& text) {
     return ids;
 }
 
-api::Model load_model(const Options& o) {
+Model load_model(const Options& o) {
     elver_model_options m = model_options(o);
-    m.session = session_options(o);
-    api::Model model = api::Model::open(o.model, m);
+    Model model = Model::open(o.model, m);
     const bool terminal = isatty(STDERR_FILENO) != 0;
     model.load([terminal](double fraction) {
         if (terminal)
@@ -96,10 +95,10 @@ api::Model load_model(const Options& o) {
 
 int run_logits(const Options& o) {
     const std::vector<int32_t> ids = parse_ids(o.tokens);
-    const api::Model model = load_model(o);
+    const Model model = load_model(o);
     elver_session_options s = session_options(o);
     if (s.n_ctx == 0) s.n_ctx = std::max<int32_t>(static_cast<int32_t>(ids.size()), 1);
-    api::Session session(model, s);
+    Session session(model, s);
     const std::string partial = o.output + ".partial";
     std::ofstream out(partial, std::ios::binary);
     if (!out) throw std::runtime_error(o.output + ": cannot create");
@@ -125,24 +124,24 @@ int run_logits(const Options& o) {
 }
 
 int run_tokenize(const Options& o) {
-    const api::Tokenizer tokenizer = api::Tokenizer::open(o.model);
+    const Tokenizer tokenizer = Tokenizer::open(o.model);
     if (!o.text_file.empty()) {
-        const std::vector<int32_t> ids = tokenizer.encode(read_file(o.text_file), true, o.special);
-        if (o.json) return std::printf("%s\n", dump({{"ids", ids}}).c_str()), 0;
-        for (const int32_t id : ids) std::printf("%d\t%s\n", id, dump(tokenizer.decode({&id, 1}, true)).c_str());
+        const Ids ids = tokenizer.encode(read_file(o.text_file), true, o.special);
+        if (o.json) return std::printf("%s\n", dump({{"ids", ids.view()}}).c_str()), 0;
+        for (const int32_t id : ids) std::printf("%d\t%s\n", id, dump(tokenizer.decode({&id, 1}, true).view()).c_str());
         return 0;
     }
     each_line(o.jsonl, [&](const std::string& line, size_t number) {
         const Json text = parse_line(line, o.jsonl, number);
         if (!text.is_string())
             throw std::runtime_error(o.jsonl + ": line " + std::to_string(number) + ": expected a JSON string");
-        std::printf("%s\n", dump(tokenizer.encode(text.get_ref<const std::string&>(), true, o.special)).c_str());
+        std::printf("%s\n", dump(tokenizer.encode(text.get_ref<const std::string&>(), true, o.special).view()).c_str());
     });
     return 0;
 }
 
 int run_detokenize(const Options& o) {
-    const api::Tokenizer tokenizer = api::Tokenizer::open(o.model);
+    const Tokenizer tokenizer = Tokenizer::open(o.model);
     each_line(o.jsonl, [&](const std::string& line, size_t number) {
         const Json list = parse_line(line, o.jsonl, number);
         const auto wrong = [&](const Json& found) {
@@ -158,23 +157,23 @@ int run_detokenize(const Options& o) {
             if (!fits) throw wrong(id);
             ids.push_back(id.get<int32_t>());
         }
-        std::printf("%s\n", dump(tokenizer.decode(ids, o.special)).c_str());
+        std::printf("%s\n", dump(tokenizer.decode(ids, o.special).view()).c_str());
     });
     return 0;
 }
 
 int run_template(const Options& o) {
-    std::optional<api::Tokenizer> tokenizer;  // its file may hold no tensors
+    std::optional<Tokenizer> tokenizer;  // its file may hold no tensors
     std::string source;
     if (o.model.empty())
         source = read_file(o.template_file);
     else
-        tokenizer = api::Tokenizer::open(o.model);
+        tokenizer = Tokenizer::open(o.model);
     each_line(o.jsonl, [&](const std::string& line, size_t) {
         Json out;
         try {
-            out["text"] = tokenizer ? tokenizer->render(line) : api::render_template(source, line);
-        } catch (const api::Error& e) {
+            out["text"] = (tokenizer ? tokenizer->render(line) : render_template(source, line)).view();
+        } catch (const Error& e) {
             out["error"] = e.what();
         }
         std::printf("%s\n", dump(out).c_str());
@@ -183,7 +182,7 @@ int run_template(const Options& o) {
 }
 
 int run_info(const Options& o) {
-    const api::Model model = api::Model::open(o.model, model_options(o));
+    const Model model = Model::open(o.model, model_options(o));
     const auto what = o.tensors         ? ELVER_DESCRIBE_TENSORS
                       : o.spec          ? ELVER_DESCRIBE_SPEC
                       : o.program       ? ELVER_DESCRIBE_PROGRAM
@@ -194,7 +193,7 @@ int run_info(const Options& o) {
 }
 
 int run_plan(const Options& o) {
-    const api::Model model = api::Model::open(o.model, model_options(o));
+    const Model model = Model::open(o.model, model_options(o));
     const elver_plan p = model.plan(session_options(o));
     if (o.json) {
         std::printf("%s\n", dump({{"weights", p.weights},
@@ -216,10 +215,10 @@ int run_plan(const Options& o) {
 }
 
 int run_bench(const Options& o) {
-    const api::Model model = load_model(o);
+    const Model model = load_model(o);
     elver_session_options s = session_options(o);
     s.n_ctx = std::max(s.n_ctx, o.prompt_tokens + o.generate_tokens);
-    api::Session session(model, s);
+    Session session(model, s);
     std::vector<int32_t> ids;
     for (int i = 0; i < o.prompt_tokens; ++i) ids.push_back(static_cast<int32_t>((7919LL * i + 1) % model.n_vocab()));
     using Clock = std::chrono::steady_clock;

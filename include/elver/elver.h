@@ -1,19 +1,29 @@
-/* elver: language models on the machine in front of you. This header is the whole ABI.
+/** @file
+ *  elver: language models on the machine in front of you. This header is the whole ABI but for the operations on
+ *  tensors, which stand in elver_ops.h.
  *
- * A tour: open a model (elver_model_open), see what it will take (elver_model_plan), load it (elver_model_load), open a
- * session (elver_session_open), ask (elver_session_chat), and pull the answer (elver_session_next) until an event says
- * it is over.
+ *  A tour: open a model (elver_model_open), see what it will take (elver_model_plan), load it (elver_model_load), open
+ *  a session (elver_session_open), ask (elver_session_chat), and pull the answer (elver_session_next) until an event
+ *  says that it is over.
  *
- * Every call that can fail returns an elver_status and takes a last parameter for an error object, which may be NULL.
- * What an out parameter receives is yours and has a release function; releasing NULL is allowed. Text is UTF-8 with a
- * length, never NUL-ended unless said. Structs of options begin with struct_size; use their _INIT. Source of the file
- * format: the GGUF specification. */
+ *  What holds everywhere:
+ *  - A call that can fail returns an elver_status and takes an error last. `error` may be NULL; else it is written only
+ *    on failure: an error you own; elver_error_release() it. (Where there is no memory even for that, it is NULL.)
+ *  - NULL where a pointer is needed, or a number out of range, is ELVER_INVALID_ARGUMENT, and the error names it. Every
+ *    such call may also return ELVER_OUT_OF_MEMORY or ELVER_INTERNAL.
+ *  - An out parameter is written only on ELVER_OK. What it receives is yours and has a release function, which takes
+ *    NULL too. What a function returns directly is borrowed.
+ *  - Text is UTF-8 with a size in bytes, and needs no NUL unless said. Given text is borrowed for the call.
+ *  - A struct begins with struct_size; initialise it with its _INIT. A smaller one is an older host's: what it lacks
+ *    has its default. A larger one is a newer host's: what elver does not know must be zero. Reserved fields are zero.
+ *  - "Threads: any" means at any time from any thread, also while other calls run on the same handle. */
 #ifndef ELVER_H
 #define ELVER_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+/** Marks what the library exports. */
 #if defined(_WIN32)
 #define ELVER_API
 #else
@@ -24,231 +34,416 @@
 extern "C" {
 #endif
 
-/* Numbers are fixed for ever. */
+/* ------------------------------------------------------------------------------------------------ errors and text */
+
+/** How a call ended. Numbers are fixed for ever. Since: 0.1. */
 typedef enum elver_status {
     ELVER_OK = 0,
-    ELVER_INVALID_ARGUMENT = 1, /* the caller's value is wrong */
-    ELVER_NOT_FOUND = 2,        /* a file, key, tensor or token that is not there */
-    ELVER_IO = 3,               /* the system refused a read, write or map */
-    ELVER_BAD_FILE = 4,         /* the bytes are not what their format says */
-    ELVER_UNSUPPORTED = 5,      /* well-formed, but not something elver can run */
-    ELVER_OVER_BUDGET = 6,      /* does not fit in the memory allowed */
-    ELVER_OUT_OF_MEMORY = 7,    /* the system refused memory */
-    ELVER_CANCELLED = 8,        /* the caller asked to stop */
-    ELVER_CONTEXT_FULL = 9,     /* no room for more positions */
-    ELVER_MISMATCH = 10,        /* made for another model, version or setting */
-    ELVER_BUSY = 11,            /* used by another thread now */
-    ELVER_INTERNAL = 12         /* a defect in elver */
+    ELVER_INVALID_ARGUMENT = 1, /**< the caller's value is wrong */
+    ELVER_NOT_FOUND = 2,        /**< a file, key, tensor or token that is not there */
+    ELVER_IO = 3,               /**< the system refused a read, write or map */
+    ELVER_BAD_FILE = 4,         /**< the bytes are not what their format says */
+    ELVER_UNSUPPORTED = 5,      /**< well-formed, but not something elver can run */
+    ELVER_OVER_BUDGET = 6,      /**< does not fit in the memory allowed */
+    ELVER_OUT_OF_MEMORY = 7,    /**< the system refused memory or a thread */
+    ELVER_CANCELLED = 8,        /**< the caller asked to stop */
+    ELVER_CONTEXT_FULL = 9,     /**< no room for more positions */
+    ELVER_MISMATCH = 10,        /**< made for another model, version or setting */
+    ELVER_BUSY = 11,            /**< used by another thread now */
+    ELVER_INTERNAL = 12         /**< a defect in elver, or an exception out of a callback */
 } elver_status;
 
+/** What went wrong. Immutable. */
 typedef struct elver_error elver_error;
+/** A model file, opened; after elver_model_load() ready to run. Shared by its sessions, which keep it. */
 typedef struct elver_model elver_model;
+/** A text's positions in a model's cache, and the answer that continues it. */
 typedef struct elver_session elver_session;
+/** A vocabulary: text to token ids and back. Immutable. */
 typedef struct elver_tokenizer elver_tokenizer;
-/* Text that you own; elver_text_release() it. */
+/** Text that you own; elver_text_release() it. Immutable. */
 typedef struct elver_text elver_text;
-/* Token ids that you own; elver_ids_release() them. */
+/** Token ids that you own; elver_ids_release() them. Immutable. */
 typedef struct elver_ids elver_ids;
 
-/* The release of the library, "0.1.0"; static. Threads: any. */
+/** @return The release of the library, as "0.1.0"; static. Threads: any. Since: 0.1. */
 ELVER_API const char* elver_version(void);
 
-/* The status of an error, its message and the file, tensor, key or field it speaks of ("" if none); NUL-ended, borrowed
- * until the error is released. NULL is ELVER_OK and "". Threads: any. */
+/** @return The error's status; ELVER_OK of NULL. Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_error_status(const elver_error* error);
+/** @return One line that names the thing, what was expected and what was found. UTF-8, NUL-ended, borrowed until the
+ *  error is released; "" of NULL. Threads: any. Since: 0.1. */
 ELVER_API const char* elver_error_message(const elver_error* error);
+/** @return The file, tensor, key or argument that the error speaks of, or "". UTF-8, NUL-ended, borrowed until the
+ *  error is released; "" of NULL. Threads: any. Since: 0.1. */
 ELVER_API const char* elver_error_object(const elver_error* error);
+/** Releases an error; NULL is allowed. Threads: any, once. Since: 0.1. */
 ELVER_API void elver_error_release(elver_error* error);
 
-/* The bytes of a text (also NUL-ended) and their number; borrowed until it is released. */
+/** @return The text's bytes: valid UTF-8, also NUL-ended, borrowed until it is released; "" of NULL. Threads: any.
+ *  Since: 0.1. */
 ELVER_API const char* elver_text_data(const elver_text* text);
+/** @return Its size in bytes, the NUL not counted; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API size_t elver_text_size(const elver_text* text);
+/** Releases a text; NULL is allowed. Threads: any, once. Since: 0.1. */
 ELVER_API void elver_text_release(elver_text* text);
 
-/* The ids and their number; borrowed until they are released. */
+/** @return The ids, [elver_ids_size()], borrowed until they are released; NULL of NULL. Threads: any. Since: 0.1. */
 ELVER_API const int32_t* elver_ids_data(const elver_ids* ids);
+/** @return Their number; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API size_t elver_ids_size(const elver_ids* ids);
+/** Releases ids; NULL is allowed. Threads: any, once. Since: 0.1. */
 ELVER_API void elver_ids_release(elver_ids* ids);
 
-/* Where bytes come from: exactly one of path, descriptor and memory. */
+/* ---------------------------------------------------------------------------------------------------------- models */
+
+/** Where bytes come from: exactly one of path, descriptor and memory. */
 typedef struct elver_source {
     size_t struct_size;
-    const char* path; /* UTF-8, path_size bytes; or NULL */
-    size_t path_size;
-    int fd; /* an open file, or -1; stays yours and may be closed after the call */
-    int reserved;
-    uint64_t offset;    /* of the model in the file, bytes */
-    uint64_t length;    /* bytes; 0: to the end of the file */
-    const void* memory; /* or NULL; must outlive what is opened from it */
-    size_t memory_size;
+    const char* path;   /**< UTF-8; or NULL */
+    size_t path_size;   /**< bytes */
+    int fd;             /**< an open regular file, or -1; stays yours and may be closed after the call */
+    int reserved;       /**< 0 */
+    uint64_t offset;    /**< with fd: where the model begins, bytes */
+    uint64_t length;    /**< with fd: its bytes; 0: to the end of the file */
+    const void* memory; /**< or NULL; borrowed until all that was opened from it is released */
+    size_t memory_size; /**< bytes */
 } elver_source;
 #define ELVER_SOURCE_INIT \
     { sizeof(elver_source), NULL, 0, -1, 0, 0, 0, NULL, 0 }
 
-/* What a session keeps keys and values as. Numbers are fixed for ever. */
+/** What a session keeps keys and values as. Numbers are fixed for ever. */
 typedef enum elver_cache_type {
-    ELVER_CACHE_DEFAULT = 0, /* f16; f32 at the reference level */
+    ELVER_CACHE_DEFAULT = 0, /**< f16; f32 at the reference level */
     ELVER_CACHE_F32 = 1,
     ELVER_CACHE_F16 = 2,
-    ELVER_CACHE_Q8_0 = 3, /* 8 bits and a scale for 32 values: 53 % of f16 */
-    ELVER_CACHE_Q4_0 = 4  /* 4 bits and a scale for 32 values: 28 % of f16 */
+    ELVER_CACHE_Q8_0 = 3, /**< 8 bits and a scale for 32 values: 53 % of f16 */
+    ELVER_CACHE_Q4_0 = 4  /**< 4 bits and a scale for 32 values: 28 % of f16 */
 } elver_cache_type;
 
+/** How large a session is. */
 typedef struct elver_session_options {
     size_t struct_size;
-    int32_t n_ctx;      /* positions; 0: the model's, at most 4096 */
-    int32_t max_batch;  /* tokens of a prefill pass; 0: 512 */
-    int32_t cache_type; /* an elver_cache_type */
-    int32_t reserved;   /* 0 */
+    int32_t n_ctx;      /**< positions; 0: the model's, at most 4096 */
+    int32_t max_batch;  /**< tokens of a prefill pass; 0: 512 */
+    int32_t cache_type; /**< an elver_cache_type */
+    int32_t reserved;   /**< 0 */
 } elver_session_options;
 #define ELVER_SESSION_OPTIONS_INIT \
     { sizeof(elver_session_options), 0, 0, ELVER_CACHE_DEFAULT, 0 }
 
+/** How a model is opened. */
 typedef struct elver_model_options {
     size_t struct_size;
-    int32_t n_threads; /* 0: the physical cores this process may use */
-    int32_t reserved;
-    uint64_t budget_bytes;         /* refuse a model whose plan for `session` needs more; 0: no limit */
-    elver_session_options session; /* what the budget is for */
+    int32_t n_threads;                    /**< 1 to 1024; 0: the physical cores that this process may use */
+    int32_t reserved;                     /**< 0 */
+    uint64_t budget_bytes;                /**< refuse a model that needs more for itself and one session; 0: no limit */
+    const elver_session_options* session; /**< that session; NULL: defaults. Borrowed for the call */
 } elver_model_options;
 #define ELVER_MODEL_OPTIONS_INIT \
-    { sizeof(elver_model_options), 0, 0, 0, ELVER_SESSION_OPTIONS_INIT }
+    { sizeof(elver_model_options), 0, 0, 0, NULL }
 
-/* Bytes that a loaded model and one session take, exactly. */
+/** Work done so far, and whether to go on. Called on the thread of the call that takes it.
+ *  @param fraction 0 to 1, never falling.
+ *  @param context  What was given beside the function.
+ *  @return Nonzero to go on, 0 to cancel the call.
+ *  It may not use the handle that is at work, but for elver_session_cancel(). It should not throw: an exception cancels
+ *  the call, which returns ELVER_INTERNAL. */
+typedef int (*elver_progress)(double fraction, void* context);
+
+/** Opens a GGUF model: reads and checks its metadata, tensors' directory, vocabulary and chat template; maps its
+ *  weights. Does not pack them: see elver_model_load().
+ *  @param source  Borrowed for the call. A path's file may be replaced or removed later, but not shrunk in place.
+ *  @param options NULL for defaults. Borrowed for the call.
+ *  @param out     Written only on ELVER_OK: a model you own; elver_model_release() it.
+ *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_NOT_FOUND; ELVER_IO; ELVER_BAD_FILE (the error names the key or tensor); ELVER_UNSUPPORTED;
+ *  ELVER_OVER_BUDGET (the error says the least that is needed); ELVER_INVALID_ARGUMENT.
+ *  Threads: any. Since: 0.1. Source: the GGUF specification, versions 2 and 3. */
+ELVER_API elver_status elver_model_open(const elver_source* source, const elver_model_options* options,
+                                        elver_model** out, elver_error** error);
+
+/** Packs the weights for this machine's kernels: once, before sessions. On a loaded model it does nothing. Failed or
+ *  cancelled it leaves nothing allocated, and may be called again.
+ *  @param progress NULL, or called every few MiB; see elver_progress.
+ *  @param context  Given to progress.
+ *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_CANCELLED; ELVER_OUT_OF_MEMORY; ELVER_BUSY (another thread loads it now).
+ *  Threads: any; while it runs, calls that need the weights or their plan return ELVER_BUSY. Since: 0.1. */
+ELVER_API elver_status elver_model_load(elver_model* model, elver_progress progress, void* context,
+                                        elver_error** error);
+
+/** Releases a model; NULL is allowed. Its sessions and tokenizers keep what they need and may be released later.
+ *  Threads: any, once, and after every other call on it has returned. Since: 0.1. */
+ELVER_API void elver_model_release(elver_model* model);
+
+/** Bytes that a loaded model and one session take, exactly. */
 typedef struct elver_plan {
     size_t struct_size;
-    uint64_t weights, kv_cache, scratch, total;
-    int32_t n_ctx, max_batch; /* what it was made for */
-    int32_t cache_type;       /* never ELVER_CACHE_DEFAULT */
-    int32_t reserved;         /* 0 */
+    uint64_t weights;   /**< bytes, shared by all sessions */
+    uint64_t kv_cache;  /**< bytes, of the session */
+    uint64_t scratch;   /**< bytes, of the session */
+    uint64_t total;     /**< their sum */
+    int32_t n_ctx;      /**< positions that it was made for */
+    int32_t max_batch;  /**< tokens of a prefill pass that it was made for */
+    int32_t cache_type; /**< an elver_cache_type, never ELVER_CACHE_DEFAULT */
+    int32_t reserved;   /**< 0 */
 } elver_plan;
 #define ELVER_PLAN_INIT \
     { sizeof(elver_plan), 0, 0, 0, 0, 0, 0, ELVER_CACHE_DEFAULT, 0 }
 
-/* Work done so far, 0 to 1; return 0 to cancel. Called on the thread of the call that takes it. */
-typedef int (*elver_progress)(double fraction, void* context);
-
-/* Opens a GGUF model: reads and checks its metadata, tensors' directory, vocabulary and chat template; maps the file.
- * Packs nothing. source, options: borrowed for this call; options may be NULL. out: written only on ELVER_OK: yours,
- * elver_model_release() it. Errors: ELVER_NOT_FOUND, ELVER_IO, ELVER_BAD_FILE, ELVER_UNSUPPORTED, ELVER_OVER_BUDGET
- * (the message says the least that is needed). Threads: any. */
-ELVER_API elver_status elver_model_open(const elver_source* source, const elver_model_options* options,
-                                        elver_model** out, elver_error** error);
-/* Packs the weights for this machine. Needed once, before sessions. Cancelled or failed, nothing stays allocated and it
- * may be called again. Errors: ELVER_CANCELLED, ELVER_OUT_OF_MEMORY. Threads: one at a time for a model. */
-ELVER_API elver_status elver_model_load(elver_model* model, elver_progress progress, void* context,
-                                        elver_error** error);
-/* Sessions keep the model; you may release it before them. */
-ELVER_API void elver_model_release(elver_model* model);
-/* What the model with one session of these options (NULL: defaults) takes. plan: written only on ELVER_OK. Threads:
- * any. */
+/** What a model with one session takes. The model need not be loaded.
+ *  @param options Of that session; NULL for defaults. Borrowed for the call.
+ *  @param plan    Initialised with ELVER_PLAN_INIT; the rest is written only on ELVER_OK.
+ *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_BUSY (another thread loads the model now).
+ *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_model_plan(const elver_model* model, const elver_session_options* options,
                                         elver_plan* plan, elver_error** error);
+
+/** @return The size of the vocabulary that the model's logits are over; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API int32_t elver_model_n_vocab(const elver_model* model);
+/** @return The positions that the model was trained for; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API int32_t elver_model_n_ctx_train(const elver_model* model);
 
-/* What there is to know of a model, as text you own. */
+/** What there is to know of a model. Numbers are fixed for ever. */
 typedef enum elver_describe {
-    ELVER_DESCRIBE_METADATA = 0, /* JSON object: the file's metadata, long arrays cut */
-    ELVER_DESCRIBE_TENSORS = 1,  /* JSON array: name, type, shape, bytes */
-    ELVER_DESCRIBE_SPEC = 2,     /* JSON object: the architecture as elver understands it */
-    ELVER_DESCRIBE_PROGRAM = 3,  /* a line for each phase of the forward pass */
-    ELVER_DESCRIBE_TEMPLATE = 4, /* the chat template's source; empty if there is none */
-    ELVER_DESCRIBE_MACHINE = 5   /* JSON object: processor, instruction set in use, those available, threads */
+    ELVER_DESCRIBE_METADATA = 0, /**< JSON object: the file's metadata, long arrays cut */
+    ELVER_DESCRIBE_TENSORS = 1,  /**< JSON array of objects: name, type, shape (outermost first), bytes */
+    ELVER_DESCRIBE_SPEC = 2,     /**< JSON object: the architecture as elver understands it */
+    ELVER_DESCRIBE_PROGRAM = 3,  /**< a line for each phase of the forward pass */
+    ELVER_DESCRIBE_TEMPLATE = 4, /**< the chat template's source; empty if there is none */
+    ELVER_DESCRIBE_MACHINE = 5   /**< JSON object: as elver_machine_describe(), with the threads and "isa" in use */
 } elver_describe;
+
+/** Describes a model. It need not be loaded.
+ *  @param out   Written only on ELVER_OK: a text you own; elver_text_release() it.
+ *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_BUSY (another thread loads the model now).
+ *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_model_describe(const elver_model* model, elver_describe what, elver_text** out,
                                             elver_error** error);
 
-/* What this machine can do, measured now with the model's threads and instruction set in about a second. */
+/* --------------------------------------------------------------------------------------------------------- machine */
+
+/** Describes this machine, without a model: a JSON object of "processor" (its name), "usable_cores" (physical cores
+ * that this process may use), "isa" (the instruction-set level that a model opened now would run on, best first unless
+ * the environment variable ELVER_FORCE_ISA names another) and "available_isas" (a list).
+ *  @param out   Written only on ELVER_OK: a text you own; elver_text_release() it.
+ *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_UNSUPPORTED (ELVER_FORCE_ISA names what is not here).
+ *  Threads: any. Since: 0.1. */
+ELVER_API elver_status elver_machine_describe(elver_text** out, elver_error** error);
+
+/** What a machine can do. */
 typedef struct elver_machine {
     size_t struct_size;
-    double dot_ops_per_s;    /* 8-bit multiply-adds count as two operations */
-    double read_bytes_per_s; /* of memory, with all threads */
+    double dot_ops_per_s;    /**< 8-bit multiply-adds, each two operations; 0 at the reference level */
+    double read_bytes_per_s; /**< of memory, with all the model's threads; 0 at the reference level */
 } elver_machine;
 #define ELVER_MACHINE_INIT \
     { sizeof(elver_machine), 0, 0 }
+
+/** Measures what this machine can do with the model's threads and instruction set, so that speeds become fractions.
+ *  Takes about a second and 256 MiB.
+ *  @param machine Initialised with ELVER_MACHINE_INIT; the rest is written only on ELVER_OK.
+ *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_OUT_OF_MEMORY; ELVER_BUSY (another thread loads the model now).
+ *  Threads: any; the model's sessions wait meanwhile. Since: 0.1. */
 ELVER_API elver_status elver_model_measure(const elver_model* model, elver_machine* machine, elver_error** error);
 
-/* A vocabulary: of an open model, or of a file that may hold nothing else. Immutable. Threads: any. */
+/* ------------------------------------------------------------------------------------------------------ vocabulary */
+
+/** The vocabulary of an open model.
+ *  @param out   Written only on ELVER_OK: a tokenizer you own; elver_tokenizer_release() it. It keeps the model.
+ *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT. Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_model_tokenizer(const elver_model* model, elver_tokenizer** out, elver_error** error);
+
+/** The vocabulary, and chat template, of a GGUF file that may hold nothing else.
+ *  @param source As elver_model_open()'s.
+ *  @param out    Written only on ELVER_OK: a tokenizer you own; elver_tokenizer_release() it.
+ *  @param error  NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_NOT_FOUND; ELVER_IO; ELVER_BAD_FILE; ELVER_UNSUPPORTED; ELVER_INVALID_ARGUMENT.
+ *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_tokenizer_open(const elver_source* source, elver_tokenizer** out, elver_error** error);
+
+/** Releases a tokenizer; NULL is allowed. Threads: any, once, and after every other call on it has returned.
+ *  Since: 0.1. */
 ELVER_API void elver_tokenizer_release(elver_tokenizer* tokenizer);
-/* Ids of a text. add_special: BOS and EOS where the model wants them. parse_special: control tokens spelled in the text
- * become tokens. */
+
+/** @return The number of tokens; ids are 0 to that less 1. 0 of NULL. Threads: any. Since: 0.1. */
+ELVER_API int32_t elver_tokenizer_n_vocab(const elver_tokenizer* tokenizer);
+/** @return 1 if this token ends an answer (EOS, end of turn, ...); 0 if not, of an id out of range and of NULL.
+ *  Threads: any. Since: 0.1. */
+ELVER_API int elver_tokenizer_is_end(const elver_tokenizer* tokenizer, int32_t id);
+
+/** Ids of a text.
+ *  @param text          Borrowed for the call; NULL is allowed with a size of 0. Invalid UTF-8 is read as U+FFFD.
+ *  @param text_size     Bytes, up to 1 GiB.
+ *  @param add_special   Nonzero: BOS, EOS and their like where the model wants them.
+ *  @param parse_special Nonzero: control tokens spelled in the text become tokens. Not for text of strangers.
+ *  @param out           Written only on ELVER_OK: ids you own; elver_ids_release() them.
+ *  @param error         NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_UNSUPPORTED (a model whose vocabulary elver cannot use); ELVER_INVALID_ARGUMENT.
+ *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_tokenizer_encode(const elver_tokenizer* tokenizer, const char* text, size_t text_size,
                                               int add_special, int parse_special, elver_ids** out, elver_error** error);
-/* Text of ids, whole UTF-8. special: show control tokens. An id that is not in the vocabulary is an error. */
+
+/** Text of ids: whole UTF-8, what is none as U+FFFD.
+ *  @param ids     [n_ids], borrowed for the call; NULL is allowed with n_ids 0.
+ *  @param special Nonzero: control tokens are shown.
+ *  @param out     Written only on ELVER_OK: a text you own; elver_text_release() it.
+ *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (an id that is not in the vocabulary). Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_tokenizer_decode(const elver_tokenizer* tokenizer, const int32_t* ids, size_t n_ids,
                                               int special, elver_text** out, elver_error** error);
-/* Renders the chat template that lies beside the vocabulary, as elver_template_render() does. */
+
+/** Renders the chat template that lies beside the vocabulary.
+ *  @param variables JSON object, borrowed for the call: messages, tools, documents, add_generation_prompt and whatever
+ *                   else the template reads. bos_token and eos_token are the vocabulary's unless given.
+ *  @param out       Written only on ELVER_OK: a text you own; elver_text_release() it.
+ *  @param error     NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_UNSUPPORTED (no template, or a construct that the error names with its line);
+ *  ELVER_INVALID_ARGUMENT (the JSON, or the template's own complaint). Threads: any. Since: 0.1. Source: Jinja 3.1 with
+ *  the settings of transformers' apply_chat_template. */
 ELVER_API elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, const char* variables,
                                               size_t variables_size, elver_text** out, elver_error** error);
 
-/* Renders a chat template (source text; or NULL for the model's) with variables, a JSON object: messages, tools,
- * documents, add_generation_prompt, ... bos_token and eos_token are the model's unless given. One of model and source
- * may be NULL. */
+/** Renders any chat template.
+ *  @param model     NULL, or whose bos_token and eos_token are meant. One of model and source may be NULL.
+ *  @param source    The template's text, borrowed for the call; or NULL for the model's own.
+ *  @param variables As elver_tokenizer_render()'s.
+ *  @param out       Written only on ELVER_OK: a text you own; elver_text_release() it.
+ *  @param error     NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return As elver_tokenizer_render(). Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_template_render(const elver_model* model, const char* source, size_t source_size,
                                              const char* variables, size_t variables_size, elver_text** out,
                                              elver_error** error);
 
-/* A session: a text's positions in the cache. Belongs to one thread at a time: a second one gets ELVER_BUSY. */
+/* -------------------------------------------------------------------------------------------------------- sessions */
+
+/** Opens a session in a loaded model: allocates cache and scratch, the bytes that elver_model_plan() says.
+ *  @param options NULL for defaults. Borrowed for the call.
+ *  @param out     Written only on ELVER_OK: a session you own; elver_session_release() it. It keeps the model.
+ *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (also: not loaded yet); ELVER_OUT_OF_MEMORY; ELVER_BUSY (another thread
+ *  loads the model now).
+ *  Threads: any. The session belongs to one thread at a time: a call in it while another is at work there returns
+ *  ELVER_BUSY. Sessions of one model may run at once; their passes take turns. Since: 0.1. */
 ELVER_API elver_status elver_session_open(const elver_model* model, const elver_session_options* options,
                                           elver_session** out, elver_error** error);
+
+/** Releases a session; NULL is allowed. Threads: any, once, and after every other call in it has returned.
+ *  Since: 0.1. */
 ELVER_API void elver_session_release(elver_session* session);
-/* Positions filled, and the most there can be. */
+
+/** @return Positions filled so far; 0 of NULL. Threads: the session's. Since: 0.1. */
 ELVER_API int32_t elver_session_position(const elver_session* session);
+/** @return The most positions that there can be; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API int32_t elver_session_n_ctx(const elver_session* session);
-/* Stops the call that is running in the session, or the next one, within a layer's work. The session stays usable, at
- * its last whole position. The only call that may come from any thread at any time. */
+
+/** Stops the call that is at work in the session, or else the next one, within a layer's work. The session stays
+ * usable, at its last whole position. NULL is allowed. Threads: any, also a signal handler. Since: 0.1. */
 ELVER_API void elver_session_cancel(elver_session* session);
-/* Called for each token of a prefill with its n_vocab logits, borrowed for the call. */
-typedef void (*elver_on_logits)(size_t index, const float* logits, size_t n_vocab, void* context);
-/* Appends tokens. on_logits may be NULL. Errors: ELVER_INVALID_ARGUMENT (an id), ELVER_CONTEXT_FULL, ELVER_CANCELLED.
- */
+
+/** Takes the logits after one token. Called on the thread of the call that takes it.
+ *  @param index   Of the token in the ids that were given.
+ *  @param logits  [n_vocab], borrowed until it returns.
+ *  @param context What was given beside the function.
+ *  @return Nonzero to go on, 0 to cancel: as elver_progress, and with its limits. */
+typedef int (*elver_on_logits)(size_t index, const float* logits, size_t n_vocab, void* context);
+
+/** What elver_session_prefill() tells while it works. */
+typedef struct elver_prefill_options {
+    size_t struct_size;
+    elver_progress progress;   /**< NULL, or called after each pass */
+    elver_on_logits on_logits; /**< NULL, or called for each token that is wanted, in their order */
+    const size_t* wanted;      /**< [n_wanted], rising: which of the ids; NULL: every one. Borrowed for the call */
+    size_t n_wanted;           /**< 0 where wanted is NULL */
+    void* context;             /**< given to both functions */
+} elver_prefill_options;
+#define ELVER_PREFILL_OPTIONS_INIT \
+    { sizeof(elver_prefill_options), NULL, NULL, NULL, 0, NULL }
+
+/** Appends tokens to the session's text and computes them, in passes of at most max_batch. Ends an answer that was
+ * begun.
+ *  @param ids     [n_ids], borrowed for the call; NULL is allowed with n_ids 0.
+ *  @param options NULL, or borrowed for the call.
+ *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK: elver_session_logits() are those after the last id. ELVER_INVALID_ARGUMENT (an id that is not in
+ *  the vocabulary) and ELVER_CONTEXT_FULL: nothing has changed. ELVER_CANCELLED: the session stands after the last
+ *  whole pass. ELVER_BUSY. Logits are the same bits whatever the passes, threads and sessions were.
+ *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids,
-                                             elver_on_logits on_logits, void* context, elver_error** error);
-/* Logits after the last token, [n_vocab], borrowed until the next call in the session; NULL when there are none. */
+                                             const elver_prefill_options* options, elver_error** error);
+
+/** @return The logits after the session's last token, [elver_model_n_vocab()], borrowed until the next call in the
+ *  session; NULL where there are none: before the first token, after a rewind or a cancelled call, of NULL.
+ *  Threads: the session's. Since: 0.1. */
 ELVER_API const float* elver_session_logits(const elver_session* session);
-/* Goes back to a position, 0 to the present one. */
+
+/** Goes back to a position, forgetting what came after. Ends an answer that was begun.
+ *  @param position 0 to the present one.
+ *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_UNSUPPORTED (a sliding window has let go of what would be needed);
+ *  ELVER_BUSY. Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_rewind(elver_session* session, int32_t position, elver_error** error);
 
-/* Begins an answer to a chat request, JSON shaped as the OpenAI chat API: messages, tools, temperature, top_p, top_k,
- * min_p, max_tokens, stop, seed, logit_bias, presence_penalty, frequency_penalty, repetition_penalty, logprobs,
- * top_logprobs. Unknown keys are errors. What the session holds already is kept as far as the conversation is the same.
- * progress may be NULL. Then call elver_session_next(). */
+/** Begins the answer to a chat request: reads the conversation, keeping what the session holds of it already. Pull the
+ *  answer with elver_session_next().
+ *  @param request  JSON object shaped as the OpenAI chat API's, borrowed for the call: messages, tools, documents,
+ *                  temperature (0: always the likeliest token), top_p, top_k, min_p, max_tokens, stop, seed,
+ * logit_bias, presence_penalty, frequency_penalty, repetition_penalty, logprobs, top_logprobs, ignore_eos; stream, n,
+ * user, model and response_format as far as they ask for what is done anyway. Unknown keys are errors.
+ *  @param progress NULL, or called after each pass over the prompt; see elver_progress.
+ *  @param context  Given to progress.
+ *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (the error names the key, what was expected and what was found);
+ *  ELVER_UNSUPPORTED (no usable chat template or vocabulary); ELVER_CONTEXT_FULL; ELVER_CANCELLED; ELVER_BUSY.
+ *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_chat(elver_session* session, const char* request, size_t request_size,
                                           elver_progress progress, void* context, elver_error** error);
-/* Begins a continuation: the same keys, and instead of messages "prompt" (text) or "ids" (token ids), "ignore_eos". */
+
+/** Begins the continuation of a text: as elver_session_chat(), but with "prompt" (a text) or "ids" (a list of token
+ * ids) in place of messages, tools and documents. Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_complete(elver_session* session, const char* request, size_t request_size,
                                               elver_progress progress, void* context, elver_error** error);
 
+/** Why an answer ended. Numbers are fixed for ever. */
 typedef enum elver_finish {
-    ELVER_FINISH_NONE = 0,     /* more to come */
-    ELVER_FINISH_STOP = 1,     /* the model ended its answer, or a stop string came */
-    ELVER_FINISH_LENGTH = 2,   /* max_tokens, or the context is full */
-    ELVER_FINISH_CANCELLED = 3 /* elver_session_cancel() */
+    ELVER_FINISH_NONE = 0,     /**< more to come */
+    ELVER_FINISH_STOP = 1,     /**< the model ended its answer, or a stop string came */
+    ELVER_FINISH_LENGTH = 2,   /**< max_tokens, or the context is full */
+    ELVER_FINISH_CANCELLED = 3 /**< elver_session_cancel() */
 } elver_finish;
 
+/** A token and how likely it was. */
 typedef struct elver_logprob {
     int32_t id;
-    float logprob;
+    float logprob; /**< natural logarithm of its probability at temperature 1 */
 } elver_logprob;
 
+/** A step of an answer: a token, or the end. */
 typedef struct elver_event {
     size_t struct_size;
-    const char* text; /* whole UTF-8, may be empty; borrowed until the next call in the session */
-    size_t text_size;
-    int32_t id; /* the token, or -1 */
-    elver_finish finish;
-    float logprob;  /* where the request asked for it */
-    uint32_t n_top; /* alternatives, most likely first; borrowed as text is */
-    const elver_logprob* top;
+    const char* text;         /**< what became whole with it: valid UTF-8, may be empty. Borrowed until the next call */
+    size_t text_size;         /**< bytes */
+    int32_t id;               /**< the token, or -1 */
+    elver_finish finish;      /**< other than ELVER_FINISH_NONE: the last event */
+    float logprob;            /**< of the token, where the request asked for logprobs; else 0 */
+    uint32_t n_top;           /**< how many alternatives follow */
+    const elver_logprob* top; /**< [n_top], likeliest first. Borrowed until the next call */
 } elver_event;
 #define ELVER_EVENT_INIT \
     { sizeof(elver_event), NULL, 0, -1, ELVER_FINISH_NONE, 0, 0, NULL }
 
-/* The next token of the answer, or its end: an event with finish other than ELVER_FINISH_NONE is the last. event:
- * written only on ELVER_OK. */
+/** The next step of the answer. The end is an event too: one more call is an error. A part of a stop string is never
+ *  shown.
+ *  @param event Initialised with ELVER_EVENT_INIT, and may be used again; the rest is written only on ELVER_OK.
+ *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (no answer was begun, or it has ended); ELVER_BUSY.
+ *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_next(elver_session* session, elver_event* event, elver_error** error);
 
 #ifdef __cplusplus

@@ -1,36 +1,45 @@
-// elver for C++20, header-only over elver.h: handles as move-only objects, errors as exceptions of one type. It adds no
-// symbols and copies nothing that the C calls do not.
+// elver for C++20, header-only over elver.h: handles as move-only objects, views instead of copies, events as a range.
+// It adds no symbols to the library, and allocates and copies nothing that the C calls do not.
+//
+//     auto model = elver::Model::open("model.gguf");
+//     model.load();
+//     elver::Session session(model);
+//     session.chat(R"({"messages": [{"role": "user", "content": "Why is the sky blue?"}]})");
+//     for (const elver::Event& event : session.events()) std::cout << event.text << std::flush;
+//
+// A call that fails throws elver::Error. Compiled without exceptions, each call answers an elver::Expected instead:
+// what is written Outcome<T> here is T with exceptions and Expected<T> without. What a call needs and does is told at
+// its namesake in elver.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
-#include <vector>
+#include <variant>
 
 #include "elver/elver.h"
 
-namespace elver::api {
+#if defined(__cpp_exceptions)
+#include <exception>
+#define ELVER_HPP_EXCEPTIONS 1
+#define ELVER_HPP_NAMESPACE api
+#else
+#define ELVER_HPP_EXCEPTIONS 0
+#define ELVER_HPP_NAMESPACE api_without_exceptions
+#endif
 
-// Keeps the status, the message and the file, tensor, key or field it speaks of.
-class Error : public std::exception {
-  public:
-    Error(elver_status status, std::string message, std::string object)
-        : status_(status), message_(std::move(message)), object_(std::move(object)) {}
-    elver_status status() const noexcept { return status_; }
-    const std::string& object() const noexcept { return object_; }
-    const char* what() const noexcept override { return message_.c_str(); }
-
-  private:
-    elver_status status_;
-    std::string message_, object_;
-};
+namespace elver {
+// Named by how errors travel, so that files compiled both ways may meet in one program.
+inline namespace ELVER_HPP_NAMESPACE {
 
 namespace detail {
-
 template <auto release>
 struct Releaser {
     template <class T>
@@ -40,187 +49,465 @@ struct Releaser {
 };
 template <class T, auto release>
 using Handle = std::unique_ptr<T, Releaser<release>>;
+}  // namespace detail
 
-// Runs a C call that takes an error last and throws what it says.
-template <class Call>
-void check(Call&& call) {
+// Status, message, and the file, tensor, key or argument that it speaks of. Copies share one error.
+class Error
+#if ELVER_HPP_EXCEPTIONS
+    : public std::exception
+#endif
+{
+  public:
+    Error(elver_status status, elver_error* owned) noexcept : status_(status) {
+        if (owned != nullptr) error_ = std::shared_ptr<elver_error>(owned, elver_error_release);
+    }
+    elver_status status() const noexcept { return status_; }
+    const char* message() const noexcept { return error_ ? elver_error_message(error_.get()) : "out of memory"; }
+    const char* object() const noexcept { return elver_error_object(error_.get()); }
+#if ELVER_HPP_EXCEPTIONS
+    const char* what() const noexcept override { return message(); }
+#endif
+
+  private:
+    elver_status status_;
+    std::shared_ptr<elver_error> error_;
+};
+
+// A value or an Error. Ask which before you take either.
+template <class T>
+class [[nodiscard]] Expected {
+  public:
+    Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+    Expected(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+    explicit operator bool() const noexcept { return state_.index() == 0; }
+    T& operator*() & noexcept { return *std::get_if<0>(&state_); }
+    T&& operator*() && noexcept { return std::move(*std::get_if<0>(&state_)); }
+    T* operator->() noexcept { return std::get_if<0>(&state_); }
+    const Error& error() const noexcept { return *std::get_if<1>(&state_); }
+
+  private:
+    std::variant<T, Error> state_;
+};
+
+template <>
+class [[nodiscard]] Expected<void> {
+  public:
+    Expected() noexcept = default;
+    Expected(Error error) noexcept : error_(std::move(error)) {}
+    explicit operator bool() const noexcept { return !error_.has_value(); }
+    const Error& error() const noexcept { return *error_; }
+
+  private:
+    std::optional<Error> error_;
+};
+
+#if ELVER_HPP_EXCEPTIONS
+template <class T>
+using Outcome = T;
+#else
+template <class T>
+using Outcome = Expected<T>;
+#endif
+
+namespace detail {
+
+// Runs a C call that takes an error last; answers what `make` makes of its success.
+template <class T, class Call, class Make>
+Outcome<T> outcome(Call&& call, Make&& make) {
     elver_error* raw = nullptr;
     const elver_status status = call(&raw);
-    if (status == ELVER_OK) return;
-    const Handle<elver_error, elver_error_release> error(raw);
-    throw Error(status, raw == nullptr ? "out of memory" : elver_error_message(raw), elver_error_object(raw));
+#if ELVER_HPP_EXCEPTIONS
+    if (status != ELVER_OK) throw Error(status, raw);
+#else
+    if (status != ELVER_OK) return Error(status, raw);
+#endif
+    return make();
+}
+template <class Call>
+Outcome<void> outcome(Call&& call) {
+    return outcome<void>(std::forward<Call>(call), [] { return Outcome<void>(); });
 }
 
-inline std::string take(elver_text* raw) {
-    const Handle<elver_text, elver_text_release> text(raw);
-    return std::string(elver_text_data(raw), elver_text_size(raw));
-}
-
-inline elver_source path_source(std::string_view path) {
+inline elver_source path_source(std::string_view path) noexcept {
     elver_source source = ELVER_SOURCE_INIT;
     source.path = path.data();
     source.path_size = path.size();
     return source;
 }
 
-// The address of a std::function<bool(double)> as context.
-inline int report(double fraction, void* context) {
-    return (*static_cast<std::function<bool(double)>*>(context))(fraction) ? 1 : 0;
-}
+// A C++ callable behind the ABI's function and context. What it throws stops the call and comes out of it again.
+template <class F>
+class Callback {
+  public:
+    explicit Callback(F& function) noexcept : function_(&function) {}
+    void* context() noexcept { return this; }
+
+    static int progress(double fraction, void* context) {
+        return static_cast<Callback*>(context)->run([&](F& f) { return f(fraction); });
+    }
+    static int logits(size_t index, const float* logits, size_t n, void* context) {
+        return static_cast<Callback*>(context)->run([&](F& f) { return f(index, std::span<const float>(logits, n)); });
+    }
+#if ELVER_HPP_EXCEPTIONS
+    void rethrow() const {
+        if (thrown_) std::rethrow_exception(thrown_);
+    }
+#else
+    void rethrow() const noexcept {}
+#endif
+
+  private:
+    // A callable that answers nothing goes on.
+    template <class Use>
+    int go(Use&& use) {
+        if constexpr (std::is_void_v<decltype(use(*function_))>)
+            return use(*function_), 1;
+        else
+            return use(*function_) ? 1 : 0;
+    }
+    template <class Use>
+    int run(Use&& use) noexcept {
+#if ELVER_HPP_EXCEPTIONS
+        try {
+            return go(use);
+        } catch (...) {
+            thrown_ = std::current_exception();
+            return 0;
+        }
+#else
+        return go(use);
+#endif
+    }
+
+    F* function_;
+#if ELVER_HPP_EXCEPTIONS
+    std::exception_ptr thrown_;
+#endif
+};
 
 }  // namespace detail
 
-using Progress = std::function<bool(double)>;  // fraction done -> false to cancel
+// Text of the library's, valid UTF-8. A view of it lives as long as it does.
+class Text {
+  public:
+    explicit Text(elver_text* owned) noexcept : handle_(owned) {}
+    std::string_view view() const noexcept { return {elver_text_data(c()), elver_text_size(c())}; }
+    operator std::string_view() const& noexcept { return view(); }
+    operator std::string_view() const&& = delete;  // it would dangle
+    std::string str() const { return std::string(view()); }
+    const char* c_str() const noexcept { return elver_text_data(c()); }
+    elver_text* c() const noexcept { return handle_.get(); }  // borrowed
+
+  private:
+    detail::Handle<elver_text, elver_text_release> handle_;
+};
+
+// Token ids of the library's. A range of int32_t.
+class Ids {
+  public:
+    explicit Ids(elver_ids* owned) noexcept : handle_(owned) {}
+    std::span<const int32_t> view() const noexcept { return {elver_ids_data(c()), elver_ids_size(c())}; }
+    operator std::span<const int32_t>() const& noexcept { return view(); }
+    operator std::span<const int32_t>() const&& = delete;  // it would dangle
+    const int32_t* begin() const noexcept { return elver_ids_data(c()); }
+    const int32_t* end() const noexcept { return elver_ids_data(c()) + elver_ids_size(c()); }
+    size_t size() const noexcept { return elver_ids_size(c()); }
+    elver_ids* c() const noexcept { return handle_.get(); }  // borrowed
+
+  private:
+    detail::Handle<elver_ids, elver_ids_release> handle_;
+};
 
 class Tokenizer {
   public:
-    static Tokenizer open(std::string_view path) {
-        const elver_source source = detail::path_source(path);
+    explicit Tokenizer(elver_tokenizer* owned) noexcept : handle_(owned) {}
+    static Outcome<Tokenizer> open(const elver_source& source) {
         elver_tokenizer* out = nullptr;
-        detail::check([&](elver_error** e) { return elver_tokenizer_open(&source, &out, e); });
-        return Tokenizer(out);
+        return detail::outcome<Tokenizer>([&](elver_error** e) { return elver_tokenizer_open(&source, &out, e); },
+                                          [&] { return Tokenizer(out); });
     }
-    std::vector<int32_t> encode(std::string_view text, bool add_special = true, bool parse_special = false) const {
-        elver_ids* raw = nullptr;
-        detail::check([&](elver_error** e) {
-            return elver_tokenizer_encode(c(), text.data(), text.size(), add_special, parse_special, &raw, e);
-        });
-        const detail::Handle<elver_ids, elver_ids_release> ids(raw);
-        return {elver_ids_data(raw), elver_ids_data(raw) + elver_ids_size(raw)};
+    static Outcome<Tokenizer> open(std::string_view path) { return open(detail::path_source(path)); }
+
+    Outcome<Ids> encode(std::string_view text, bool add_special = true, bool parse_special = false) const {
+        elver_ids* out = nullptr;
+        return detail::outcome<Ids>(
+            [&](elver_error** e) {
+                return elver_tokenizer_encode(c(), text.data(), text.size(), add_special, parse_special, &out, e);
+            },
+            [&] { return Ids(out); });
     }
-    std::string decode(std::span<const int32_t> ids, bool special = false) const {
+    Outcome<Text> decode(std::span<const int32_t> ids, bool special = false) const {
         elver_text* out = nullptr;
-        detail::check(
-            [&](elver_error** e) { return elver_tokenizer_decode(c(), ids.data(), ids.size(), special, &out, e); });
-        return detail::take(out);
+        return detail::outcome<Text>(
+            [&](elver_error** e) { return elver_tokenizer_decode(c(), ids.data(), ids.size(), special, &out, e); },
+            [&] { return Text(out); });
     }
-    // Through the chat template of the tokenizer's file.
-    std::string render(std::string_view variables) const {
+    // Through the chat template of the tokenizer's file; variables are a JSON object.
+    Outcome<Text> render(std::string_view variables) const {
         elver_text* out = nullptr;
-        detail::check(
-            [&](elver_error** e) { return elver_tokenizer_render(c(), variables.data(), variables.size(), &out, e); });
-        return detail::take(out);
+        return detail::outcome<Text>(
+            [&](elver_error** e) { return elver_tokenizer_render(c(), variables.data(), variables.size(), &out, e); },
+            [&] { return Text(out); });
     }
+    int32_t n_vocab() const noexcept { return elver_tokenizer_n_vocab(c()); }
+    bool is_end(int32_t id) const noexcept { return elver_tokenizer_is_end(c(), id) != 0; }
     elver_tokenizer* c() const noexcept { return handle_.get(); }  // borrowed
 
   private:
-    friend class Model;
-    explicit Tokenizer(elver_tokenizer* handle) : handle_(handle) {}
     detail::Handle<elver_tokenizer, elver_tokenizer_release> handle_;
 };
 
 class Model {
   public:
+    explicit Model(elver_model* owned) noexcept : handle_(owned) {}
     // Opens and checks; load() makes it ready for sessions.
-    static Model open(std::string_view path, const elver_model_options& options = ELVER_MODEL_OPTIONS_INIT) {
-        const elver_source source = detail::path_source(path);
+    static Outcome<Model> open(const elver_source& source,
+                               const elver_model_options& options = ELVER_MODEL_OPTIONS_INIT) {
         elver_model* out = nullptr;
-        detail::check([&](elver_error** e) { return elver_model_open(&source, &options, &out, e); });
-        return Model(out);
+        return detail::outcome<Model>([&](elver_error** e) { return elver_model_open(&source, &options, &out, e); },
+                                      [&] { return Model(out); });
     }
-    void load(Progress progress = {}) {
-        detail::check(
-            [&](elver_error** e) { return elver_model_load(c(), progress ? detail::report : nullptr, &progress, e); });
+    static Outcome<Model> open(std::string_view path, const elver_model_options& options = ELVER_MODEL_OPTIONS_INIT) {
+        return open(detail::path_source(path), options);
     }
-    elver_plan plan(const elver_session_options& options = ELVER_SESSION_OPTIONS_INIT) const {
-        elver_plan out = ELVER_PLAN_INIT;
-        detail::check([&](elver_error** e) { return elver_model_plan(c(), &options, &out, e); });
-        return out;
+
+    Outcome<void> load() {
+        return detail::outcome([&](elver_error** e) { return elver_model_load(c(), nullptr, nullptr, e); });
     }
-    std::string describe(elver_describe what) const {
-        elver_text* out = nullptr;
-        detail::check([&](elver_error** e) { return elver_model_describe(c(), what, &out, e); });
-        return detail::take(out);
-    }
-    elver_machine measure() const {
-        elver_machine out = ELVER_MACHINE_INIT;
-        detail::check([&](elver_error** e) { return elver_model_measure(c(), &out, e); });
-        return out;
-    }
-    Tokenizer tokenizer() const {
-        elver_tokenizer* out = nullptr;
-        detail::check([&](elver_error** e) { return elver_model_tokenizer(c(), &out, e); });
-        return Tokenizer(out);
-    }
-    std::string render(std::string_view variables) const {
-        elver_text* out = nullptr;
-        detail::check([&](elver_error** e) {
-            return elver_template_render(c(), nullptr, 0, variables.data(), variables.size(), &out, e);
+    // progress: fraction -> false to cancel; or nothing.
+    template <class F>
+    Outcome<void> load(F&& progress) {
+        detail::Callback<std::remove_reference_t<F>> call(progress);
+        return detail::outcome([&](elver_error** e) {
+            const elver_status status = elver_model_load(c(), call.progress, call.context(), e);
+            call.rethrow();
+            return status;
         });
-        return detail::take(out);
+    }
+    Outcome<elver_plan> plan(const elver_session_options& options = ELVER_SESSION_OPTIONS_INIT) const {
+        elver_plan out = ELVER_PLAN_INIT;
+        return detail::outcome<elver_plan>([&](elver_error** e) { return elver_model_plan(c(), &options, &out, e); },
+                                           [&] { return out; });
+    }
+    Outcome<Text> describe(elver_describe what) const {
+        elver_text* out = nullptr;
+        return detail::outcome<Text>([&](elver_error** e) { return elver_model_describe(c(), what, &out, e); },
+                                     [&] { return Text(out); });
+    }
+    Outcome<elver_machine> measure() const {
+        elver_machine out = ELVER_MACHINE_INIT;
+        return detail::outcome<elver_machine>([&](elver_error** e) { return elver_model_measure(c(), &out, e); },
+                                              [&] { return out; });
+    }
+    Outcome<Tokenizer> tokenizer() const {
+        elver_tokenizer* out = nullptr;
+        return detail::outcome<Tokenizer>([&](elver_error** e) { return elver_model_tokenizer(c(), &out, e); },
+                                          [&] { return Tokenizer(out); });
+    }
+    // Through the model's own chat template; variables are a JSON object.
+    Outcome<Text> render(std::string_view variables) const {
+        elver_text* out = nullptr;
+        return detail::outcome<Text>(
+            [&](elver_error** e) {
+                return elver_template_render(c(), nullptr, 0, variables.data(), variables.size(), &out, e);
+            },
+            [&] { return Text(out); });
     }
     int32_t n_vocab() const noexcept { return elver_model_n_vocab(c()); }
+    int32_t n_ctx_train() const noexcept { return elver_model_n_ctx_train(c()); }
     elver_model* c() const noexcept { return handle_.get(); }  // borrowed
 
   private:
-    explicit Model(elver_model* handle) : handle_(handle) {}
     detail::Handle<elver_model, elver_model_release> handle_;
 };
 static_assert(sizeof(Model) == sizeof(void*));
 
-// Renders a template's source alone.
-inline std::string render_template(std::string_view source, std::string_view variables) {
+// Renders a template's source alone; variables are a JSON object.
+inline Outcome<Text> render_template(std::string_view source, std::string_view variables) {
     elver_text* out = nullptr;
-    detail::check([&](elver_error** e) {
-        return elver_template_render(nullptr, source.data(), source.size(), variables.data(), variables.size(), &out,
-                                     e);
-    });
-    return detail::take(out);
+    return detail::outcome<Text>(
+        [&](elver_error** e) {
+            return elver_template_render(nullptr, source.data(), source.size(), variables.data(), variables.size(),
+                                         &out, e);
+        },
+        [&] { return Text(out); });
 }
 
-// An event's text and alternatives are borrowed until the next call in the session.
+// Processor and instruction sets, as a JSON object.
+inline Outcome<Text> describe_machine() {
+    elver_text* out = nullptr;
+    return detail::outcome<Text>([&](elver_error** e) { return elver_machine_describe(&out, e); },
+                                 [&] { return Text(out); });
+}
+
+// A step of an answer. Its text and alternatives are borrowed until the next call in the session.
 struct Event {
     std::string_view text;
-    int32_t id;
-    elver_finish finish;
-    float logprob;
+    int32_t id = -1;  // the token, or -1
+    elver_finish finish = ELVER_FINISH_NONE;
+    float logprob = 0;
     std::span<const elver_logprob> top;
     bool last() const noexcept { return finish != ELVER_FINISH_NONE; }
 };
 
+class Events;
+
 class Session {
   public:
-    explicit Session(const Model& model, const elver_session_options& options = ELVER_SESSION_OPTIONS_INIT) {
+    explicit Session(elver_session* owned) noexcept : handle_(owned) {}
+    static Outcome<Session> open(const Model& model,
+                                 const elver_session_options& options = ELVER_SESSION_OPTIONS_INIT) {
         elver_session* out = nullptr;
-        detail::check([&](elver_error** e) { return elver_session_open(model.c(), &options, &out, e); });
-        handle_.reset(out);
+        return detail::outcome<Session>(
+            [&](elver_error** e) { return elver_session_open(model.c(), &options, &out, e); },
+            [&] { return Session(out); });
     }
-    // Calls on_logits(index, logits) for each token when given.
-    void prefill(std::span<const int32_t> ids, std::function<void(size_t, std::span<const float>)> on_logits = {}) {
-        const elver_on_logits call = [](size_t index, const float* logits, size_t n, void* context) {
-            (*static_cast<std::function<void(size_t, std::span<const float>)>*>(context))(index, {logits, n});
-        };
-        detail::check([&](elver_error** e) {
-            return elver_session_prefill(c(), ids.data(), ids.size(), on_logits ? call : nullptr, &on_logits, e);
+#if ELVER_HPP_EXCEPTIONS
+    explicit Session(const Model& model, const elver_session_options& options = ELVER_SESSION_OPTIONS_INIT)
+        : Session(open(model, options)) {}
+#endif
+
+    Outcome<void> prefill(std::span<const int32_t> ids) {
+        return detail::outcome(
+            [&](elver_error** e) { return elver_session_prefill(c(), ids.data(), ids.size(), nullptr, e); });
+    }
+    // on_logits: (index into ids, logits as std::span<const float>) -> false to cancel; or nothing. For every id, or
+    // for those at the rising indices `wanted`.
+    template <class F>
+    Outcome<void> prefill(std::span<const int32_t> ids, F&& on_logits) {
+        return prefill_logits(ids, nullptr, 0, on_logits);
+    }
+    template <class F>
+    Outcome<void> prefill(std::span<const int32_t> ids, std::span<const size_t> wanted, F&& on_logits) {
+        static const size_t none = 0;
+        return prefill_logits(ids, wanted.empty() ? &none : wanted.data(), wanted.size(), on_logits);
+    }
+    // After the last token, [n_vocab]; empty where there are none. Borrowed until the next call in the session.
+    std::span<const float> logits(const Model& model) const noexcept {
+        const float* logits = elver_session_logits(c());
+        return {logits, logits == nullptr ? 0 : static_cast<size_t>(model.n_vocab())};
+    }
+
+    // Begin an answer; pull it with next() or events(). The request is JSON; progress as Model::load()'s.
+    Outcome<void> chat(std::string_view request) {
+        return detail::outcome([&](elver_error** e) {
+            return elver_session_chat(c(), request.data(), request.size(), nullptr, nullptr, e);
         });
     }
-    void chat(std::string_view request, Progress progress = {}) {
-        detail::check([&](elver_error** e) {
-            return elver_session_chat(c(), request.data(), request.size(), progress ? detail::report : nullptr,
-                                      &progress, e);
+    template <class F>
+    Outcome<void> chat(std::string_view request, F&& progress) {
+        return begin(elver_session_chat, request, progress);
+    }
+    Outcome<void> complete(std::string_view request) {
+        return detail::outcome([&](elver_error** e) {
+            return elver_session_complete(c(), request.data(), request.size(), nullptr, nullptr, e);
         });
     }
-    void complete(std::string_view request, Progress progress = {}) {
-        detail::check([&](elver_error** e) {
-            return elver_session_complete(c(), request.data(), request.size(), progress ? detail::report : nullptr,
-                                          &progress, e);
-        });
+    template <class F>
+    Outcome<void> complete(std::string_view request, F&& progress) {
+        return begin(elver_session_complete, request, progress);
     }
-    Event next() {
+    Outcome<Event> next() {
         elver_event e = ELVER_EVENT_INIT;
-        detail::check([&](elver_error** error) { return elver_session_next(c(), &e, error); });
-        return {{e.text, e.text_size}, e.id, e.finish, e.logprob, {e.top, e.n_top}};
+        return detail::outcome<Event>([&](elver_error** error) { return elver_session_next(c(), &e, error); },
+                                      [&]() -> Event {
+                                          return {{e.text, e.text_size}, e.id, e.finish, e.logprob, {e.top, e.n_top}};
+                                      });
     }
-    void rewind(int32_t position) {
-        detail::check([&](elver_error** e) { return elver_session_rewind(c(), position, e); });
+    // The rest of the answer, its last event included, as a range that pulls. The session must outlive it.
+    Events events() noexcept;
+
+    Outcome<void> rewind(int32_t position) {
+        return detail::outcome([&](elver_error** e) { return elver_session_rewind(c(), position, e); });
     }
     int32_t position() const noexcept { return elver_session_position(c()); }
+    int32_t n_ctx() const noexcept { return elver_session_n_ctx(c()); }
     void cancel() noexcept { elver_session_cancel(c()); }        // from any thread
     elver_session* c() const noexcept { return handle_.get(); }  // borrowed
 
   private:
+    template <class F>
+    Outcome<void> prefill_logits(std::span<const int32_t> ids, const size_t* wanted, size_t n_wanted, F& on_logits) {
+        detail::Callback<F> call(on_logits);
+        elver_prefill_options options = ELVER_PREFILL_OPTIONS_INIT;
+        options.on_logits = call.logits;
+        options.context = call.context();
+        options.wanted = wanted;
+        options.n_wanted = n_wanted;
+        return detail::outcome([&](elver_error** e) {
+            const elver_status status = elver_session_prefill(c(), ids.data(), ids.size(), &options, e);
+            call.rethrow();
+            return status;
+        });
+    }
+    template <class F>
+    Outcome<void> begin(decltype(elver_session_chat)* function, std::string_view request, F& progress) {
+        detail::Callback<F> call(progress);
+        return detail::outcome([&](elver_error** e) {
+            const elver_status status = function(c(), request.data(), request.size(), call.progress, call.context(), e);
+            call.rethrow();
+            return status;
+        });
+    }
+
     detail::Handle<elver_session, elver_session_release> handle_;
 };
 static_assert(sizeof(Session) == sizeof(void*));
 
-}  // namespace elver::api
+// An input range of events: of Event, or of Expected<Event> without exceptions. It ends after the last event or an
+// error.
+class Events {
+  public:
+    class Iterator {
+      public:
+        using value_type = Outcome<Event>;
+        using difference_type = std::ptrdiff_t;
+        explicit Iterator(Events* events) noexcept : events_(events) {}
+        value_type& operator*() const noexcept { return *events_->event_; }
+        Iterator& operator++() {
+            events_->advance();
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        bool operator==(std::default_sentinel_t) const noexcept { return !events_->event_; }
+
+      private:
+        Events* events_;
+    };
+
+    explicit Events(Session& session) noexcept : session_(&session) {}
+    Iterator begin() {
+        if (!begun_) advance();
+        return Iterator(this);
+    }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+  private:
+    void advance() {
+        begun_ = true;
+        const bool ended = ended_;
+        event_.reset();
+        if (ended) return;
+        event_.emplace(session_->next());
+#if ELVER_HPP_EXCEPTIONS
+        ended_ = event_->last();
+#else
+        ended_ = !*event_ || (*event_)->last();
+#endif
+    }
+
+    Session* session_;
+    std::optional<Outcome<Event>> event_;
+    bool begun_ = false, ended_ = false;
+};
+static_assert(std::input_iterator<Events::Iterator>);
+
+inline Events Session::events() noexcept {
+    return Events(*this);
+}
+
+}  // namespace ELVER_HPP_NAMESPACE
+}  // namespace elver
+
+#undef ELVER_HPP_NAMESPACE
+#undef ELVER_HPP_EXCEPTIONS

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/cpu.hpp"
 #include "base/utf8.hpp"
@@ -40,6 +41,16 @@ Json to_json(const GgufValue& value) {
     return out;
 }
 
+std::string describe(const char* isa, std::optional<int> n_threads) {
+    Json out;
+    out["processor"] = cpu_name();
+    out["usable_cores"] = usable_cores();
+    if (n_threads) out["threads"] = *n_threads;
+    out["isa"] = isa;
+    out["available_isas"] = available_kernels();
+    return out.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace
 
 Result<Machine> measure_machine(const Model& model) {
@@ -68,14 +79,14 @@ Result<Machine> measure_machine(const Model& model) {
     return out;
 }
 
+Result<std::string> describe_machine() {
+    const auto kernels = select_kernels();
+    if (!kernels) return kernels.error();
+    return describe((*kernels)->name, std::nullopt);
+}
+
 std::string describe_machine(const Model& model) {
-    Json out;
-    out["processor"] = cpu_name();
-    out["usable_cores"] = usable_cores();
-    out["threads"] = model.pool().n_threads();
-    out["isa"] = model.kernels().name;
-    out["available_isas"] = available_kernels();
-    return out.dump(2, ' ', false, Json::error_handler_t::replace);
+    return describe(model.kernels().name, model.pool().n_threads());
 }
 
 std::string describe_metadata(const Gguf& file) {

@@ -13,7 +13,10 @@ struct Machine {
 // Takes about a second and 256 MiB; the best of several rounds, since other work on the machine only slows it.
 Result<Machine> measure_machine(const Model& model);
 
-// Describes the processor, levels and threads, as JSON.
+// Describes the processor, its levels and the one that a model opened now would use, as JSON. Fails where
+// ELVER_FORCE_ISA names a level that is not here.
+Result<std::string> describe_machine();
+// The same with the level and the threads that this model uses.
 std::string describe_machine(const Model& model);
 // The file's metadata (long arrays cut) and tensors, as JSON.
 std::string describe_metadata(const Gguf& file);

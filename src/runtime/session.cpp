@@ -27,6 +27,7 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     s->scratch_.memory = s->scratch_memory_.data();
     s->ids_.reserve(static_cast<size_t>(o.n_ctx));
     s->pos_.resize(static_cast<size_t>(o.max_batch));
+    s->heads_.reserve(static_cast<size_t>(o.max_batch));
     s->outputs_.resize(outputs_at_once);
     s->model_ = std::move(model);
     return s;
@@ -49,7 +50,28 @@ Pass Session::make_pass(std::span<const int32_t> ids) {
     return pass;
 }
 
-Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress) {
+std::span<const float> Session::row(size_t i) const noexcept {
+    return {model_->program().row(scratch_, Buffer::logits, static_cast<int>(i)),
+            static_cast<size_t>(model_->spec().n_vocab)};
+}
+
+bool Session::run_heads(Pass& pass, const OnLogits& on_logits, size_t first_index, bool last_is_wanted) {
+    for (size_t from = 0; from < heads_.size(); from += outputs_at_once) {
+        const size_t n = std::min<size_t>(outputs_at_once, heads_.size() - from);
+        std::copy_n(heads_.begin() + static_cast<std::ptrdiff_t>(from), n, outputs_.begin());
+        pass.n_outputs = static_cast<int>(n);
+        if (!model_->program().run_head(pass)) return false;
+        for (size_t i = 0; i < n; ++i) {
+            if (on_logits && (last_is_wanted || from + i + 1 < heads_.size()))
+                on_logits(first_index + static_cast<size_t>(outputs_[i]), row(i));
+            if (cancel_.cancelled()) return false;
+        }
+    }
+    return true;
+}
+
+Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress,
+                              std::optional<std::span<const size_t>> wanted) {
     const int n_vocab = model_->spec().n_vocab;
     for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] < 0 || ids[i] >= n_vocab) {
@@ -63,7 +85,17 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
                          ids.size(), " more"),
                      "n_ctx");
     }
+    for (size_t i = 0; wanted && i < wanted->size(); ++i) {
+        const size_t lowest = i == 0 ? 0 : (*wanted)[i - 1] + 1;
+        if ((*wanted)[i] < lowest || (*wanted)[i] >= ids.size()) {
+            return Error(Status::invalid_argument,
+                         cat("wanted ", i, ": expected an index from ", lowest, " to below ", ids.size(), ", found ",
+                             (*wanted)[i]),
+                         "wanted");
+        }
+    }
     if (!ids.empty()) logits_ = {};
+    size_t next_wanted = 0;
     for (size_t at = 0; at < ids.size();) {
         const auto batch = ids.subspan(at, std::min(static_cast<size_t>(options_.max_batch), ids.size() - at));
         const bool last = at + batch.size() == ids.size();
@@ -71,20 +103,18 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
         const auto cancelled = [&] {
             return Error(Status::cancelled, cat("cancelled at position ", n_past()), "session");
         };
-        const auto row = [&](size_t i) {
-            return std::span<const float>(model_->program().row(scratch_, Buffer::logits, static_cast<int>(i)),
-                                          static_cast<size_t>(n_vocab));
-        };
         if (cancel_.cancelled() || !model_->program().run_body(pass)) return cancelled();
-        const size_t first = on_logits ? 0 : last ? batch.size() - 1 : batch.size();
-        for (size_t from = first; from < batch.size(); from += outputs_at_once) {
-            pass.n_outputs = static_cast<int>(std::min<size_t>(outputs_at_once, batch.size() - from));
-            for (size_t i = 0; i < static_cast<size_t>(pass.n_outputs); ++i)
-                outputs_[i] = static_cast<int32_t>(from + i);
-            if (!model_->program().run_head(pass)) return cancelled();
-            for (size_t i = 0; on_logits && i < static_cast<size_t>(pass.n_outputs); ++i)
-                on_logits(at + from + i, row(i));
+        heads_.clear();
+        for (size_t i = 0; on_logits && i < batch.size(); ++i) {
+            if (wanted && (next_wanted == wanted->size() || (*wanted)[next_wanted] != at + i)) continue;
+            heads_.push_back(static_cast<int32_t>(i));
+            ++next_wanted;
         }
+        // The logits after the last token stay, wanted or not.
+        const auto end = static_cast<int32_t>(batch.size()) - 1;
+        const bool last_is_wanted = !heads_.empty() && heads_.back() == end;
+        if (last && !last_is_wanted) heads_.push_back(end);
+        if (!run_heads(pass, on_logits, at, last_is_wanted || !last)) return cancelled();
         ids_.insert(ids_.end(), batch.begin(), batch.end());
         if (last) logits_ = row(static_cast<size_t>(pass.n_outputs) - 1);
         at += batch.size();

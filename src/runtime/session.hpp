@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,11 +26,12 @@ class Session {
     // The token at each position so far.
     std::span<const int32_t> ids() const noexcept { return ids_; }
 
-    // Appends tokens and computes them, in passes of at most max_batch. Logits of the last are kept (or of every token,
-    // given to on_logits pass by pass: the index of the token in ids, and its n_vocab logits). Cancelled: the session
+    // Appends tokens and computes them, in passes of at most max_batch. Logits of the last are kept; those of the
+    // tokens wanted (rising indices into ids; default: all) go to on_logits, which may cancel(). Cancelled: the session
     // stands at the end of the last whole pass. A bad id or too many tokens: an error, nothing changed.
     using OnLogits = std::function<void(size_t index, std::span<const float> logits)>;
-    Result<void> prefill(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {});
+    Result<void> prefill(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {},
+                         std::optional<std::span<const size_t>> wanted = {});
 
     // Logits after the last token, [n_vocab]; empty before the first and after a rewind. Valid until the next call.
     std::span<const float> logits() const noexcept { return logits_; }
@@ -43,13 +45,20 @@ class Session {
   private:
     Session() = default;
     Pass make_pass(std::span<const int32_t> ids);
+    // The logits of an output of the last run of the head.
+    std::span<const float> row(size_t i) const noexcept;
+    // Computes the logits after the tokens of heads_ and gives them to on_logits, the last only if it is wanted.
+    // False: cancelled.
+    bool run_heads(Pass& pass, const OnLogits& on_logits, size_t first_index, bool last_is_wanted);
 
     std::shared_ptr<const Model> model_;
     SessionOptions options_;
     KvCache cache_ = {};
     Scratch scratch_;
     AlignedBuffer scratch_memory_;
-    std::vector<int32_t> ids_, pos_, outputs_;
+    std::vector<int32_t> ids_, pos_;
+    std::vector<int32_t> heads_;    // which of a pass's tokens need logits
+    std::vector<int32_t> outputs_;  // those of one run of the head
     std::span<const float> logits_;
     CancelToken cancel_;
     std::atomic<bool> stop_{false};

@@ -1,0 +1,31 @@
+#include "handles.hpp"
+#include "runtime/measure.hpp"
+
+using namespace elver;
+using namespace elver::capi;
+
+const char* elver_version(void) {
+    return ELVER_VERSION;
+}
+
+elver_status elver_machine_describe(elver_text** out, elver_error** error) {
+    if (out == nullptr) return null_argument(error, "out");
+    return guarded(error, [&]() -> Result<void> {
+        auto text = describe_machine();
+        if (!text) return std::move(text).error();
+        *out = new elver_text{*std::move(text)};
+        return {};
+    });
+}
+
+elver_status elver_model_measure(const elver_model* model, elver_machine* machine, elver_error** error) {
+    if (machine == nullptr) return null_argument(error, "machine");
+    return with_model(model, error, [&](const Model& m) -> Result<void> {
+        const auto wanted = read_struct<elver_machine>(machine, ELVER_MACHINE_INIT, "elver_machine");
+        if (!wanted) return wanted.error();
+        const auto measured = measure_machine(m);
+        if (!measured) return measured.error();
+        write_struct<elver_machine>(machine, {0, measured->dot_ops_per_s, measured->read_bytes_per_s});
+        return {};
+    });
+}
