@@ -2,6 +2,7 @@
 #include "elver/elver_ops.h"
 
 #include "handles.hpp"
+#include "layers/router.hpp"
 #include "runtime/ops.hpp"
 
 using namespace elver;
@@ -208,4 +209,73 @@ elver_status elver_cache_attend(elver_cache* cache, const float* q, int64_t q_st
 
 elver_status elver_cache_rewind(elver_cache* cache, int64_t position, elver_error** error) {
     return with_cache(cache, error, [&](Ops& ops, OwnCache& c) { return ops.rewind(c, position); });
+}
+
+elver_status elver_route(const elver_router_options* options, const float* logits, int64_t n, int64_t logits_stride,
+                         int32_t* ids, float* weights, elver_error** error) {
+    if (options == nullptr) return null_argument(error, "options");
+    if (logits == nullptr) return null_argument(error, "logits");
+    if (ids == nullptr) return null_argument(error, "ids");
+    if (weights == nullptr) return null_argument(error, "weights");
+    return guarded(error, [&]() -> Result<void> {
+        const auto o = read_struct<elver_router_options>(options, ELVER_ROUTER_OPTIONS_INIT, "elver_router_options");
+        if (!o) return o.error();
+        if (o->score < ELVER_ROUTER_SOFTMAX || o->score > ELVER_ROUTER_SOFTMAX_CHOSEN) {
+            return Error(Status::invalid_argument,
+                         cat("score: expected an elver_router_score, 0 to 2, found ", o->score), "score");
+        }
+        RouterOptions router;
+        router.score = static_cast<RouterScore>(o->score);
+        router.n_experts = o->n_experts;
+        router.top_k = o->top_k;
+        router.renormalise = o->renormalise != 0;
+        router.scale = o->scale;
+        router.n_groups = o->n_groups;
+        router.n_groups_used = o->n_groups_used;
+        router.choice_bias = o->choice_bias;
+        if (auto fine = check(router); !fine) return fine;
+        if (auto fine = check_rows("logits", n, router.n_experts, logits_stride); !fine) return fine;
+        // Aside first: what the caller gave is written only where all is well.
+        const auto n_choices = static_cast<size_t>(n) * static_cast<size_t>(router.top_k);
+        std::vector<int32_t> chosen(n_choices);
+        std::vector<float> shares(n_choices), scratch(router_scratch(router.n_experts));
+        const RouterFault fault = route(router, static_cast<int>(n), logits, static_cast<size_t>(logits_stride),
+                                        chosen.data(), shares.data(), scratch.data());
+        if (fault.token >= 0) {
+            return Error(Status::invalid_argument,
+                         cat("logits: expected finite numbers, found another for token ", fault.token, ", expert ",
+                             fault.expert),
+                         "logits");
+        }
+        std::copy(chosen.begin(), chosen.end(), ids);
+        std::copy(shares.begin(), shares.end(), weights);
+        return {};
+    });
+}
+
+elver_status elver_ops_matmul_experts(elver_ops* ops, const elver_experts* experts, const float* x, int64_t n_x,
+                                      int64_t x_stride, float* y, int64_t y_stride, elver_error** error) {
+    if (experts == nullptr) return null_argument(error, "experts");
+    if (x == nullptr) return null_argument(error, "x");
+    if (y == nullptr) return null_argument(error, "y");
+    return with_ops(ops, error, [&](Ops& o) -> Result<void> {
+        const auto e = read_struct<elver_experts>(experts, ELVER_EXPERTS_INIT, "elver_experts");
+        if (!e) return e.error();
+        if (e->matrices == nullptr || e->ids == nullptr)
+            return Error(Status::invalid_argument, "matrices and ids: expected pointers, found NULL", "experts");
+        if (e->n_experts < 1 || e->n_experts > 4096) {
+            return Error(Status::invalid_argument, cat("n_experts: expected 1 to 4096, found ", e->n_experts),
+                         "n_experts");
+        }
+        std::vector<const OwnMatrix*> matrices;
+        for (int64_t i = 0; i < e->n_experts; ++i) {
+            if (e->matrices[i] == nullptr)
+                return Error(Status::invalid_argument, cat("matrices[", i, "]: expected a matrix, found NULL"),
+                             "matrices");
+            matrices.push_back(&e->matrices[i]->matrix);
+        }
+        const PackedMatrix& m = matrices[0]->matrix();
+        return o.matmul_experts({matrices, e->ids, e->weights, e->n, e->top_k}, {x, n_x, m.k, x_stride},
+                                {y, 0, m.n_rows, y_stride});
+    });
 }

@@ -1,10 +1,11 @@
 /* elver_ops.h: the operations that language models are made of, for hosts that bring their own graph: block formats,
- * packed matrices and their products, grouped-query attention over the caller's tensors or over
- * a cache.
+ * packed matrices and their products, grouped-query attention over the caller's tensors or over a cache, and the
+ * routing and products of a sparse mixture of experts.
  *
  * A tour: open a set of operations (elver_ops_open) with the threads it may use, pack a weight matrix once
  * (elver_matrix_pack), multiply activations with it (elver_ops_matmul); give attention your q, k and v
- * (elver_ops_attention), or keep k and v in a cache (elver_cache_open, elver_cache_append, elver_cache_attend).
+ * (elver_ops_attention), or keep k and v in a cache (elver_cache_open, elver_cache_append, elver_cache_attend);
+ * choose experts (elver_route) and multiply with those chosen (elver_ops_matmul_experts).
  *
  * Shapes are written outermost first. Tensors are float32, rows contiguous; a stride is the number of floats from one
  * row to the next, at least the row's length. Results do not depend on the number of threads or on how many rows a call
@@ -170,6 +171,63 @@ ELVER_API elver_status elver_cache_attend(elver_cache* cache, const float* q, in
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (the error says how far back a window lets it go); ELVER_BUSY.
  *  Since: 0.1. */
 ELVER_API elver_status elver_cache_rewind(elver_cache* cache, int64_t position, elver_error** error);
+
+typedef enum elver_router_score {
+    ELVER_ROUTER_SOFTMAX = 0,       /* softmax over all experts, then the choice */
+    ELVER_ROUTER_SIGMOID = 1,       /* of each expert by itself, then the choice */
+    ELVER_ROUTER_SOFTMAX_CHOSEN = 2 /* the choice, then softmax over those chosen */
+} elver_router_score;
+
+/* How experts are chosen. Source: Shazeer et al. 2017; Jiang et al. 2024 (Mixtral); DeepSeek-V3, section 2.1.2. */
+typedef struct elver_router_options {
+    size_t struct_size;
+    int32_t score;         /* an elver_router_score */
+    int32_t n_experts;     /* 1 to 4096 */
+    int32_t top_k;         /* experts of a token, 1 to n_experts */
+    int32_t renormalise;   /* 1: the weights of a token are divided by their sum */
+    int32_t n_groups;      /* equal groups that experts stand in; a divisor of n_experts */
+    int32_t n_groups_used; /* groups that a token may choose from: those with the best sum of their two best scores */
+    float scale;           /* of the weights, last */
+    float reserved;        /* 0 */
+    const float*
+        choice_bias; /* [n_experts], added to the scores for the choice alone; or NULL. Borrowed for the call */
+} elver_router_options;
+#define ELVER_ROUTER_OPTIONS_INIT \
+    { sizeof(elver_router_options), ELVER_ROUTER_SOFTMAX, 0, 0, 0, 1, 1, 1, 0, NULL }
+
+/** Chooses experts for n tokens. A tie is broken by the lower index.
+ *  @param options  Borrowed for this call.
+ *  @param logits   [n, n_experts], logits_stride floats apart. Borrowed for this call.
+ *  @param ids      [n, top_k], best first. Written only on ELVER_OK.
+ *  @param weights  [n, top_k]. Written only on ELVER_OK.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (an option, a shape, or a logit that is no finite number: the error names
+ *          token and expert); ELVER_OUT_OF_MEMORY. Threads: any. Since: 0.1. */
+ELVER_API elver_status elver_route(const elver_router_options* options, const float* logits, int64_t n,
+                                   int64_t logits_stride, int32_t* ids, float* weights, elver_error** error);
+
+/* The experts of a layer and what a router chose. */
+typedef struct elver_experts {
+    size_t struct_size;
+    const elver_matrix* const* matrices; /* [n_experts], all of one shape [n_rows, k] */
+    int64_t n_experts;
+    const int32_t* ids;   /* [n, top_k], each below n_experts */
+    const float* weights; /* [n, top_k]: the chosen products are weighed and added; or NULL: they are kept apart */
+    int64_t n;            /* tokens */
+    int64_t top_k;
+} elver_experts;
+#define ELVER_EXPERTS_INIT \
+    { sizeof(elver_experts), NULL, 0, NULL, NULL, 0, 0 }
+
+/** Products of tokens with the experts chosen for them; each expert's weights are read once for all its tokens.
+ *  @param experts  Borrowed for this call.
+ *  @param x        n_x rows of k, x_stride floats apart: n_x = n, a row a token (gate and up), or n_x = n * top_k, a
+ * row a choice (down). Borrowed for this call.
+ *  @param y        Rows of n_rows, y_stride floats apart: [n * top_k] where weights is NULL, else [n]. Must not overlap
+ * x. Written only on ELVER_OK.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_OUT_OF_MEMORY; ELVER_BUSY. Since: 0.1. */
+ELVER_API elver_status elver_ops_matmul_experts(elver_ops* ops, const elver_experts* experts, const float* x,
+                                                int64_t n_x, int64_t x_stride, float* y, int64_t y_stride,
+                                                elver_error** error);
 
 #ifdef __cplusplus
 }

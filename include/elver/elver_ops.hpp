@@ -115,6 +115,13 @@ class Ops {
                                     y.stride, e);
         });
     }
+    // Fields of `experts` say what y is; see elver_ops_matmul_experts().
+    void matmul_experts(const elver_experts& experts, Rows<const float> x, Rows<float> y) {
+        detail::expect("rows of y", experts.weights == nullptr ? experts.n * experts.top_k : experts.n, y.n);
+        detail::check([&](elver_error** e) {
+            return elver_ops_matmul_experts(c(), &experts, x.data, x.n, x.stride, y.data, y.stride, e);
+        });
+    }
     // Queries stand at the last q.n of the k.n positions.
     void attention(const elver_attention_options& options, Rows<const float> q, Rows<const float> k,
                    Rows<const float> v, Rows<float> out) {
@@ -137,5 +144,16 @@ class Ops {
   private:
     detail::Handle<elver_ops, elver_ops_release> handle_;
 };
+
+// ids and weights: [logits.n, options.top_k].
+inline void route(const elver_router_options& options, Rows<const float> logits, std::span<int32_t> ids,
+                  std::span<float> weights) {
+    detail::expect("columns of logits", options.n_experts, logits.width);
+    detail::expect("ids", logits.n * options.top_k, static_cast<int64_t>(ids.size()));
+    detail::expect("weights", logits.n * options.top_k, static_cast<int64_t>(weights.size()));
+    detail::check([&](elver_error** e) {
+        return elver_route(&options, logits.data, logits.n, logits.stride, ids.data(), weights.data(), e);
+    });
+}
 
 }  // namespace elver::api

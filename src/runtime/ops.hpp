@@ -74,6 +74,16 @@ class Ops {
     // bias: [y.width] or null.
     Result<void> matmul(const OwnMatrix& w, FloatRows x, const float* bias, MutableFloatRows y);
 
+    // experts: all of one shape [n_rows, k]. x: a row a token, or a row a choice. y: a row a token where there are
+    // weights, else a row a choice; y.n is not read.
+    struct Choices {
+        std::span<const OwnMatrix* const> experts;
+        const int32_t* ids;    // [n, top_k]
+        const float* weights;  // [n, top_k] or null
+        int64_t n, top_k;
+    };
+    Result<void> matmul_experts(const Choices& choices, FloatRows x, MutableFloatRows y);
+
     // Rows of q and out hold all query heads of a position, rows of k and v all KV heads.
     Result<void> attention(const AttentionOptions& options, FloatRows q, FloatRows k, FloatRows v,
                            MutableFloatRows out);

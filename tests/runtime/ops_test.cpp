@@ -141,6 +141,41 @@ TEST_CASE("ops: a product equals double precision over decoded rows, and its bit
     }
 }
 
+TEST_CASE("ops: products with chosen experts equal those made one by one") {
+    auto ops = make(2);
+    constexpr int64_t n = 5, top_k = 2, k = 64, n_rows = 20;
+    std::vector<OwnMatrix> matrices;
+    for (unsigned e = 0; e < 4; ++e) matrices.push_back(*ops->pack(DType::q8_0, q8_rows(n_rows, k, e), n_rows, k));
+    const OwnMatrix* experts[] = {&matrices[0], &matrices[1], &matrices[2], &matrices[3]};
+    const int32_t ids[] = {3, 0, 0, 3, 1, 0, 3, 1, 0, 1};  // nobody chose 2
+    const auto x = normal(n * top_k * k, 4), weights = normal(n * top_k, 5);
+    for (const int64_t n_x : {n, n * top_k}) {
+        std::vector<float> apart(n * top_k * n_rows), sum(n * n_rows), one(n_rows);
+        REQUIRE(ops->matmul_experts({experts, ids, nullptr, n, top_k}, {x.data(), n_x, k, k},
+                                    {apart.data(), n * top_k, n_rows, n_rows}));
+        REQUIRE(ops->matmul_experts({experts, ids, weights.data(), n, top_k}, {x.data(), n_x, k, k},
+                                    {sum.data(), n, n_rows, n_rows}));
+        for (int64_t i = 0; i < n; ++i) {
+            std::vector<float> total(n_rows, 0.0f);
+            for (int64_t s = 0; s < top_k; ++s) {
+                const int64_t choice = i * top_k + s;
+                REQUIRE(ops->matmul(matrices[static_cast<size_t>(ids[choice])],
+                                    {x.data() + (n_x == n ? i : choice) * k, 1, k, k}, nullptr,
+                                    {one.data(), 1, n_rows, n_rows}));
+                CHECK(std::equal(one.begin(), one.end(), apart.begin() + choice * n_rows));
+                for (size_t r = 0; r < n_rows; ++r) total[r] += weights[static_cast<size_t>(choice)] * one[r];
+            }
+            CHECK(std::equal(total.begin(), total.end(), sum.begin() + i * n_rows));
+        }
+    }
+    const int32_t bad[] = {3, 4};
+    float y[2 * n_rows];
+    const auto refused =
+        ops->matmul_experts({experts, bad, nullptr, 1, 2}, {x.data(), 1, k, k}, {y, 2, n_rows, n_rows});
+    REQUIRE(!refused);
+    CHECK(refused.error().message() == "ids[1]: expected 0 to 3, found 4");
+}
+
 TEST_CASE("ops: attention equals its definition, over tensors and over a cache, with equal bits") {
     auto ops = make(2), one = make(1);
     for (const AttentionOptions& shape : shapes) {
