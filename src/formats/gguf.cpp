@@ -6,6 +6,7 @@
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
+#include "base/utf8.hpp"
 
 namespace elver {
 
@@ -130,32 +131,56 @@ std::string_view GgufValue::string_element(size_t i) const noexcept {
     return i < strings_.size() ? strings_[i] : std::string_view();
 }
 
+bool is_gguf_alignment(int64_t alignment) noexcept {
+    return alignment >= 8 && alignment <= (1 << 20) && (alignment & (alignment - 1)) == 0;
+}
+
 // Reads the directory front to back. The first failure is kept and everything after it reads as zero, so that the
-// reading code stays a straight line; sizes that drive loops are checked against what is left of the file first.
+// reading code stays a straight line; sizes that drive loops are checked against what is left of the file first, and
+// nothing is allocated before the bytes that fill it were seen.
 class GgufParser {
   public:
     explicit GgufParser(ByteSource source) : file_(std::move(source)), bytes_(file_.source_.bytes()) {}
 
     Result<Gguf> parse() {
         if (auto foreign_file = check_magic()) return std::move(*foreign_file);
-        file_.version_ = read<uint32_t>("version");
-        if (!error_ && (file_.version_ < 2 || file_.version_ > 3)) {
-            fail(cat("version: expected 2 or 3, found ", file_.version_), "version");
+        read_version();
+        const uint64_t n_tensors = count({"tensor_count"}, 24);    // a name's length, rank, type and offset at least
+        const uint64_t n_keys = count({"metadata_kv_count"}, 13);  // a key's length, a type and a byte at least
+        if (n_keys > max_keys) {
+            fail(cat("metadata_kv_count: expected at most ", max_keys, ", found ", n_keys), "metadata_kv_count");
         }
-        const uint64_t n_tensors = count("tensor_count", 24);    // a name's length, rank, type and offset at least
-        const uint64_t n_keys = count("metadata_kv_count", 13);  // a key's length, a type and a byte at least
-        file_.metadata_.reserve(error_ ? 0 : n_keys);
         for (uint64_t i = 0; i < n_keys && !error_; ++i) read_pair();
+        if (!error_) {
+            index(file_.metadata_index_, file_.metadata_.size(), "key",
+                  [&](size_t i) { return file_.metadata_[i].first; });
+        }
         size_t alignment = 32;
         if (!error_) alignment = read_alignment();
         std::vector<uint64_t> offsets;
         for (uint64_t i = 0; i < n_tensors && !error_; ++i) offsets.push_back(read_tensor());
+        if (!error_) {
+            index(file_.tensor_index_, file_.tensors_.size(), "tensor",
+                  [&](size_t i) { return file_.tensors_[i].name; });
+        }
         if (!error_) place_tensors(offsets, alignment);
         if (error_) return std::move(*error_);
         return std::move(file_);
     }
 
   private:
+    // A key takes some 200 bytes of memory, however short it is in the file; models have fewer than a hundred.
+    static constexpr uint64_t max_keys = 65536;
+
+    // What is being read: a field of the header, or a key or tensor by its name.
+    struct What {
+        std::string_view kind;
+        std::string_view name = {};
+
+        std::string text() const { return name.empty() ? std::string(kind) : cat(kind, " ", in_quotes(name)); }
+        std::string_view object() const { return name.empty() ? kind : name; }
+    };
+
     std::optional<Error> check_magic() const {
         const std::string_view head(reinterpret_cast<const char*>(bytes_.data()), std::min<size_t>(bytes_.size(), 64));
         if (head.substr(0, 4) == "GGUF") return std::nullopt;
@@ -174,31 +199,46 @@ class GgufParser {
         if (!error_) error_.emplace(Status::bad_file, cat(file_.name(), ": ", what), std::string(object));
     }
 
-    bool need(uint64_t n, std::string_view what) {
+    bool need(uint64_t n, What what) {
         if (error_) return false;
         if (n <= bytes_.size() - at_) return true;
-        fail(cat(what, ": the file ends at byte ", bytes_.size(), ", but ", n, " bytes from ", at_, " on are needed"),
-             what);
+        fail(cat(what.text(), ": the file ends at byte ", bytes_.size(), ", but ", n, " bytes from ", at_,
+                 " on are needed"),
+             what.object());
         return false;
     }
 
     template <class T>
-    T read(std::string_view what) {
+    T read(What what) {
         if (!need(sizeof(T), what)) return T{};
         const T value = load<T>(bytes_.data() + at_);
         at_ += sizeof(T);
         return value;
     }
 
+    void read_version() {
+        const auto version = read<uint32_t>({"version"});
+        if (error_ || version == 2 || version == 3) {
+            file_.version_ = version;
+        } else if (version == 2u << 24 || version == 3u << 24) {
+            fail(cat("version: expected 2 or 3, found ", version >> 24, " in big-endian order, which is not supported"),
+                 "version");
+        } else {
+            fail(cat("version: expected 2 or 3, found ", version), "version");
+        }
+    }
+
     // A number of things of at least min_bytes each, which must fit in the rest of the file.
-    uint64_t count(std::string_view what, uint64_t min_bytes) {
+    uint64_t count(What what, uint64_t min_bytes) {
         const auto n = read<uint64_t>(what);
         const uint64_t most = error_ ? 0 : (bytes_.size() - at_) / min_bytes;
-        if (n > most) fail(cat(what, ": found ", n, ", but the file has room for ", most, " at most"), what);
+        if (n > most) {
+            fail(cat(what.text(), ": found ", n, ", but the file has room for ", most, " at most"), what.object());
+        }
         return error_ ? 0 : n;
     }
 
-    std::string_view string(std::string_view what) {
+    std::string_view string(What what) {
         const auto n = read<uint64_t>(what);
         if (!need(n, what)) return {};
         const std::string_view text(reinterpret_cast<const char*>(bytes_.data() + at_), n);
@@ -206,122 +246,133 @@ class GgufParser {
         return text;
     }
 
-    GgufType type(std::string_view key) {
-        const auto id = read<uint32_t>(key);
-        if (id > static_cast<uint32_t>(GgufType::f64))
-            fail(cat("key ", in_quotes(key), ": expected a value type 0 to 12, found ", id), key);
+    // Of a key or tensor. Names reach messages and other languages, so they are text.
+    std::string_view name(std::string_view kind) {
+        const std::string_view text = string({kind});
+        if (error_) return {};
+        if (text.empty() || text.size() > gguf_max_name_bytes) {
+            fail(cat(kind, ": expected 1 to ", gguf_max_name_bytes, " bytes, found ", text.size()), kind);
+        } else if (!is_valid_utf8(text)) {
+            fail(cat(kind, ": expected UTF-8, found ", in_quotes(text)), kind);
+        }
+        return error_ ? std::string_view() : text;
+    }
+
+    GgufType type(What what) {
+        const auto id = read<uint32_t>(what);
+        if (id > static_cast<uint32_t>(GgufType::f64)) {
+            fail(cat(what.text(), ": expected a value type 0 to 12, found ", id), what.object());
+        }
         return error_ ? GgufType::u8 : static_cast<GgufType>(id);
     }
 
+    // Orders the numbers of n things by name. A table of hashes would need more memory, and a file could be made so
+    // that all its names share a place in it.
+    template <class NameOf>
+    void index(std::vector<uint32_t>& order, size_t n, std::string_view kind, NameOf&& name_of) {
+        if (n > UINT32_MAX) return fail(cat(kind, "s: found ", n, ", expected less than 2^32"), kind);
+        order.resize(n);
+        for (size_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(i);
+        std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return name_of(a) < name_of(b); });
+        for (size_t i = 1; i < n; ++i) {
+            const std::string_view here = name_of(order[i]);
+            if (here != name_of(order[i - 1])) continue;
+            return fail(cat(kind, " ", in_quotes(here), ": expected once, found twice"), here);
+        }
+    }
+
     void read_pair() {
-        const std::string_view key = string("metadata key");
+        const std::string_view key = name("metadata key");
         if (error_) return;
-        if (key.empty() || key.size() > 65535)
-            return fail(cat("metadata key: expected 1 to 65535 bytes, found ", key.size()), "key");
         GgufValue value;
-        value.type_ = type(key);
+        value.type_ = type({"key", key});
         const size_t start = at_;
         if (value.type_ == GgufType::array) {
-            read_array(key, value);
+            read_array({"key", key}, value);
         } else if (value.type_ == GgufType::string) {
-            const std::string_view text = string(key);
+            const std::string_view text = string({"key", key});
             value.bytes_ = reinterpret_cast<const std::byte*>(text.data());
             value.n_ = text.size();
         } else {
             value.bytes_ = bytes_.data() + at_;
-            if (need(scalar_bytes(value.type_), key)) at_ += scalar_bytes(value.type_);
+            if (need(scalar_bytes(value.type_), {"key", key})) at_ += scalar_bytes(value.type_);
         }
         if (error_) return;
         value.raw_ = bytes_.subspan(start, at_ - start);
-        if (!file_.metadata_index_.emplace(key, file_.metadata_.size()).second) {
-            return fail(cat("key ", in_quotes(key), ": expected once, found twice"), key);
-        }
         file_.metadata_.emplace_back(key, std::move(value));
     }
 
-    void read_array(std::string_view key, GgufValue& value) {
-        value.element_type_ = type(key);
+    void read_array(What what, GgufValue& value) {
+        value.element_type_ = type(what);
         if (value.element_type_ == GgufType::array) {
-            return fail(cat("key ", in_quotes(key), ": expected an array of plain values, found an array of arrays"),
-                        key);
+            return fail(cat(what.text(), ": expected an array of plain values, found an array of arrays"),
+                        what.object());
         }
         const size_t each = scalar_bytes(value.element_type_);
-        value.n_ = count(key, each == 0 ? 8 : each);
+        value.n_ = count(what, each == 0 ? 8 : each);
         value.bytes_ = bytes_.data() + at_;
         if (error_) return;
         if (each != 0) {
             at_ += value.n_ * each;
             return;
         }
-        value.strings_.reserve(value.n_);
-        for (size_t i = 0; i < value.n_ && !error_; ++i) value.strings_.push_back(string(key));
+        value.strings_.reserve(value.n_);  // at most twice the bytes that hold them
+        for (size_t i = 0; i < value.n_ && !error_; ++i) value.strings_.push_back(string(what));
     }
 
     size_t read_alignment() {
-        const auto alignment = file_.get_int_or("general.alignment", 32);
+        const auto alignment = file_.get_int_or(gguf_alignment_key, gguf_default_alignment);
         if (!alignment) {
             error_.emplace(alignment.error());
-            return 32;
+            return gguf_default_alignment;
         }
-        const bool power_of_two = *alignment > 0 && (*alignment & (*alignment - 1)) == 0;
-        if (!power_of_two || *alignment < 8 || *alignment > (1 << 20)) {
-            fail(cat("key \"general.alignment\": expected a power of two from 8 to 1048576, found ", *alignment),
-                 "general.alignment");
+        if (!is_gguf_alignment(*alignment)) {
+            error_.emplace(file_.key_error(gguf_alignment_key, "a power of two from 8 to 1048576", cat(*alignment)));
         }
         return static_cast<size_t>(*alignment);
     }
 
     // Reads a directory entry; returns its offset from the start of the tensor data.
     uint64_t read_tensor() {
-        const std::string_view name = string("tensor name");
-        const auto rank = read<uint32_t>(name);
-        if (!error_ && (rank < 1 || rank > Shape::max_rank)) {
-            fail(cat("tensor ", in_quotes(name), ": expected 1 to ", Shape::max_rank, " dimensions, found ", rank),
-                 name);
-        }
+        const What what{"tensor", name("tensor name")};
+        const auto fail_here = [&](std::string text) {
+            fail(cat(what.text(), ": ", text), what.object());
+            return 0;
+        };
+        const auto rank = read<uint32_t>(what);
         if (error_) return 0;
+        if (rank < 1 || rank > Shape::max_rank) {
+            return fail_here(cat("expected 1 to ", Shape::max_rank, " dimensions, found ", rank));
+        }
         int64_t dims[Shape::max_rank];
         uint64_t n_elements = 1;
         for (uint32_t i = 0; i < rank; ++i) {
-            const auto dim = read<uint64_t>(name);
-            const auto product = checked_mul<uint64_t>(n_elements, dim);
-            if (!error_ && (dim == 0 || !product || *product > (uint64_t{1} << 62))) {
-                fail(cat("tensor ", in_quotes(name), ": dimension ", i, " is ", dim,
-                         ", so its size is not a number of elements"),
-                     name);
-            }
+            const auto dim = read<uint64_t>(what);
             if (error_) return 0;
+            const auto product = checked_mul<uint64_t>(n_elements, dim);
+            if (dim == 0 || !product || *product > (uint64_t{1} << 62)) {
+                return fail_here(cat("expected 1 to 2^62 elements, found dimension ", i, " of ", dim));
+            }
             n_elements = *product;
             dims[rank - 1 - i] = static_cast<int64_t>(dim);  // the file writes the innermost first
         }
-        const auto type_id = read<uint32_t>(name);
-        const auto offset = read<uint64_t>(name);
+        const auto type_id = read<uint32_t>(what);
+        const auto offset = read<uint64_t>(what);
         if (error_) return 0;
         const auto dtype = dtype_from_gguf(type_id);
-        if (!dtype) {
-            fail(cat("tensor ", in_quotes(name), ": unknown type ", type_id), name);
-            return 0;
-        }
+        if (!dtype) return fail_here(cat("unknown type ", type_id));
         const Shape shape{std::span<const int64_t>(dims, rank)};
         const DTypeInfo& info = dtype_info(*dtype);
         if (shape.columns() % info.block_size != 0) {
-            fail(cat("tensor ", in_quotes(name), ": rows of ", info.name, " are multiples of ", info.block_size,
-                     ", found ", shape.columns()),
-                 name);
-            return 0;
+            return fail_here(cat("expected rows of a multiple of ", info.block_size, " elements, as ", info.name,
+                                 " has, found ", shape.columns()));
         }
         const auto n_bytes = checked_mul<uint64_t>(n_elements / info.block_size, info.block_bytes);
         if (!n_bytes || *n_bytes > bytes_.size()) {
-            fail(cat("tensor ", in_quotes(name), ": ", n_elements, " elements of ", info.name,
-                     " are more than the file holds"),
-                 name);
-            return 0;
+            return fail_here(cat(n_elements, " elements of ", info.name, " are more than the file of ", bytes_.size(),
+                                 " bytes holds"));
         }
-        if (!file_.tensor_index_.emplace(name, file_.tensors_.size()).second) {
-            fail(cat("tensor ", in_quotes(name), ": expected once, found twice"), name);
-            return 0;
-        }
-        file_.tensors_.push_back({name, {*dtype, shape, std::span<const std::byte>(bytes_.data(), *n_bytes)}, 0});
+        file_.tensors_.push_back({what.name, {*dtype, shape, std::span<const std::byte>(bytes_.data(), *n_bytes)}, 0});
         return offset;
     }
 
@@ -370,13 +421,15 @@ Result<Gguf> Gguf::parse(ByteSource source) {
 }
 
 const GgufValue* Gguf::find(std::string_view key) const noexcept {
-    const auto it = metadata_index_.find(key);
-    return it == metadata_index_.end() ? nullptr : &metadata_[it->second].second;
+    const auto it = std::lower_bound(metadata_index_.begin(), metadata_index_.end(), key,
+                                     [&](uint32_t i, std::string_view k) { return metadata_[i].first < k; });
+    return it == metadata_index_.end() || metadata_[*it].first != key ? nullptr : &metadata_[*it].second;
 }
 
 const GgufTensor* Gguf::find_tensor(std::string_view name) const noexcept {
-    const auto it = tensor_index_.find(name);
-    return it == tensor_index_.end() ? nullptr : &tensors_[it->second];
+    const auto it = std::lower_bound(tensor_index_.begin(), tensor_index_.end(), name,
+                                     [&](uint32_t i, std::string_view n) { return tensors_[i].name < n; });
+    return it == tensor_index_.end() || tensors_[*it].name != name ? nullptr : &tensors_[*it];
 }
 
 Error Gguf::key_error(std::string_view key, std::string_view expected, std::string_view found) const {

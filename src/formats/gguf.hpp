@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -19,6 +18,12 @@ namespace elver {
 enum class GgufType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
 
 const char* gguf_type_name(GgufType type) noexcept;
+
+// Tensor bytes lie at multiples of this key's value, 32 where a file lacks it: a power of two from 8 to 1 MiB.
+inline constexpr std::string_view gguf_alignment_key = "general.alignment";
+inline constexpr int64_t gguf_default_alignment = 32;
+inline constexpr size_t gguf_max_name_bytes = 65535;  // the specification's bound of keys; here of tensor names too
+bool is_gguf_alignment(int64_t alignment) noexcept;
 
 // A metadata value. Scalars widen on reading: any integer type answers as_int.
 class GgufValue {
@@ -99,8 +104,9 @@ class Gguf {
     uint32_t version_ = 0;
     std::vector<std::pair<std::string_view, GgufValue>> metadata_;
     std::vector<GgufTensor> tensors_;
-    std::unordered_map<std::string_view, size_t> metadata_index_;
-    std::unordered_map<std::string_view, size_t> tensor_index_;
+    // Numbers of the above in the order of their names.
+    std::vector<uint32_t> metadata_index_;
+    std::vector<uint32_t> tensor_index_;
 };
 
 }  // namespace elver

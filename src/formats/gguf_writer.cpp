@@ -1,5 +1,6 @@
 #include "formats/gguf_writer.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -7,12 +8,11 @@
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
+#include "base/utf8.hpp"
 
 namespace elver {
 
 namespace {
-
-constexpr size_t alignment = 32;
 
 template <class T>
 void put(std::string& out, T value) {
@@ -31,8 +31,38 @@ void put_array(std::string& out, GgufType type, std::span<const T> values) {
     out.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
 }
 
-size_t tensor_bytes(DType type, const Shape& shape) {
-    return static_cast<size_t>(shape.rows()) * row_bytes(type, static_cast<size_t>(shape.columns()));
+// What a reader would refuse is not written.
+Result<size_t> tensor_bytes(std::string_view name, DType type, const Shape& shape) {
+    const DTypeInfo& info = dtype_info(type);
+    bool fine = shape.rank() >= 1 && shape.columns() % info.block_size == 0;
+    size_t n = 1;
+    for (const int64_t d : shape.dims()) {
+        const auto product = checked_mul(n, static_cast<size_t>(d));
+        fine = fine && d > 0 && product && *product <= SIZE_MAX / 16;
+        if (fine) n = *product;
+    }
+    if (fine) return row_bytes(type, n);
+    return Error(Status::invalid_argument,
+                 cat("tensor ", in_quotes(name), ": expected rows of a multiple of ", info.block_size, " elements of ",
+                     info.name, ", found shape ", shape.text()),
+                 std::string(name));
+}
+
+Result<void> check_names(std::vector<std::string_view> names, std::string_view kind) {
+    std::sort(names.begin(), names.end());
+    const auto twice = std::adjacent_find(names.begin(), names.end());
+    if (twice != names.end()) {
+        return Error(Status::invalid_argument, cat(kind, " ", in_quotes(*twice), ": expected once, found twice"),
+                     std::string(*twice));
+    }
+    for (const std::string_view name : names) {
+        if (!name.empty() && name.size() <= gguf_max_name_bytes && is_valid_utf8(name)) continue;
+        return Error(Status::invalid_argument,
+                     cat(kind, " ", in_quotes(name), ": expected a name of 1 to ", gguf_max_name_bytes,
+                         " bytes of UTF-8, found ", name.size()),
+                     std::string(kind));
+    }
+    return {};
 }
 
 std::span<const std::byte> as_bytes(const std::string& text) {
@@ -44,11 +74,12 @@ std::span<const std::byte> as_bytes(const std::string& text) {
 void GgufWriter::key(std::string_view name, GgufType type) {
     put_string(pairs_, name);
     put(pairs_, static_cast<uint32_t>(type));
-    ++n_pairs_;
+    keys_.emplace_back(name);
 }
 
 void GgufWriter::set_u32(std::string_view name, uint32_t value) {
     key(name, GgufType::u32), put(pairs_, value);
+    if (name == gguf_alignment_key) alignment_ = value;
 }
 void GgufWriter::set_i32(std::string_view name, int32_t value) {
     key(name, GgufType::i32), put(pairs_, value);
@@ -84,6 +115,7 @@ void GgufWriter::copy(std::string_view name, const GgufValue& value) {
     key(name, value.type());
     const auto raw = value.raw();
     pairs_.append(reinterpret_cast<const char*>(raw.data()), raw.size());
+    if (name == gguf_alignment_key) alignment_ = value.as_int().value_or(0);
 }
 
 void GgufWriter::add_tensor(std::string_view name, DType type, const Shape& shape, std::span<const std::byte> bytes) {
@@ -95,19 +127,32 @@ void GgufWriter::add_tensor(std::string_view name, DType type, const Shape& shap
 }
 
 Result<void> GgufWriter::write(const Sink& sink) const {
+    if (!is_gguf_alignment(alignment_)) {
+        return Error(Status::invalid_argument,
+                     cat("key ", in_quotes(gguf_alignment_key), ": expected a power of two from 8 to 1048576, found ",
+                         alignment_),
+                     std::string(gguf_alignment_key));
+    }
+    const auto alignment = static_cast<size_t>(alignment_);
+    std::vector<std::string_view> names;
+    for (const Entry& t : tensors_) names.push_back(t.name);
+    if (auto fine = check_names(std::move(names), "tensor"); !fine) return fine;
+    if (auto fine = check_names({keys_.begin(), keys_.end()}, "key"); !fine) return fine;
     std::string head = "GGUF";
     put<uint32_t>(head, 3);
     put<uint64_t>(head, tensors_.size());
-    put<uint64_t>(head, n_pairs_);
+    put<uint64_t>(head, keys_.size());
     head += pairs_;
     uint64_t offset = 0;
     for (const Entry& t : tensors_) {
+        const auto n_bytes = tensor_bytes(t.name, t.type, t.shape);
+        if (!n_bytes) return n_bytes.error();
         put_string(head, t.name);
         put<uint32_t>(head, static_cast<uint32_t>(t.shape.rank()));
         for (int i = t.shape.rank() - 1; i >= 0; --i) put<uint64_t>(head, static_cast<uint64_t>(t.shape[i]));
         put(head, static_cast<uint32_t>(t.type));
         put(head, offset);
-        offset += round_up(tensor_bytes(t.type, t.shape), alignment);
+        offset += round_up(*n_bytes, alignment);
     }
     head.resize(round_up(head.size(), alignment), '\0');
     if (auto done = sink(as_bytes(head)); !done) return done;
@@ -115,7 +160,7 @@ Result<void> GgufWriter::write(const Sink& sink) const {
     for (const Entry& t : tensors_) {
         const auto bytes = t.producer();
         if (!bytes) return bytes.error();
-        const size_t expected = tensor_bytes(t.type, t.shape);
+        const size_t expected = *tensor_bytes(t.name, t.type, t.shape);
         if (bytes->size() != expected) {
             return Error(Status::invalid_argument,
                          cat("tensor ", in_quotes(t.name), ": expected ", expected, " bytes for ", dtype_name(t.type),

@@ -19,6 +19,7 @@ class GgufWriter {
     // Gives a tensor's bytes, at least until it is called for the next tensor.
     using Producer = std::function<Result<std::span<const std::byte>>()>;
 
+    // Tensors are laid out at the alignment that the key "general.alignment" says, set here or copied.
     void set_u32(std::string_view key, uint32_t value);
     void set_i32(std::string_view key, int32_t value);
     void set_u64(std::string_view key, uint64_t value);
@@ -52,7 +53,8 @@ class GgufWriter {
     Result<void> write(const Sink& sink) const;
 
     std::string pairs_;  // the metadata as it will stand in the file
-    uint64_t n_pairs_ = 0;
+    std::vector<std::string> keys_;
+    int64_t alignment_ = gguf_default_alignment;
     std::vector<Entry> tensors_;
 };
 
