@@ -5,7 +5,6 @@
 #include <cstring>
 #include <fstream>
 #include <set>
-#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -19,6 +18,8 @@
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
+
+#include "base/text.hpp"
 
 namespace elver {
 
@@ -80,21 +81,6 @@ CpuFeatures detect() noexcept {
 #endif
 
 #if defined(__linux__)
-// Cores that the cgroup's CPU quota buys, or 0 where there is none.
-int cgroup_cores() {
-    std::ifstream v2("/sys/fs/cgroup/cpu.max");
-    std::string quota;
-    double period = 0;
-    if (v2 >> quota >> period && quota != "max" && period > 0) {
-        return std::max(1, static_cast<int>(std::stod(quota) / period + 0.5));
-    }
-    std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    double us = 0;
-    if (v1_quota >> us && v1_period >> period && us > 0 && period > 0)
-        return std::max(1, static_cast<int>(us / period + 0.5));
-    return 0;
-}
-
 // Distinct physical cores in the affinity mask: two hardware threads of a core count once.
 int affinity_cores() {
     cpu_set_t mask;
@@ -113,6 +99,47 @@ int affinity_cores() {
 #endif
 
 }  // namespace
+
+// The path of this process's cgroup in the hierarchy that has the controller ("" is version 2's only one).
+static std::string cgroup_path(const std::string& root, std::string_view controller) {
+    std::ifstream in(root + "/proc/self/cgroup");
+    for (std::string line; std::getline(in, line);) {  // NUMBER:CONTROLLER,CONTROLLER:/PATH
+        const size_t first = line.find(':'), second = line.find(':', first + 1);
+        if (second == std::string::npos) continue;
+        const std::string all = cat(",", line.substr(first + 1, second - first - 1), ",");
+        if (all.find(cat(",", controller, ",")) != std::string::npos) return line.substr(second + 1);
+    }
+    return "/";
+}
+
+int cgroup_cores(const std::string& root) {
+    int cores = 0;
+    const auto quota = [&](double us, double period) {
+        if (!(us > 0) || !(period > 0)) return;
+        const int bought = std::clamp(static_cast<int>(std::min(us / period + 0.5, 1e6)), 1, 1000000);
+        cores = cores == 0 ? bought : std::min(cores, bought);
+    };
+    // A container may not see the folders of the groups above its own; the mount's root is then its own.
+    const auto upwards = [](std::string path, auto&& visit) {
+        while (!path.empty()) {
+            if (path.back() == '/') path.pop_back();
+            visit(path);
+            path.resize(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/') + 1);
+        }
+    };
+    upwards(cgroup_path(root, ""), [&](const std::string& path) {
+        std::ifstream in(root + "/sys/fs/cgroup" + path + "/cpu.max");
+        double us = 0, period = 0;
+        if (in >> us >> period) quota(us, period);  // "max 100000" is no number: no quota
+    });
+    upwards(cgroup_path(root, "cpu"), [&](const std::string& path) {
+        const std::string folder = root + "/sys/fs/cgroup/cpu" + path;
+        std::ifstream us_in(folder + "/cpu.cfs_quota_us"), period_in(folder + "/cpu.cfs_period_us");
+        double us = 0, period = 0;
+        if (us_in >> us && period_in >> period) quota(us, period);  // -1: no quota
+    });
+    return cores;
+}
 
 const CpuFeatures& cpu_features() noexcept {
     static const CpuFeatures features = detect();
@@ -143,7 +170,7 @@ int usable_cores() {
     int cores = static_cast<int>(std::thread::hardware_concurrency());
 #if defined(__linux__)
     if (const int bound = affinity_cores(); bound > 0) cores = bound;
-    if (const int bound = cgroup_cores(); bound > 0) cores = std::min(cores, bound);
+    if (const int bound = cgroup_cores(""); bound > 0) cores = std::min(cores, bound);
 #elif defined(__APPLE__)
     // Performance cores only: an efficiency core in the team makes every barrier wait for it.
     int performance = 0;

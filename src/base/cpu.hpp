@@ -20,6 +20,10 @@ const CpuFeatures& cpu_features() noexcept;
 // The processor's name for people, as "AMD EPYC"; "unknown" where the system does not say.
 std::string cpu_name();
 
+// Cores that the CPU quotas of this process's cgroup and of those above it buy, at least 1; 0 where there is no quota.
+// root: where the system's /proc and /sys lie, "" but in tests.
+int cgroup_cores(const std::string& root);
+
 // Physical cores that this process may run on at once: hardware, affinity mask and cgroup quota; at least 1.
 int usable_cores();
 

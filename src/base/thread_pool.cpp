@@ -1,8 +1,11 @@
 #include "base/thread_pool.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
+#include <exception>
 #include <system_error>
+#include <utility>
 
 #include "base/text.hpp"
 
@@ -17,6 +20,8 @@ inline void cpu_relax() noexcept {
     asm volatile("yield");
 #endif
 }
+
+thread_local const ThreadPool* running = nullptr;  // the pool in whose run this thread is
 
 // Waits until value differs from old: spins for about 20 microseconds (a phase of a small model), then sleeps. The spin
 // is bounded by the clock, since a pause lasts 1 to 40 ns by processor.
@@ -59,17 +64,18 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run(Work work, void* context) noexcept {
+    assert(running != this);
     const std::lock_guard lock(run_mutex_);
-    if (n_threads_ == 1) {
-        work(context, 0);
-        return;
+    const ThreadPool* outer = std::exchange(running, this);
+    if (n_threads_ > 1) {
+        work_ = work;
+        context_ = context;
+        epoch_.fetch_add(1, std::memory_order_release);
+        epoch_.notify_all();
     }
-    work_ = work;
-    context_ = context;
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
     work(context, 0);
     barrier();
+    running = outer;
 }
 
 void ThreadPool::barrier() noexcept {
@@ -85,6 +91,7 @@ void ThreadPool::barrier() noexcept {
 }
 
 void ThreadPool::worker_loop(int worker) noexcept {
+    running = this;
     uint32_t seen = 0;
     while (true) {
         wait_for_change(epoch_, seen);
@@ -96,15 +103,24 @@ void ThreadPool::worker_loop(int worker) noexcept {
 }
 
 void ThreadPool::parallel_for(size_t n, size_t grain, const std::function<void(size_t, size_t)>& body) {
+    if (n == 0) return;
+    if (running == this) return body(0, n);
     grain = std::max<size_t>(grain, 1);
     std::atomic<size_t> next{0};
+    std::atomic_flag failed;
+    std::exception_ptr failure;
     run([&](int) {
         while (true) {
             const size_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-            if (begin >= n) return;
-            body(begin, std::min(n, begin + grain));
+            if (begin >= n || failed.test(std::memory_order_relaxed)) return;
+            try {
+                body(begin, begin + std::min(grain, n - begin));
+            } catch (...) {
+                if (!failed.test_and_set(std::memory_order_relaxed)) failure = std::current_exception();
+            }
         }
     });
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace elver

@@ -26,7 +26,7 @@ class ThreadPool {
     int n_threads() const noexcept { return n_threads_; }
 
     // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have. Sessions of
-    // several threads may call: they take turns.
+    // several threads may call: they take turns. Never from inside a run of the same pool: it would wait for itself.
     void run(Work work, void* context) noexcept;
     // The same for a callable of one int, which must not throw.
     template <class Body>
@@ -39,6 +39,7 @@ class ThreadPool {
     void barrier() noexcept;
 
     // Splits [0, n) into parts of at most grain, taken by whichever worker is free. For work outside the forward pass.
+    // Inside a run of the same pool the caller does it all. What body throws first stops the rest and is thrown here.
     void parallel_for(size_t n, size_t grain, const std::function<void(size_t begin, size_t end)>& body);
 
   private:

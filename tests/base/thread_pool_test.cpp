@@ -1,0 +1,143 @@
+// Threads that work in step: each runs once, barriers separate phases, runs take turns, and nothing is lost or left.
+#include <numeric>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include "base/thread_pool.hpp"
+
+using namespace elver;
+
+namespace {
+
+std::unique_ptr<ThreadPool> pool_of(int n) {
+    auto pool = ThreadPool::make(n);
+    REQUIRE(pool);
+    return *std::move(pool);
+}
+
+}  // namespace
+
+TEST_CASE("thread pool: a count that is none is refused") {
+    for (const int n : {0, -1, 1025, INT32_MAX}) {
+        const auto pool = ThreadPool::make(n);
+        REQUIRE(!pool);
+        CHECK(pool.error().status() == Status::invalid_argument);
+        CHECK(pool.error().message() == "n_threads: expected 1 to 1024, found " + std::to_string(n));
+    }
+}
+
+TEST_CASE("thread pool: in many short runs every worker runs once, and phases do not overlap") {
+    for (int n = 1; n <= 8; ++n) {
+        CAPTURE(n);
+        const auto pool = pool_of(n);
+        CHECK(pool->n_threads() == n);
+        std::vector<int> cells(static_cast<size_t>(n)), sums(static_cast<size_t>(n));  // plain: a race is TSan's to see
+        int n_wrong = 0;
+        constexpr int n_runs = 300, n_phases = 3;
+        for (int run = 0; run < n_runs; ++run) {
+            pool->run([&](int worker) {
+                const auto w = static_cast<size_t>(worker);
+                for (int phase = 0; phase < n_phases; ++phase) {
+                    ++cells[w];
+                    pool->barrier();
+                    // Behind the barrier everybody's part is there, and nobody is further.
+                    sums[w] = std::accumulate(cells.begin(), cells.end(), 0);
+                    pool->barrier();
+                }
+            });
+            for (const int sum : sums) n_wrong += sum != n * n_phases * (run + 1);
+        }
+        CHECK(n_wrong == 0);
+        CHECK(cells == std::vector<int>(static_cast<size_t>(n), n_runs * n_phases));
+    }
+}
+
+TEST_CASE("thread pool: a pool is made and ended without a run, and after a pause its threads still wake") {
+    for (int i = 0; i < 50; ++i) pool_of(4);
+    const auto pool = pool_of(3);
+    for (int i = 0; i < 20; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // long enough that they sleep
+        std::atomic<int> n{0};
+        pool->run([&](int) { ++n; });
+        CHECK(n == 3);
+    }
+}
+
+TEST_CASE("thread pool: callers of several threads take turns") {
+    const auto pool = pool_of(3);
+    std::atomic<int> inside{0}, n_wrong{0}, n_runs{0};
+    const auto caller = [&] {
+        for (int i = 0; i < 100; ++i) {
+            pool->run([&](int worker) {
+                if (worker == 0 && inside.fetch_add(1) != 0) ++n_wrong;
+                pool->barrier();
+                if (worker == 0) --inside, ++n_runs;
+                pool->barrier();
+            });
+        }
+    };
+    std::thread a(caller), b(caller);
+    caller();
+    a.join(), b.join();
+    CHECK(n_wrong == 0);
+    CHECK(n_runs == 300);
+}
+
+TEST_CASE("thread pool: parallel_for covers every number once, whatever the grain") {
+    for (const int n_threads : {1, 2, 5}) {
+        const auto pool = pool_of(n_threads);
+        for (const size_t n : {size_t{0}, size_t{1}, size_t{7}, size_t{1000}}) {
+            for (const size_t grain : {size_t{0}, size_t{1}, size_t{3}, size_t{1000}, SIZE_MAX}) {
+                std::vector<int> seen(n);
+                std::atomic<bool> too_wide{false};
+                pool->parallel_for(n, grain, [&](size_t begin, size_t end) {
+                    if (end - begin > std::max<size_t>(grain, 1)) too_wide = true;
+                    for (size_t i = begin; i < end; ++i) ++seen[i];
+                });
+                CHECK(seen == std::vector<int>(n, 1));
+                CHECK(!too_wide);
+            }
+        }
+    }
+}
+
+TEST_CASE("thread pool: parallel_for inside a run is done by its caller alone") {
+    for (const int n_threads : {1, 3}) {
+        const auto pool = pool_of(n_threads);
+        std::atomic<int> total{0}, elsewhere{0};
+        pool->parallel_for(10, 1, [&](size_t, size_t) {
+            const auto self = std::this_thread::get_id();
+            pool->parallel_for(5, 1, [&](size_t begin, size_t end) {
+                elsewhere += std::this_thread::get_id() != self;
+                total += static_cast<int>(end - begin);
+            });
+        });
+        CHECK(total == 50);
+        CHECK(elsewhere == 0);
+        // Of two pools each has its own runs, one inside the other.
+        const auto other = pool_of(2);
+        pool->parallel_for(4, 1, [&](size_t, size_t) {
+            other->parallel_for(6, 1, [&](size_t begin, size_t end) { total += static_cast<int>(end - begin); });
+        });
+        CHECK(total == 74);
+    }
+}
+
+TEST_CASE("thread pool: what a body throws reaches the caller once, and the pool goes on") {
+    for (const int n_threads : {1, 2, 4}) {
+        const auto pool = pool_of(n_threads);
+        for (int round = 0; round < 20; ++round) {
+            std::atomic<int> n_called{0};
+            const auto throwing = [&](size_t begin, size_t) {
+                ++n_called;
+                if (begin >= 3) throw std::bad_alloc();
+            };
+            CHECK_THROWS_AS(pool->parallel_for(100000, 1, throwing), std::bad_alloc);
+            CHECK(n_called < 100000);
+            std::atomic<size_t> sum{0};
+            pool->parallel_for(100, 7, [&](size_t begin, size_t end) { sum += end - begin; });
+            CHECK(sum == 100);
+        }
+    }
+}
