@@ -42,17 +42,18 @@ Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) co
 }
 
 bool Program::run(Pass& pass, size_t first, size_t last) const noexcept {
-    pass.stop->store(false, std::memory_order_relaxed);
+    pass.stop->store(SIZE_MAX, std::memory_order_relaxed);
     pass.pool->run([&](int worker) {
         for (size_t i = first; i < last; ++i) {
             phases_[i]->run(pass, worker);
-            // Worker 0 decides before the barrier, so all see one answer behind it.
-            if (worker == 0 && pass.cancelled()) pass.stop->store(true, std::memory_order_relaxed);
+            // Worker 0 names the phase before the barrier that ends it. Behind the barrier it may be a phase ahead of
+            // the others: what it names there is not yet theirs.
+            if (worker == 0 && pass.cancelled()) pass.stop->store(i, std::memory_order_relaxed);
             pass.pool->barrier();
-            if (pass.stop->load(std::memory_order_relaxed)) return;
+            if (pass.stop->load(std::memory_order_relaxed) <= i) return;
         }
     });
-    return !pass.stop->load(std::memory_order_relaxed);
+    return pass.stop->load(std::memory_order_relaxed) == SIZE_MAX;
 }
 
 std::string Program::describe() const {

@@ -43,7 +43,7 @@ struct Pass {
     int n_tokens;
     int n_outputs;
     const CancelToken* cancel;
-    std::atomic<bool>* stop;  // agreed at barriers
+    std::atomic<size_t>* stop;  // the last phase to run, once cancelled
 
     bool cancelled() const noexcept { return cancel != nullptr && cancel->cancelled(); }
 };

@@ -61,7 +61,7 @@ class Session {
     std::vector<int32_t> outputs_;  // those of one run of the head
     std::span<const float> logits_;
     CancelToken cancel_;
-    std::atomic<bool> stop_{false};
+    std::atomic<size_t> stop_{SIZE_MAX};
 };
 
 }  // namespace elver

@@ -57,6 +57,28 @@ TEST_CASE("session: cancelled from another thread in a long prefill, whole after
     CHECK(std::equal(whole->logits().begin(), whole->logits().end(), session->logits().begin()));
 }
 
+TEST_CASE("session: cancelled at any moment by another thread, every worker stops at the same phase") {
+    const auto model = load(tiny_path("llama"), 4);
+    const auto ids = random_ids(8, model->spec().n_vocab);
+    const auto session = open_session(model, {.n_ctx = 16, .max_batch = 8, .cache_type = {}});
+    std::atomic<bool> done{false};
+    std::thread other([&] {
+        while (!done) {
+            session->cancel();
+            std::this_thread::yield();
+        }
+    });
+    int n_cancelled = 0;
+    for (int i = 0; i < 3000; ++i) {
+        session->cancel_token().reset();
+        if (!session->prefill(ids)) ++n_cancelled;
+        REQUIRE(session->rewind(0));
+    }
+    done = true;
+    other.join();
+    CHECK(n_cancelled > 0);
+}
+
 TEST_CASE("session: load cancelled leaves nothing, and load may be called again") {
     auto source = ByteSource::map_path(smollm2_path());
     REQUIRE(source);
