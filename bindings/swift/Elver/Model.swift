@@ -1,0 +1,114 @@
+import CElver
+import Foundation
+
+/// Work done so far, 0 to 1; return false to cancel.
+public typealias OnProgress = @Sendable (Double) -> Bool
+
+/// A model, immutable once it is loaded. Sessions keep what they need of it.
+///
+///     let model = try await Model(contentsOf: url)
+public final class Model: Sendable {
+    let handle: Handle
+
+    private init(handle: Handle) { self.handle = handle }
+
+    /// Opens a GGUF file: reads and checks what it says, maps its weights. `load` makes it ready for sessions.
+    public static func open(_ url: URL, options: ModelOptions = ModelOptions()) async throws -> Model {
+        try await offTasks {
+            try options.withC { options in
+                try Model(
+                    handle: withSource(url) { source in
+                        try Handle("model", release: elver_model_release) { elver_model_open(&source, options, $0, $1) }
+                    })
+            }
+        }
+    }
+
+    /// Opens and loads.
+    public convenience init(
+        contentsOf url: URL, options: ModelOptions = ModelOptions(), progress: OnProgress? = nil
+    ) async throws {
+        let opened = try await Model.open(url, options: options)
+        try await opened.load(progress: progress)
+        self.init(handle: opened.handle)
+    }
+
+    /// Packs the weights for this machine. Cancelled or failed, nothing stays allocated and it may be called again.
+    public func load(progress: OnProgress? = nil) async throws {
+        let isCancelled = Locked(false)
+        do {
+            try await withTaskCancellationHandler {
+                try await offTasks { [handle] in
+                    try Report.with({ (progress?($0) ?? true) && !isCancelled { $0 } }) { call, context in
+                        try handle { model in try check { elver_model_load(model, call, context, $0) } }
+                    }
+                }
+            } onCancel: {
+                isCancelled { $0 = true }
+            }
+        } catch let error as ElverError where error.code == .cancelled && Task.isCancelled {
+            throw CancellationError()
+        }
+    }
+
+    /// What the model with one session of these options takes.
+    public func plan(_ options: SessionOptions = SessionOptions()) throws -> Plan {
+        var plan = celver_plan(), options = try options.c()
+        try handle { model in try check { elver_model_plan(model, &options, &plan, $0) } }
+        return Plan(plan)
+    }
+
+    /// Ids of the vocabulary.
+    public var vocabularySize: Int { get throws { try handle { Int(elver_model_n_vocab($0)) } } }
+    /// Positions that the model was trained for.
+    public var trainedContextLength: Int { get throws { try handle { Int(elver_model_n_ctx_train($0)) } } }
+
+    public var tokenizer: Tokenizer {
+        get throws {
+            try Tokenizer(
+                handle: handle { model in
+                    try Handle("tokenizer", release: elver_tokenizer_release) { out, error in
+                        elver_model_tokenizer(model, out, error)
+                    }
+                })
+        }
+    }
+
+    /// Lets go of the model: later calls are errors, open sessions go on.
+    public func close() { handle.close() }
+}
+
+/// Where a file is, as the C ABI takes it.
+func withSource<R>(_ url: URL, _ body: (inout elver_source) throws -> R) throws -> R {
+    guard url.isFileURL else {
+        throw ElverError(
+            .invalidArgument, "url: expected a file URL, found \(url.absoluteString)", object: url.absoluteString)
+    }
+    let path = url.path
+    return try path.withCString { bytes in
+        var source = celver_source()
+        source.path = bytes
+        source.path_size = path.utf8.count
+        return try body(&source)
+    }
+}
+
+/// A closure as a progress callback of the C ABI.
+final class Report {
+    private let body: OnProgress
+
+    private init(_ body: @escaping OnProgress) { self.body = body }
+
+    static func with<R>(
+        _ body: OnProgress?, _ call: (elver_progress?, UnsafeMutableRawPointer?) throws -> R
+    ) rethrows -> R {
+        guard let body else { return try call(nil, nil) }
+        let report = Report(body)
+        return try withExtendedLifetime(report) {
+            try call(
+                { fraction, context in
+                    context.map { Unmanaged<Report>.fromOpaque($0).takeUnretainedValue().body(fraction) } ?? true ? 1 : 0
+                }, Unmanaged.passUnretained(report).toOpaque())
+        }
+    }
+}

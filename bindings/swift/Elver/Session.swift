@@ -1,0 +1,169 @@
+import CElver
+import Foundation
+
+/// A text's positions in the cache, and what extends it. One thing at a time: a call while an answer is being read, or
+/// while another call runs, is an error with the code `busy`, also from another task. When its task is cancelled a call
+/// throws `CancellationError` within a layer's work; the session stays usable, at its last whole position.
+public actor Session {
+    private nonisolated let handle: Handle
+    private nonisolated let executor = QueueExecutor("elver.session")
+    private nonisolated let gate = Locked(Gate())
+    private nonisolated let vocabularySize: Int
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    public init(model: Model, options: SessionOptions = SessionOptions()) throws {
+        var options = try options.c()
+        vocabularySize = try model.vocabularySize
+        handle = try model.handle { model in
+            try Handle("session", release: elver_session_release) { elver_session_open(model, &options, $0, $1) }
+        }
+    }
+
+    /// Positions filled.
+    public var position: Int { get throws { try handle { Int(elver_session_position($0)) } } }
+    /// The most positions that there can be.
+    public nonisolated var contextLength: Int { get throws { try handle { Int(elver_session_n_ctx($0)) } } }
+
+    /// Appends tokens.
+    public func prefill(_ ids: [Int32]) async throws {
+        let use = try Use(self)
+        try await run(use) { session in
+            try ids.withUnsafeBufferPointer { ids in
+                try check { elver_session_prefill(session, ids.baseAddress, ids.count, nil, $0) }
+            }
+        }
+    }
+
+    /// Logits after the last token, one for each id of the vocabulary; empty when there are none.
+    public var logits: [Float] {
+        get throws {
+            try handle { session in
+                guard let logits = elver_session_logits(session) else { return [] }
+                return Array(UnsafeBufferPointer(start: logits, count: vocabularySize))
+            }
+        }
+    }
+
+    /// Goes back to a position, 0 to the present one.
+    public func rewind(to position: Int) async throws {
+        let use = try Use(self)
+        let position = try int32(position, "position")
+        try await run(use) { session in try check { elver_session_rewind(session, position, $0) } }
+    }
+
+    /// Answers a chat request: JSON shaped as the OpenAI chat API, as elver.h says at `elver_session_chat`. `progress`
+    /// tells how far the prompt is read; false cancels.
+    public nonisolated func chat(_ request: String, progress: OnProgress? = nil) -> Events {
+        Events(self, .chat, progress: progress) { request }
+    }
+
+    /// Continues a text: the same keys, and instead of messages "prompt" or "ids".
+    public nonisolated func complete(_ request: String, progress: OnProgress? = nil) -> Events {
+        Events(self, .completion, progress: progress) { request }
+    }
+
+    /// Lets go of the session and stops what runs in it; later calls are errors.
+    public nonisolated func close() {
+        gate { if $0.isRunning { sendCancel() } }
+        handle.close()
+    }
+
+    /// An answer is being read, or a call runs.
+    nonisolated var isInUse: Bool { gate { $0.user != nil } }
+}
+
+// How answers and calls take turns.
+extension Session {
+    /// A right to use the session, given back when it is forgotten. An answer holds one from its first call to its last.
+    final class Use: Sendable {
+        fileprivate let id: UInt64
+        private let session: Session
+
+        init(_ session: Session) throws {
+            id = try session.gate { gate in
+                guard gate.user == nil else {
+                    throw ElverError(.busy, "the session is used by another call or answer now", object: "session")
+                }
+                gate.lastUser += 1
+                gate.user = gate.lastUser
+                return gate.lastUser
+            }
+            self.session = session
+        }
+        deinit { session.gate { $0.user = nil } }
+    }
+
+    enum Kind: Sendable { case chat, completion }
+
+    func begin(_ use: Use, _ kind: Kind, _ request: String, _ progress: OnProgress?) async throws {
+        let start = kind == .chat ? elver_session_chat : elver_session_complete
+        try await run(use) { session in
+            try request.withCString { bytes in
+                try Report.with(progress) { call, context in
+                    try check { start(session, bytes, request.utf8.count, call, context, $0) }
+                }
+            }
+        }
+    }
+
+    func next(_ use: Use) async throws -> Event {
+        try await run(use) { session in
+            var event = celver_event()
+            try check { elver_session_next(session, &event, $0) }
+            if event.finish == ELVER_FINISH_CANCELLED { throw ElverError(.cancelled, "cancelled", object: "session") }
+            return Event(event)
+        }
+    }
+
+    /// Runs a C call for `use`; the cancellation of the task stops it.
+    private func run<R: Sendable>(_ use: Use, _ call: (OpaquePointer) throws -> R) async throws -> R {
+        try await withTaskCancellationHandler {
+            let owned = try handle.owned()
+            try gate { gate in
+                if gate.cancelled == use.id { throw CancellationError() }
+                gate.isRunning = true
+            }
+            defer { gate { $0.isRunning = false } }
+            do {
+                return try call(owned.pointer)
+            } catch let error as ElverError where error.code == .cancelled {
+                try settle(use, error)
+                return try call(owned.pointer)
+            }
+        } onCancel: {
+            gate { gate in
+                gate.cancelled = use.id
+                guard gate.user == use.id, gate.isRunning else { return }
+                gate.isCancelSent = true
+                sendCancel()
+            }
+        }
+    }
+
+    /// After a cancelled call: throws what its caller shall see. Returns if it fell to a cancellation that was sent for the
+    /// call before, and came when that was over already.
+    private func settle(_ use: Use, _ error: ElverError) throws {
+        try gate { gate in
+            defer { gate.isCancelSent = false }
+            if gate.cancelled == use.id { throw CancellationError() }
+            if !gate.isCancelSent { throw error }
+        }
+    }
+
+    nonisolated func sendCancel() {
+        if let owned = try? handle.owned() { elver_session_cancel(owned.pointer) }
+    }
+}
+
+/// Who uses a session, and what cancellations are on their way.
+private struct Gate: Sendable {
+    var user: UInt64?
+    var lastUser: UInt64 = 0
+    /// A C call runs now. Only then a cancellation is sent: the library keeps one that finds no call for the next.
+    var isRunning = false
+    /// The use that was cancelled last.
+    var cancelled: UInt64?
+    /// A cancellation was sent that no call has answered.
+    var isCancelSent = false
+}
