@@ -119,7 +119,8 @@ std::optional<std::string_view> GgufValue::as_string() const noexcept {
 
 std::optional<int64_t> GgufValue::int_element(size_t i) const noexcept {
     if (type_ != GgufType::array || i >= n_) return std::nullopt;
-    return int_at(element_type_, bytes_ + i * scalar_bytes(element_type_));
+    const GgufType type = element_type_ == GgufType::boolean ? GgufType::u8 : element_type_;
+    return int_at(type, bytes_ + i * scalar_bytes(element_type_));
 }
 
 std::optional<double> GgufValue::float_element(size_t i) const noexcept {

@@ -38,7 +38,8 @@ class GgufValue {
     std::optional<bool> as_bool() const noexcept;
     std::optional<std::string_view> as_string() const noexcept;
 
-    // Elements of an array; i < size(). Strings of an array are indexed once, at parse.
+    // Elements of an array; i < size(). A truth value is the integer 0 or 1. Strings of an array are indexed once, at
+    // parse.
     std::optional<int64_t> int_element(size_t i) const noexcept;
     std::optional<double> float_element(size_t i) const noexcept;
     std::string_view string_element(size_t i) const noexcept;

@@ -89,6 +89,7 @@ class CacheWritePhase final : public Phase {
         float clamp = 0.0f;      // q, k, v are clamped to [-clamp, clamp] first; 0: not
         Norm q_norm, k_norm;     // over each head
         size_t norm_stride = 0;  // floats from one head's norm weights to the next; 0: shared
+        bool norm_after_rope = false;
         enum class Pairing : uint8_t { none, adjacent, halves } pairing = Pairing::none;
         int rope_dims = 0, rope_table = 0;
     };
@@ -97,6 +98,7 @@ class CacheWritePhase final : public Phase {
     std::string describe() const override;
 
   private:
+    void normalise(const Pass& pass, float* head, int index, Norm norm) const noexcept;
     void prepare(const Pass& pass, float* head, int index, int token, const Norm& norm) const noexcept;
 
     const Program* program_;

@@ -11,22 +11,27 @@ CacheWritePhase::CacheWritePhase(Program& program, Config config) : program_(&pr
     program.widths.need(Buffer::v, config.n_kv_heads * config.v_head_dim);
 }
 
+void CacheWritePhase::normalise(const Pass& pass, float* head, int index, Norm norm) const noexcept {
+    const size_t own = static_cast<size_t>(index) * config_.norm_stride;
+    if (norm.weight != nullptr) norm.weight += own;
+    if (norm.bias != nullptr) norm.bias += own;
+    if (norm.kind != Norm::Kind::none) norm.apply(*pass.kernels, head, 0, head, 0, config_.head_dim, 0, 1);
+}
+
 void CacheWritePhase::prepare(const Pass& pass, float* head, int index, int token, const Norm& norm) const noexcept {
     const Config& c = config_;
     if (c.clamp > 0) {
         for (int d = 0; d < c.head_dim; ++d) head[d] = std::clamp(head[d], -c.clamp, c.clamp);
     }
-    if (norm.kind != Norm::Kind::none) {
-        Norm own = norm;
-        if (own.weight != nullptr) own.weight += static_cast<size_t>(index) * c.norm_stride;
-        own.apply(*pass.kernels, head, 0, head, 0, c.head_dim, 0, 1);
+    if (!c.norm_after_rope) normalise(pass, head, index, norm);
+    if (c.pairing != Config::Pairing::none) {
+        const RopeArgs rope{head, program_->rope_table(*pass.scratch, c.rope_table, token), c.rope_dims};
+        if (c.pairing == Config::Pairing::adjacent)
+            pass.kernels->rope_adjacent(rope);
+        else
+            pass.kernels->rope_halves(rope);
     }
-    if (c.pairing == Config::Pairing::none) return;
-    const RopeArgs rope{head, program_->rope_table(*pass.scratch, c.rope_table, token), c.rope_dims};
-    if (c.pairing == Config::Pairing::adjacent)
-        pass.kernels->rope_adjacent(rope);
-    else
-        pass.kernels->rope_halves(rope);
+    if (c.norm_after_rope) normalise(pass, head, index, norm);
 }
 
 void CacheWritePhase::run(const Pass& pass, int worker) const noexcept {

@@ -6,7 +6,6 @@ namespace {
 
 constexpr auto layer = NormKind::layer;
 constexpr auto adjacent = RopePairing::adjacent;
-constexpr auto no_rope = RopePairing::none;
 constexpr auto gelu = Activation::gelu;
 constexpr auto gelu_tanh = Activation::gelu_tanh;
 
@@ -18,22 +17,22 @@ constexpr Architecture table[] = {
     {.name = "phi2", .norm = layer, .activation = gelu_tanh, .gated = false, .parallel_residual = true},
     {.name = "phi3"},
     {.name = "gemma", .activation = gelu_tanh, .embedding_times_sqrt_width = true},
-    {.name = "gemma2", .activation = gelu_tanh, .embedding_times_sqrt_width = true, .soft_caps = true, .window_period = 2, .window_global = 1},
-    {.name = "gemma3", .activation = gelu_tanh, .embedding_times_sqrt_width = true, .local_rope_base = 10000.0, .soft_caps = true, .window_period = 6, .window_global = 5},
-    {.name = "stablelm", .norm = layer, .parallel_residual_key = true},
+    {.name = "gemma2", .activation = gelu_tanh, .reads = reads_soft_caps, .embedding_times_sqrt_width = true, .window_period = 2, .window_global = 1},
+    {.name = "gemma3", .activation = gelu_tanh, .reads = reads_soft_caps, .embedding_times_sqrt_width = true, .local_rope_base = 10000.0, .window_period = 6, .window_global = 5},
+    {.name = "stablelm", .norm = layer, .reads = reads_parallel_residual},
     {.name = "starcoder2", .norm = layer, .activation = gelu_tanh, .gated = false},
-    {.name = "gptneox", .norm = layer, .activation = gelu, .gated = false, .parallel_residual_key = true},
+    {.name = "gptneox", .norm = layer, .activation = gelu, .gated = false, .reads = reads_parallel_residual},
     {.name = "gptj", .norm = layer, .pairing = adjacent, .activation = gelu_tanh, .gated = false, .parallel_residual = true},
     {.name = "falcon", .norm = layer, .activation = gelu, .gated = false, .parallel_residual = true},
-    {.name = "gpt2", .norm = layer, .pairing = no_rope, .activation = gelu_tanh, .gated = false},
-    {.name = "starcoder", .norm = layer, .pairing = no_rope, .activation = gelu_tanh, .gated = false},
-    {.name = "bloom", .norm = layer, .pairing = no_rope, .activation = gelu_tanh, .gated = false, .alibi_max_bias = 8.0},
-    {.name = "mpt", .norm = layer, .pairing = no_rope, .activation = gelu, .gated = false, .alibi_max_bias = 8.0},
-    {.name = "olmo", .norm = layer, .pairing = adjacent},
+    {.name = "gpt2", .norm = layer, .rope = false, .activation = gelu_tanh, .gated = false},
+    {.name = "starcoder", .norm = layer, .rope = false, .activation = gelu_tanh, .gated = false},
+    {.name = "bloom", .norm = layer, .rope = false, .activation = gelu_tanh, .gated = false, .alibi_max_bias = 8.0},
+    {.name = "mpt", .norm = layer, .rope = false, .activation = gelu, .gated = false, .reads = reads_alibi | reads_qkv_clamp, .alibi_max_bias = 8.0},
+    {.name = "olmo", .norm = layer, .pairing = adjacent, .norms_without_weights = true, .reads = reads_qkv_clamp},
     {.name = "command-r", .norm = layer, .pairing = adjacent, .parallel_residual = true},
     {.name = "internlm2", .pairing = adjacent},
-    {.name = "granite", .pairing = adjacent, .divides_by_logit_scale = true},
-    {.name = "minicpm", .pairing = adjacent, .divides_by_logit_scale = true, .embedding_scale = 12.0, .depth_scale = 1.4, .logit_width = 256.0},
+    {.name = "granite", .pairing = adjacent, .reads = reads_scales, .divides_by_logit_scale = true},
+    {.name = "minicpm", .pairing = adjacent, .reads = reads_scales, .divides_by_logit_scale = true, .embedding_scale = 12.0, .depth_scale = 1.4, .logit_width = 256.0},
     {.name = "exaone"},
     {.name = "orion", .norm = layer},
     {.name = "xverse", .pairing = adjacent},
@@ -43,9 +42,17 @@ constexpr Architecture table[] = {
     {.name = "arcee", .pairing = adjacent, .activation = Activation::relu2, .gated = false},
     {.name = "ernie4_5", .pairing = adjacent},
     {.name = "plamo", .parallel_residual = true},
-    {.name = "refact", .pairing = no_rope, .alibi_max_bias = 8.0},
+    {.name = "refact", .rope = false, .alibi_max_bias = 8.0},
     {.name = "chatglm", .pairing = adjacent},
     {.name = "glm4", .pairing = adjacent},
+    {.name = "qwen", .ffn_width_factor = 0.5},
+    {.name = "olmo2"},
+    {.name = "exaone4", .window_period = 4, .window_global = 3, .turns_local_only = true},
+    {.name = "hunyuan-dense", .qk_norm_after_rope = true},
+    {.name = "seed_oss", .renames = {{"ffn_norm", "post_attention_norm"}, {"post_attention_norm", nullptr}}},
+    {.name = "smollm3", .pairing = adjacent, .unturned_period = 4},
+    {.name = "cohere2", .norm = layer, .pairing = adjacent, .parallel_residual = true, .window_period = 4, .window_global = 3, .turns_local_only = true},
+    {.name = "jais2", .norm = layer, .activation = Activation::relu2, .gated = false},
 };
 // clang-format on
 
@@ -56,12 +63,6 @@ const Architecture* find_architecture(std::string_view name) noexcept {
         if (name == row.name) return &row;
     }
     return nullptr;
-}
-
-std::string known_architectures() {
-    std::string out;
-    for (const Architecture& row : table) out += (out.empty() ? "" : ", ") + std::string(row.name);
-    return out;
 }
 
 }  // namespace elver

@@ -8,30 +8,48 @@
 
 namespace elver {
 
+// Keys that only some families mean; in the files of others they stand for nothing.
+enum Reads : unsigned {
+    reads_soft_caps = 1,
+    reads_parallel_residual = 2,
+    reads_qkv_clamp = 4,
+    reads_alibi = 8,
+    reads_scales = 16,  // of embedding, residual and attention
+};
+
+// A tensor that the family calls what others call another; nullptr: it has none, whatever the file holds.
+struct Rename {
+    const char* role = nullptr;
+    const char* as = nullptr;
+};
+
 struct Architecture {
     const char* name;
     NormKind norm = NormKind::rms;
+    bool rope = true;
     RopePairing pairing = RopePairing::halves;
     Activation activation = Activation::silu;
     bool gated = true;
     bool parallel_residual = false;
+    bool norms_without_weights = false;
+    bool qk_norm_after_rope = false;
+    unsigned reads = 0;
     bool embedding_times_sqrt_width = false;
-    double local_rope_base = 0.0;  // of layers with a window, where the file gives none; 0: the same as others
+    double ffn_width_factor = 1.0;  // of the key
+    double local_rope_base = 0.0;   // of layers with a window, where the file gives none; 0: as others
     double alibi_max_bias = 0.0;
-    bool soft_caps = false;               // the keys of soft caps count
-    bool parallel_residual_key = false;   // use_parallel_residual counts
     bool divides_by_logit_scale = false;  // others multiply
     // Where the file gives no scale: embeddings times embedding_scale, branches times depth_scale / sqrt(n_layers),
     // logits times logit_width / width. 0: 1.
     double embedding_scale = 0.0, depth_scale = 0.0, logit_width = 0.0;
-    // Layers with a window: every layer (1), or all but each `period`-th; see global_layer.
-    int window_period = 1;
-    int window_global = -1;  // layer i sees everything where i % window_period == window_global
+    // Layers with a window, where the file has no pattern: all but those with i % window_period == window_global.
+    int window_period = 1, window_global = -1;
+    bool turns_local_only = false;  // in a model with windows, layers without one are not rotated
+    int unturned_period = 0;        // every so manyth layer is not rotated; 0: all are
+    Rename renames[4] = {};
 };
 
 // Null when elver does not know the name.
 const Architecture* find_architecture(std::string_view name) noexcept;
-// All names, comma separated: for error messages.
-std::string known_architectures();
 
 }  // namespace elver

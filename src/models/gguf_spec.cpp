@@ -25,6 +25,40 @@ class Keys {
         if (*value < 0 || *value > INT32_MAX) return keep(file_.key_error(name, "0 to 2147483647", cat(*value))), 0;
         return static_cast<int>(*value);
     }
+    // A number for each of n layers: the file gives one for all, or a list. fallback: one for each, or none.
+    std::vector<int> integers(std::string_view key, size_t n, std::vector<int> fallback = {}) {
+        const std::string name = prefix_ + std::string(key);
+        const GgufValue* list = file_.find(name);
+        if (list == nullptr && !fallback.empty()) return fallback;
+        if (list == nullptr || list->type() != GgufType::array) return std::vector<int>(n, integer(key));
+        std::vector<int> out;
+        for (size_t i = 0; i < n; ++i) {
+            const std::optional<int64_t> value = i < list->size() ? list->int_element(i) : std::nullopt;
+            if (!value || *value < 0 || *value > INT32_MAX) {
+                keep(file_.key_error(name, cat(n, " numbers from 0 to 2147483647"),
+                                     value ? cat(*value, " at ", i) : cat(list->size(), " values")));
+                return std::vector<int>(n, 0);
+            }
+            out.push_back(static_cast<int>(*value));
+        }
+        return out;
+    }
+    // Which of n layers have the model's window: a list in the file says it of each; a number p in it that of every p
+    // layers the last has none; else all have it but i % period == global.
+    std::vector<bool> local_layers(size_t n, int period, int global) {
+        std::vector<bool> out(n);
+        const GgufValue* list = file_.find(cat(prefix_, "attention.sliding_window_pattern"));
+        if (list != nullptr && list->type() != GgufType::array) {
+            period = std::max(integer("attention.sliding_window_pattern"), 1);
+            global = period - 1;
+            list = nullptr;
+        }
+        for (size_t i = 0; i < n; ++i) {
+            out[i] = list == nullptr ? static_cast<int>(i) % period != global
+                                     : i < list->size() && list->int_element(i).value_or(0) != 0;
+        }
+        return out;
+    }
     double number(std::string_view key, double fallback) {
         const std::string name = prefix_ + std::string(key);
         const auto value = file_.get_float_or(name, fallback);
@@ -59,41 +93,55 @@ class Keys {
     std::optional<Error> error_;
 };
 
-void read_attention(const Gguf& file, Keys& keys, ModelSpec& s) {
-    s.n_heads = keys.integer("attention.head_count");
-    s.n_kv_heads = keys.integer("attention.head_count_kv", s.n_heads);
-    const int even = s.n_heads > 0 ? s.width / s.n_heads : 0;
-    s.head_dim = keys.integer("attention.key_length", even);
-    s.v_head_dim = keys.integer("attention.value_length", even);
-    s.attention_scale = keys.number("attention.scale", 0.0);
-    s.qkv_clamp = keys.number("attention.clamp_kqv", 0.0);
-    s.alibi_max_bias = keys.scale("attention.max_alibi_bias", s.alibi_max_bias);
-    // Layer norms of q and k as wide as all heads: one norm over the whole row.
-    const GgufTensor* q_norm = file.find_tensor("blk.0.attn_q_norm.weight");
-    s.qk_norm_whole = q_norm != nullptr && q_norm->view.shape.rank() == 1 && s.n_heads > 1 &&
-                      q_norm->view.shape.columns() == static_cast<int64_t>(s.n_heads) * s.head_dim;
+void read_layers(Keys& keys, const Architecture& arch, ModelSpec& s) {
+    const size_t n = s.layers.size();
+    const std::vector<int> heads = keys.integers("attention.head_count", n),
+                           kv_heads = keys.integers("attention.head_count_kv", n, heads),
+                           ffn_widths = keys.integers("feed_forward_length", n);
+    if (keys.error()) return;
+    const int most_heads = *std::max_element(heads.begin(), heads.end());
+    const int even = most_heads > 0 ? s.width / most_heads : 0;
+    const int head_dim = keys.integer("attention.key_length", even),
+              v_head_dim = keys.integer("attention.value_length", even);
+    for (size_t i = 0; i < n; ++i) {
+        LayerSpec& l = s.layers[i];
+        l.n_heads = heads[i], l.n_kv_heads = kv_heads[i];
+        l.head_dim = head_dim, l.v_head_dim = v_head_dim;
+        l.ffn_width = static_cast<int>(ffn_widths[i] * arch.ffn_width_factor);
+    }
 }
 
-void read_rope(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
-    s.rope_pairing = arch.pairing;
-    if (arch.pairing == RopePairing::none) return;
-    s.rope_dims = keys.integer("rope.dimension_count", s.head_dim);
+void read_attention(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
+    s.alibi_max_bias = arch.alibi_max_bias;
+    if ((arch.reads & reads_scales) != 0) s.attention_scale = keys.number("attention.scale", 0.0);
+    if ((arch.reads & reads_qkv_clamp) != 0) s.qkv_clamp = keys.number("attention.clamp_kqv", 0.0);
+    if ((arch.reads & reads_alibi) != 0) s.alibi_max_bias = keys.scale("attention.max_alibi_bias", arch.alibi_max_bias);
+    s.qk_norm_after_rope = arch.qk_norm_after_rope;
+    // Norms of q and k as wide as all heads: one norm over the whole row.
+    const GgufTensor* q_norm = file.find_tensor(cat(s.tensors.of("attn_q_norm"), ".weight"));
+    const LayerSpec& l = s.layers.front();
+    s.qk_norm_whole = q_norm != nullptr && q_norm->view.shape.rank() == 1 && l.n_heads > 1 &&
+                      q_norm->view.shape.columns() == static_cast<int64_t>(l.n_heads) * l.head_dim;
+}
+
+RopeSpec read_rope(const Gguf& file, Keys& keys, const ModelSpec& s) {
     RopeSpec rope;
+    rope.dims = keys.integer("rope.dimension_count", s.layers.front().head_dim);
     rope.base = keys.number("rope.freq_base", 10000.0);
     const std::string_view scaling = keys.text("rope.scaling.type", keys.has("rope.scale_linear") ? "linear" : "none");
-    rope.factor = keys.number("rope.scaling.factor", keys.number("rope.scale_linear", 1.0));
+    rope.factor = keys.scale("rope.scaling.factor", keys.scale("rope.scale_linear", 1.0));
     rope.original_context = keys.integer("rope.scaling.original_context_length", s.n_ctx_train);
     rope.magnitude = keys.number("rope.scaling.attn_factor", 1.0);
-    if (rope.factor == 0.0) rope.factor = 1.0;
     if (scaling == "linear")
         rope.scaling = RopeScaling::linear;
     else if (scaling == "yarn")
         rope.scaling = RopeScaling::yarn;
     else if (scaling != "none" && scaling != "longrope" && scaling != "llama3") {
-        keys.keep(Error(Status::unsupported,
-                        cat(file.name(), ": key ", in_quotes(keys.prefix() + "rope.scaling.type"),
-                            ": expected none, linear, yarn, llama3 or longrope, found ", in_quotes(scaling)),
-                        "rope.scaling.type"));
+        keys.keep(
+            Error(Status::unsupported,
+                  cat(file.name(), ": key ", in_quotes(keys.prefix() + "rope.scaling.type"),
+                      ": expected none, linear, yarn, llama3 or longrope; ", in_quotes(scaling), " is not supported"),
+                  "rope.scaling.type"));
     }
     // Frequency factors stand in a tensor of their own; of two, the long ones serve a session whose context is beyond
     // the original.
@@ -102,80 +150,108 @@ void read_rope(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec
     else if (file.find_tensor("rope_factors_short.weight") != nullptr)
         rope.factors_tensor = "rope_factors_short.weight";
     if (file.find_tensor("rope_factors_long.weight") != nullptr) rope.long_factors_tensor = "rope_factors_long.weight";
-    s.ropes.push_back(rope);
+    return rope;
 }
 
-void read_windows(Keys& keys, const Architecture& arch, ModelSpec& s) {
+// Which layers have a window, and which rotary table each one takes.
+void read_patterns(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
     const int window = keys.integer("attention.sliding_window", 0);
-    s.layers.assign(static_cast<size_t>(std::max(s.n_layers, 0)), {0, s.ropes.empty() ? -1 : 0});
-    if (window == 0) return;
-    int local_rope = s.ropes.empty() ? -1 : 0;
-    if (arch.local_rope_base > 0 && !s.ropes.empty()) {
-        RopeSpec local;  // scaling is for layers that see everything
-        local.base = keys.number("rope.freq_base_swa", arch.local_rope_base);
-        s.ropes.push_back(local);
+    const std::vector<bool> local = keys.local_layers(s.layers.size(), arch.window_period, arch.window_global);
+    int global_rope = -1, local_rope = -1;
+    if (arch.rope) {
+        s.rope_pairing = arch.pairing;
+        s.ropes.push_back(read_rope(file, keys, s));
+        global_rope = local_rope = 0;
+    }
+    if (window > 0 && arch.rope && arch.local_rope_base > 0) {
+        RopeSpec table;  // scaling is for layers that see everything
+        table.dims = s.ropes.front().dims;
+        table.base = keys.number("rope.freq_base_swa", arch.local_rope_base);
+        s.ropes.push_back(table);
         local_rope = 1;
     }
+    if (window > 0 && arch.turns_local_only) global_rope = -1;
     for (size_t i = 0; i < s.layers.size(); ++i) {
-        if (static_cast<int>(i) % arch.window_period != arch.window_global) s.layers[i] = {window, local_rope};
+        LayerSpec& l = s.layers[i];
+        if (window > 0 && local[i]) l.window = window;
+        l.rope = l.window > 0 ? local_rope : global_rope;
+        if (arch.unturned_period > 0 && (i + 1) % static_cast<size_t>(arch.unturned_period) == 0) l.rope = -1;
     }
 }
 
 void read_scales(Keys& keys, const Architecture& arch, ModelSpec& s) {
     const double width = std::max(s.width, 1), depth = std::max(s.n_layers, 1);
-    const double embedding = arch.embedding_times_sqrt_width ? std::sqrt(width)
-                             : arch.embedding_scale > 0      ? arch.embedding_scale
-                                                             : 1.0;
-    s.embedding_scale = keys.scale("embedding_scale", embedding);
-    s.residual_scale = keys.scale("residual_scale", arch.depth_scale > 0 ? arch.depth_scale / std::sqrt(depth) : 1.0);
+    s.embedding_scale = arch.embedding_times_sqrt_width ? std::sqrt(width)
+                        : arch.embedding_scale > 0      ? arch.embedding_scale
+                                                        : 1.0;
+    s.residual_scale = arch.depth_scale > 0 ? arch.depth_scale / std::sqrt(depth) : 1.0;
+    if ((arch.reads & reads_scales) != 0) {
+        s.embedding_scale = keys.scale("embedding_scale", s.embedding_scale);
+        s.residual_scale = keys.scale("residual_scale", s.residual_scale);
+    }
     const double logits = keys.number("logit_scale", 0.0);
     if (logits == 0.0)
         s.logit_scale = arch.logit_width > 0 ? arch.logit_width / width : 1.0;
     else
         s.logit_scale = arch.divides_by_logit_scale ? 1.0 / logits : logits;
-    if (!arch.soft_caps) return;
+    if ((arch.reads & reads_soft_caps) == 0) return;
     s.attn_soft_cap = keys.number("attn_logit_softcapping", 0.0);
     s.logit_soft_cap = keys.number("final_logit_softcapping", 0.0);
+}
+
+Result<ModelSpec> from_own_spec(const Gguf& file) {
+    const auto text = file.get_string("elver.spec");
+    if (!text) return text.error();
+    auto spec = ModelSpec::from_json(*text);
+    if (!spec) return std::move(spec).error().within(cat(file.name(), ": key \"elver.spec\""));
+    return spec;
 }
 
 }  // namespace
 
 Result<ModelSpec> spec_from_gguf(const Gguf& file) {
+    if (file.find("elver.spec") != nullptr) return from_own_spec(file);
     const auto name = file.get_string("general.architecture");
     if (!name) return name.error();
     const Architecture* arch = find_architecture(*name);
     if (arch == nullptr) {
         return Error(Status::unsupported,
-                     cat(file.name(), ": key \"general.architecture\": ", in_quotes(*name),
-                         " is not supported; known are ", known_architectures()),
+                     cat(file.name(), ": the architecture ", in_quotes(*name),
+                         " is not supported, and the file has no key \"elver.spec\" that describes it"),
                      "general.architecture");
     }
     Keys keys(file, *name);
     ModelSpec s;
     s.architecture = std::string(*name);
+    for (const Rename& r : arch->renames) {
+        if (r.role != nullptr) s.tensors.lend(r.role, r.as == nullptr ? "" : r.as);
+    }
     s.width = keys.integer("embedding_length");
     s.n_layers = keys.integer("block_count");
     s.n_ctx_train = keys.integer("context_length");
-    s.ffn_width = keys.integer("feed_forward_length");
     s.n_experts = keys.integer("expert_count", 0);
     s.top_k = keys.integer("expert_used_count", 0);
     if (keys.error()) return std::move(*keys.error());
-    if (s.n_layers > 4096) return file.key_error(keys.prefix() + "block_count", "1 to 4096", cat(s.n_layers));
-    const auto embedding = file.tensor("token_embd.weight");
+    if (s.n_layers < 1 || s.n_layers > 4096)
+        return file.key_error(keys.prefix() + "block_count", "1 to 4096", cat(s.n_layers));
+    s.layers.resize(static_cast<size_t>(s.n_layers));
+    const auto embedding = file.tensor(cat(s.tensors.of("token_embd"), ".weight"));
     if (!embedding) return embedding.error();
     s.n_vocab = static_cast<int>(std::min<int64_t>((*embedding)->view.shape.rows(), INT32_MAX));
     s.norm = arch->norm;
     s.norm_eps = s.norm == NormKind::rms ? keys.number("attention.layer_norm_rms_epsilon", 1e-5)
                                          : keys.number("attention.layer_norm_epsilon", 1e-5);
-    s.parallel_residual = arch->parallel_residual_key ? keys.flag("use_parallel_residual", arch->parallel_residual)
-                                                      : arch->parallel_residual;
-    read_scales(keys, *arch, s);
+    s.norms_without_weights = arch->norms_without_weights;
+    s.parallel_residual = arch->parallel_residual;
+    if ((arch->reads & reads_parallel_residual) != 0)
+        s.parallel_residual = keys.flag("use_parallel_residual", arch->parallel_residual);
     s.activation = arch->activation;
     s.gated = arch->gated;
-    s.alibi_max_bias = arch->alibi_max_bias;
-    read_attention(file, keys, s);
-    read_rope(file, keys, *arch, s);
-    read_windows(keys, *arch, s);
+    read_scales(keys, *arch, s);
+    read_layers(keys, *arch, s);
+    if (keys.error()) return std::move(*keys.error());
+    read_attention(file, keys, *arch, s);
+    read_patterns(file, keys, *arch, s);
     if (keys.error()) return std::move(*keys.error());
     if (auto valid = s.validate(); !valid) return std::move(valid).error().within(file.name());
     return s;

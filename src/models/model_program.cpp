@@ -61,39 +61,49 @@ EmbedPhase::Config ModelBuilder::embed_config(const Weights& weights) const {
     return c;
 }
 
+// q, k, v -> attn, through the cache.
+void ModelBuilder::build_mixing(const Weights& weights, int index, Program& p) const {
+    const Layer& l = layers_[static_cast<size_t>(index)];
+    const LayerSpec& s = spec_.layers[static_cast<size_t>(index)];
+    CacheWritePhase::Config write;
+    write.layer = index, write.n_heads = s.n_heads, write.n_kv_heads = s.n_kv_heads;
+    write.head_dim = s.head_dim, write.v_head_dim = s.v_head_dim;
+    write.q_scale = static_cast<float>(spec_.attention_scale > 0 ? spec_.attention_scale
+                                                                 : 1.0 / std::sqrt(static_cast<double>(s.head_dim)));
+    write.clamp = static_cast<float>(spec_.qkv_clamp);
+    write.norm_after_rope = spec_.qk_norm_after_rope;
+    if (spec_.qk_norm_whole) {
+        p.add<NormPhase>(Buffer::q, Buffer::q, norm(weights, l.q_norm), s.n_heads * s.head_dim);
+        p.add<NormPhase>(Buffer::k, Buffer::k, norm(weights, l.k_norm), s.n_kv_heads * s.head_dim);
+    } else {
+        write.q_norm = norm(weights, l.q_norm);
+        write.k_norm = norm(weights, l.k_norm);
+        write.norm_stride = l.q_norm.each_head ? static_cast<size_t>(s.head_dim) : 0;
+    }
+    using Pairing = CacheWritePhase::Config::Pairing;
+    if (s.rope >= 0) {
+        write.pairing = spec_.rope_pairing == RopePairing::adjacent ? Pairing::adjacent : Pairing::halves;
+        write.rope_dims = spec_.ropes[static_cast<size_t>(s.rope)].dims;
+        write.rope_table = s.rope;
+    }
+    p.add<CacheWritePhase>(write);
+    AttentionPhase::Config attend;
+    attend.layer = index, attend.n_heads = s.n_heads, attend.n_kv_heads = s.n_kv_heads;
+    attend.head_dim = s.head_dim, attend.v_head_dim = s.v_head_dim;
+    attend.window = s.window;
+    attend.soft_cap = static_cast<float>(spec_.attn_soft_cap);
+    attend.slopes = alibi_slopes(s.n_heads, spec_.alibi_max_bias);
+    p.add<AttentionPhase>(attend);
+}
+
 // x -> x + attention, or, where a norm stands behind it, -> branch.
 void ModelBuilder::build_attention(const Weights& weights, int index, Program& p) const {
     const Layer& l = layers_[static_cast<size_t>(index)];
-    const LayerPattern& pattern = spec_.layers[static_cast<size_t>(index)];
     p.add<LinearPhase>("qkv", Buffer::x, norm(weights, l.attn_norm_2.present ? l.attn_norm_2 : l.attn_norm),
                        std::vector{product(weights, l.q.matrix, l.q.bias, Buffer::q),
                                    product(weights, l.k.matrix, l.k.bias, Buffer::k),
                                    product(weights, l.v.matrix, l.v.bias, Buffer::v)});
-    CacheWritePhase::Config write;
-    write.layer = index, write.n_heads = spec_.n_heads, write.n_kv_heads = spec_.n_kv_heads;
-    write.head_dim = spec_.head_dim, write.v_head_dim = spec_.v_head_dim;
-    write.q_scale = static_cast<float>(
-        spec_.attention_scale > 0 ? spec_.attention_scale : 1.0 / std::sqrt(static_cast<double>(spec_.head_dim)));
-    write.clamp = static_cast<float>(spec_.qkv_clamp);
-    write.q_norm = norm(weights, l.q_norm);
-    write.k_norm = norm(weights, l.k_norm);
-    const GgufTensor* q_norm = file_->find_tensor("blk.0.attn_q_norm.weight");
-    write.norm_stride =
-        q_norm != nullptr && q_norm->view.shape.n_elements() > spec_.head_dim ? static_cast<size_t>(spec_.head_dim) : 0;
-    using Pairing = CacheWritePhase::Config::Pairing;
-    if (pattern.rope >= 0) {
-        write.pairing = spec_.rope_pairing == RopePairing::adjacent ? Pairing::adjacent : Pairing::halves;
-        write.rope_dims = spec_.rope_dims;
-        write.rope_table = pattern.rope;
-    }
-    p.add<CacheWritePhase>(write);
-    AttentionPhase::Config attend;
-    attend.layer = index, attend.n_heads = spec_.n_heads, attend.n_kv_heads = spec_.n_kv_heads;
-    attend.head_dim = spec_.head_dim, attend.v_head_dim = spec_.v_head_dim;
-    attend.window = pattern.window;
-    attend.soft_cap = static_cast<float>(spec_.attn_soft_cap);
-    attend.slopes = alibi_slopes(spec_.n_heads, spec_.alibi_max_bias);
-    p.add<AttentionPhase>(attend);
+    build_mixing(weights, index, p);
     const auto residual = static_cast<float>(spec_.residual_scale);
     if (!l.post_attn_norm.present && !spec_.parallel_residual) {
         p.add<LinearPhase>("attention out", Buffer::attn, Norm{},
@@ -112,8 +122,7 @@ void ModelBuilder::build_ffn(const Weights& weights, int index, Program& p) cons
     std::vector<LinearPhase::Product> up;
     if (spec_.gated) up.push_back(product(weights, l.gate.matrix, l.gate.bias, Buffer::hidden));
     up.push_back(product(weights, l.up.matrix, l.up.bias, Buffer::hidden, finish()));
-    p.add<LinearPhase>("ffn up", Buffer::x, norm(weights, l.ffn_norm.present ? l.ffn_norm : l.attn_norm),
-                       std::move(up));
+    p.add<LinearPhase>("ffn up", Buffer::x, norm(weights, l.ffn_norm), std::move(up));
     const auto residual = static_cast<float>(spec_.residual_scale);
     const bool post = l.post_ffn_norm.present;
     p.add<LinearPhase>("ffn down", Buffer::hidden, Norm{},
@@ -129,8 +138,9 @@ std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
     Program& p = *program;
     p.add<EmbedPhase>(embed_config(weights));
     for (int i = 0; i < spec_.n_layers; ++i) {
-        build_attention(weights, i, p);
-        build_ffn(weights, i, p);
+        const LayerSpec& layer = spec_.layers[static_cast<size_t>(i)];
+        if (layer.n_heads > 0) build_attention(weights, i, p);
+        if (layer.ffn_width > 0) build_ffn(weights, i, p);
     }
     p.begin_head();
     p.add<SelectPhase>(spec_.width);
@@ -144,8 +154,7 @@ std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
 
 std::vector<CacheLayerSpec> ModelBuilder::cache_layers() const {
     std::vector<CacheLayerSpec> out;
-    for (const LayerPattern& l : spec_.layers)
-        out.push_back({spec_.n_kv_heads, spec_.head_dim, spec_.v_head_dim, l.window});
+    for (const LayerSpec& l : spec_.layers) out.push_back({l.n_kv_heads, l.head_dim, l.v_head_dim, l.window});
     return out;
 }
 

@@ -28,8 +28,8 @@ class ModelBuilder {
     };
     struct NormWeights {
         int weight = -1, bias = -1;
-        int width = 0;
         bool present = false;
+        bool each_head = false;  // of q or k: weights for each head
     };
     struct Layer {
         NormWeights attn_norm, attn_norm_2, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
@@ -41,12 +41,12 @@ class ModelBuilder {
     Norm norm(const Weights& weights, const NormWeights& n) const;
     Norm::Kind norm_kind() const { return spec_.norm == NormKind::rms ? Norm::Kind::rms : Norm::Kind::layer; }
     EmbedPhase::Config embed_config(const Weights& weights) const;
+    void build_mixing(const Weights& weights, int layer, Program& p) const;
     void build_attention(const Weights& weights, int layer, Program& p) const;
     void build_ffn(const Weights& weights, int layer, Program& p) const;
     Finish finish() const;
 
     ModelSpec spec_;
-    const Gguf* file_ = nullptr;
     const GgufTensor* embedding_ = nullptr;
     int positions_ = -1;
     NormWeights embedding_norm_, output_norm_;

@@ -1,21 +1,25 @@
 // ModelSpec: an architecture as data. One forward pass (model_program.cpp) serves every spec; what a family does
-// differently is a field here, which any other family may use too.
+// differently is a field here, which any other family may use too. docs/add-an-architecture.md walks through one.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
+#include "models/tensor_names.hpp"
 
 namespace elver {
 
 enum class NormKind : uint8_t { rms, layer };
 enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu2 };
-enum class RopePairing : uint8_t { none, adjacent, halves };
+enum class RopePairing : uint8_t { adjacent, halves };
 enum class RopeScaling : uint8_t { none, linear, yarn };
 
+// A rotary table; layers choose one.
 struct RopeSpec {
+    int dims = 0;  // of a head, the first ones
     double base = 10000.0;
     RopeScaling scaling = RopeScaling::none;
     double factor = 1.0;              // positions are divided by it (linear), or frequencies interpolated (yarn)
@@ -23,11 +27,18 @@ struct RopeSpec {
     double magnitude = 1.0;           // cos and sin are multiplied by it
     std::string factors_tensor;       // frequencies are divided by its [dims / 2] values; empty: not
     std::string long_factors_tensor;  // instead of those, in a session of more than original_context positions
+
+    friend bool operator==(const RopeSpec&, const RopeSpec&) = default;
 };
 
-struct LayerPattern {
-    int window = 0;  // positions a token sees, its own included; 0: all
-    int rope = 0;    // index into ModelSpec::ropes; -1: no rotation in this layer
+struct LayerSpec {
+    int n_heads = 0, n_kv_heads = 0;  // 0: the layer has no attention
+    int head_dim = 0, v_head_dim = 0;
+    int window = 0;     // positions a token sees, its own included; 0: all
+    int rope = -1;      // index into ModelSpec::ropes; -1: no rotation
+    int ffn_width = 0;  // 0: the layer has no FFN
+
+    friend bool operator==(const LayerSpec&, const LayerSpec&) = default;
 };
 
 struct ModelSpec {
@@ -36,31 +47,34 @@ struct ModelSpec {
 
     NormKind norm = NormKind::rms;
     double norm_eps = 1e-5;
-    bool parallel_residual = false;  // attention and FFN read the same x and are added together
+    bool norms_without_weights = false;  // norms whose tensors are not there normalise all the same
+    bool parallel_residual = false;      // attention and FFN read the same x and are added together
     double embedding_scale = 1.0, residual_scale = 1.0, logit_scale = 1.0;  // factors
     double logit_soft_cap = 0.0;                                            // 0: none
 
-    int n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
     double attention_scale = 0.0;  // of q . k; 0: 1 / sqrt(head_dim)
     double attn_soft_cap = 0.0;
     double qkv_clamp = 0.0;
-    double alibi_max_bias = 0.0;  // 0: no ALiBi
-    bool qk_norm_whole = false;   // q and k are normalised over all heads at once, not head by head
-    RopePairing rope_pairing = RopePairing::none;
-    int rope_dims = 0;
+    double alibi_max_bias = 0.0;      // 0: no ALiBi
+    bool qk_norm_whole = false;       // q and k are normalised over all heads at once, not head by head
+    bool qk_norm_after_rope = false;  // and not before
+    RopePairing rope_pairing = RopePairing::halves;
     std::vector<RopeSpec> ropes;
-    std::vector<LayerPattern> layers;  // [n_layers]
+    std::vector<LayerSpec> layers;  // [n_layers]
 
     Activation activation = Activation::silu;
     bool gated = true;
-    int ffn_width = 0;
     int n_experts = 0, top_k = 0;
-    bool experts_renormalised = true;
+
+    TensorNames tensors;
 
     // "FIELD: expected ..., found ..." for the first inconsistent field.
     Result<void> validate() const;
-    // For people and for `elver info --spec`.
+    // All fields; of layers, the shortest pattern that repeats.
     std::string to_json() const;
+    // A field that is not given keeps its default; one that is unknown, of another type or out of range is an error
+    // that names it, as in "attention.scale". The spec is validated.
+    static Result<ModelSpec> from_json(std::string_view text);
 };
 
 }  // namespace elver

@@ -13,6 +13,7 @@ namespace elver {
 
 int Weights::add(const GgufTensor& tensor, int64_t first, int64_t count, bool is_matrix, size_t n_bytes) {
     entries_.push_back({&tensor, first, count, is_matrix, n_bytes_, n_bytes});
+    wanted_.insert(&tensor);
     n_bytes_ += round_up(n_bytes, 64);
     return static_cast<int>(entries_.size()) - 1;
 }

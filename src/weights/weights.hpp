@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -40,6 +41,9 @@ class Weights {
     // Wants n elements from first on of a tensor as f32, padded with zeros to a multiple of 16; answers its number.
     Result<int> add_vector(const GgufTensor& tensor, int64_t first, int64_t n);
 
+    // Whether some of the tensor is wanted.
+    bool wants(const GgufTensor& tensor) const { return wanted_.count(&tensor) != 0; }
+
     // Bytes of the arena; exact once everything was added.
     size_t n_bytes() const noexcept { return n_bytes_; }
 
@@ -65,6 +69,7 @@ class Weights {
     const Gguf* file_;
     const KernelTable* kernels_;
     std::vector<Entry> entries_;
+    std::unordered_set<const GgufTensor*> wanted_;
     size_t n_bytes_ = 0;
     AlignedBuffer arena_;
 };

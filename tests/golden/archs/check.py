@@ -55,7 +55,9 @@ class Elver:
             return np.load(output)
 
     def greedy(self, model, ids, n_tokens):
-        options = ["--max-tokens", n_tokens, "--temperature", 0, "--ignore-eos", "--json"]
+        # As long as the text: a long context may choose another rotary table.
+        options = ["--max-tokens", n_tokens, "--context", len(ids) + n_tokens, "--temperature", 0]
+        options += ["--ignore-eos", "--json"]
         return json.loads(self.run("complete", model, "--tokens", ",".join(map(str, ids)), *options))["ids"]
 
 

@@ -1,0 +1,59 @@
+#include "models/tensor_names.hpp"
+
+#include "base/text.hpp"
+
+namespace elver {
+
+namespace {
+
+constexpr std::string_view mark = "{layer}";
+
+constexpr const char* model_roles[] = {"token_embd", "position_embd", "token_embd_norm", "output_norm", "output"};
+
+constexpr const char* layer_roles[] = {
+    "attn_norm",     "attn_norm_2",
+    "attn_qkv",      "attn_q",
+    "attn_k",        "attn_v",
+    "attn_q_norm",   "attn_k_norm",
+    "attn_output",   "post_attention_norm",  // of the branch, before it is added
+    "ffn_norm",      "ffn_gate",
+    "ffn_up",        "ffn_down",
+    "post_ffw_norm",
+};
+
+std::string usual(std::string_view role) {
+    for (const char* name : model_roles) {
+        if (role == name) return name;
+    }
+    return cat("blk.", mark, ".", role);
+}
+
+}  // namespace
+
+TensorNames::TensorNames() {
+    for (const char* role : model_roles) patterns_.emplace_back(role, usual(role));
+    for (const char* role : layer_roles) patterns_.emplace_back(role, usual(role));
+}
+
+std::string TensorNames::of(std::string_view role, int layer) const {
+    for (const auto& [name, pattern] : patterns_) {
+        if (name != role) continue;
+        std::string out = pattern;
+        if (const size_t at = out.find(mark); at != std::string::npos) out.replace(at, mark.size(), cat(layer));
+        return out;
+    }
+    return {};
+}
+
+bool TensorNames::rename(std::string_view role, std::string pattern) {
+    for (auto& [name, own] : patterns_) {
+        if (name == role) return own = std::move(pattern), true;
+    }
+    return false;
+}
+
+void TensorNames::lend(std::string_view role, std::string_view usual_role) {
+    rename(role, usual_role.empty() ? std::string() : usual(usual_role));
+}
+
+}  // namespace elver

@@ -1,0 +1,62 @@
+// The tiny models of tests/golden/archs: their files, what their oracles say, and their logits by elver.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "runtime/session.hpp"
+
+namespace fs = std::filesystem;
+
+inline fs::path tiny_model(const std::string& name) {
+    return fs::path(ELVER_TEST_DATA) / "golden" / "archs" / (name + ".gguf");
+}
+
+inline std::vector<fs::path> tiny_models() {
+    std::vector<fs::path> out;
+    for (const auto& entry : fs::directory_iterator(std::string(ELVER_TEST_DATA) + "/golden/archs")) {
+        if (entry.path().extension() == ".gguf") out.push_back(entry.path());
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+inline nlohmann::json golden(fs::path path) {
+    std::ifstream in(path.replace_extension(".json"));
+    return nlohmann::json::parse(in);
+}
+
+using TinyModel = std::shared_ptr<elver::Model>;
+
+// Loaded, with two threads.
+inline elver::Result<TinyModel> open_tiny(elver::ByteSource source, const std::string& isa) {
+    elver::ModelOptions options;
+    options.n_threads = 2;
+    options.isa = isa;
+    auto model = elver::Model::open(std::move(source), options);
+    if (!model) return model.error();
+    if (const auto loaded = (*model)->load({}, nullptr); !loaded) return loaded.error();
+    return model;
+}
+inline elver::Result<TinyModel> open_tiny(const fs::path& path, const std::string& isa) {
+    auto source = elver::ByteSource::map_path(path.string());
+    if (!source) return source.error();
+    return open_tiny(*std::move(source), isa);
+}
+
+// Of every token, [n_tokens, n_vocab]; by default in a session just as long.
+inline elver::Result<std::vector<float>> logits_of(const TinyModel& model, const std::vector<int32_t>& ids,
+                                                   int n_ctx = 0, int max_batch = 7) {
+    auto session = elver::Session::make(model, {.n_ctx = n_ctx > 0 ? n_ctx : static_cast<int>(ids.size()),
+                                                .max_batch = max_batch,
+                                                .cache_type = elver::CacheType::f32});
+    if (!session) return session.error();
+    std::vector<float> out;
+    const auto done = (*session)->prefill(
+        ids, [&](size_t, std::span<const float> row) { out.insert(out.end(), row.begin(), row.end()); });
+    if (!done) return done.error();
+    return out;
+}
