@@ -9,7 +9,7 @@ let isFrameworkBuilt = FileManager.default.fileExists(atPath: Context.packageDir
 
 let package = Package(
     name: "elver",
-    platforms: [.macOS(.v14), .iOS(.v17), .tvOS(.v17), .visionOS(.v1)],
+    platforms: [.macOS(.v14), .iOS(.v17)],
     products: [.library(name: "Elver", targets: ["Elver"])],
     targets: [
         isFrameworkBuilt

@@ -24,3 +24,6 @@ configure_file(${CMAKE_CURRENT_LIST_DIR}/elver.pc.in ${PROJECT_BINARY_DIR}/elver
 install(FILES ${PROJECT_BINARY_DIR}/elverConfig.cmake ${PROJECT_BINARY_DIR}/elverConfigVersion.cmake
         DESTINATION ${ELVER_PACKAGE_DIR})
 install(FILES ${PROJECT_BINARY_DIR}/elver.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(ELVER_TOP_LEVEL)
+    include(package)
+endif()
