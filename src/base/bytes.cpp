@@ -99,6 +99,19 @@ void ByteSource::will_need(size_t offset, size_t n_bytes) const noexcept {
     ::madvise(reinterpret_cast<void*>(page), start + n_bytes - page, MADV_WILLNEED);
 }
 
+bool ByteSource::read(size_t offset, size_t n_bytes) const noexcept {
+    if (map_ == nullptr || n_bytes == 0) return true;
+#ifdef MADV_POPULATE_READ
+    const auto start = reinterpret_cast<uintptr_t>(bytes_.data() + offset);
+    const uintptr_t page = start & ~(page_size() - 1);
+    while (::madvise(reinterpret_cast<void*>(page), start + n_bytes - page, MADV_POPULATE_READ) != 0) {
+        if (errno == EINVAL) return true;  // an older system
+        if (errno != EINTR && errno != EAGAIN) return false;
+    }
+#endif
+    return true;
+}
+
 void ByteSource::release(size_t offset, size_t n_bytes) const noexcept {
     if (map_ == nullptr) return;
     // Only whole pages inside the range: its neighbours may still be in use.

@@ -33,6 +33,9 @@ class ByteSource {
 
     // Tells the system that [offset, offset + n) will be read soon / is not needed any more (its pages leave memory).
     void will_need(size_t offset, size_t n_bytes) const noexcept;
+    // Brings [offset, offset + n) into memory at once. False: the bytes cannot be read, because the storage fails or
+    // the file has shrunk; to touch them would be a fault. (Systems that cannot tell answer true.)
+    bool read(size_t offset, size_t n_bytes) const noexcept;
     void release(size_t offset, size_t n_bytes) const noexcept;
 
   private:

@@ -49,10 +49,38 @@ struct Fields {
     int16_t min[N / Sub] = {};    // integer min, subtracted; Q4_1 and Q5_1 use -1 with dmin = m, to add
 };
 
+// Elements of 4 bits: runs of `Run` bytes hold 2 * Run elements, the low halves of the bytes first.
+template <int Run>
+inline void nibble_runs(const uint8_t* p, uint8_t* q, int n) noexcept {
+    for (int at = 0; at < n; at += 2 * Run, p += Run) {
+        for (int j = 0; j < Run; ++j) {
+            q[at + j] = p[j] & 15;
+            q[at + Run + j] = p[j] >> 4;
+        }
+    }
+}
+
 inline void nibbles(const uint8_t* p, uint8_t* q) noexcept {  // 16 bytes: elements 0..15 low, 16..31 high
-    for (int j = 0; j < 16; ++j) {
-        q[j] = p[j] & 15;
-        q[j + 16] = p[j] >> 4;
+    nibble_runs<16>(p, q, 32);
+}
+
+// Elements of 2 bits: runs of 32 bytes hold 128 elements, 32 at each pair of bits. ORs them in, shifted by `Up`.
+template <int Up>
+inline void pair_runs(const uint8_t* p, uint8_t* q) noexcept {
+    for (int at = 0; at < 256; at += 128, p += 32) {
+        for (int pair = 0; pair < 4; ++pair) {
+            for (int j = 0; j < 32; ++j)
+                q[at + 32 * pair + j] = static_cast<uint8_t>(q[at + 32 * pair + j] | ((p[j] >> (2 * pair)) & 3) << Up);
+        }
+    }
+}
+
+// Elements of 1 bit: 32 bytes hold 256 elements, 32 at each bit. ORs them in, shifted by `Up`.
+template <int Up>
+inline void bit_runs(const uint8_t* p, uint8_t* q) noexcept {
+    for (int bit = 0; bit < 8; ++bit) {
+        for (int j = 0; j < 32; ++j)
+            q[32 * bit + j] = static_cast<uint8_t>(q[32 * bit + j] | ((p[j] >> bit) & 1) << Up);
     }
 }
 
@@ -119,7 +147,8 @@ struct Block<DType::q2_k> : Fields<256, 16> {
     explicit Block(const uint8_t* p) noexcept {
         d = half_at(p + 80), dmin = half_at(p + 82);
         for (int s = 0; s < 16; ++s) scale[s] = p[s] & 15, min[s] = p[s] >> 4;
-        for (int i = 0; i < 256; ++i) q[i] = (p[16 + (i / 128) * 32 + i % 32] >> (2 * ((i % 128) / 32))) & 3;
+        std::memset(q, 0, sizeof q);
+        pair_runs<0>(p + 16, q);
     }
 };
 template <>
@@ -132,10 +161,9 @@ struct Block<DType::q3_k> : Fields<256, 16> {
             const int high = (p[104 + s % 4] >> (2 * (s / 4))) & 3;
             scale[s] = static_cast<int16_t>((low | (high << 4)) - 32);
         }
-        for (int i = 0; i < 256; ++i) {
-            const int low = (p[32 + (i / 128) * 32 + i % 32] >> (2 * ((i % 128) / 32))) & 3;
-            q[i] = static_cast<uint8_t>(low | (((p[i % 32] >> (i / 32)) & 1) << 2));
-        }
+        std::memset(q, 0, sizeof q);
+        pair_runs<0>(p + 32, q);
+        bit_runs<2>(p, q);
     }
 };
 template <>
@@ -146,7 +174,7 @@ struct Block<DType::q4_k> : Fields<256, 32> {
         uint8_t s[8], m[8];
         scales_6bit(p + 4, s, m);
         for (int j = 0; j < 8; ++j) scale[j] = s[j], min[j] = m[j];
-        for (int i = 0; i < 256; ++i) q[i] = (p[16 + (i / 64) * 32 + i % 32] >> (4 * ((i / 32) % 2))) & 15;
+        nibble_runs<32>(p + 16, q, 256);
     }
 };
 template <>
@@ -157,10 +185,8 @@ struct Block<DType::q5_k> : Fields<256, 32> {
         uint8_t s[8], m[8];
         scales_6bit(p + 4, s, m);
         for (int j = 0; j < 8; ++j) scale[j] = s[j], min[j] = m[j];
-        for (int i = 0; i < 256; ++i) {
-            const int low = (p[48 + (i / 64) * 32 + i % 32] >> (4 * ((i / 32) % 2))) & 15;
-            q[i] = static_cast<uint8_t>(low | (((p[16 + i % 32] >> (i / 32)) & 1) << 4));
-        }
+        nibble_runs<32>(p + 48, q, 256);
+        bit_runs<4>(p + 16, q);
     }
 };
 template <>
@@ -169,12 +195,8 @@ struct Block<DType::q6_k> : Fields<256, 16> {
     explicit Block(const uint8_t* p) noexcept {
         d = half_at(p + 208);
         for (int s = 0; s < 16; ++s) scale[s] = static_cast<int8_t>(p[192 + s]);
-        for (int i = 0; i < 256; ++i) {
-            const int half = i / 128, r = i % 128;
-            const int low = (p[half * 64 + r % 64] >> (4 * (r / 64))) & 15;
-            const int high = (p[128 + half * 32 + r % 32] >> (2 * (r / 32))) & 3;
-            q[i] = static_cast<uint8_t>(low | (high << 4));
-        }
+        nibble_runs<64>(p, q, 256);
+        pair_runs<4>(p + 128, q);
     }
 };
 template <>

@@ -1,6 +1,5 @@
 #include "quant/pack.hpp"
 
-#include <array>
 #include <cstring>
 
 #include "quant/blocks.hpp"
@@ -18,44 +17,74 @@ constexpr PackLayout layouts[] = {
     {DType::iq4_xs, 256, 192, 4, 0},
 };
 
-// Codebook formats keep their 4-bit index in the pack: from the value + 128 back to the index.
-constexpr auto index_of(const int8_t (&values)[16]) {
-    std::array<uint8_t, 256> index{};
-    for (int i = 15; i >= 0; --i) index[static_cast<uint8_t>(values[i] + 128)] = static_cast<uint8_t>(i);
-    return index;
-}
-constexpr auto iq4_index = index_of(blocks::iq4_values);
-constexpr auto mxfp4_index = index_of(blocks::mxfp4_values);
+// Where a block keeps 4-bit codes as the pack wants them: 16 bytes for 32 elements, byte i holding elements i and i
+// + 16. Their words are copied as they are (a codebook's index needs no value). Other formats are decoded first.
+template <DType type>
+constexpr size_t nibbles_at = type == DType::mxfp4                           ? 1
+                              : type == DType::q4_0 || type == DType::iq4_nl ? 2
+                              : type == DType::q4_1                          ? 4
+                              : type == DType::q5_0                          ? 6
+                              : type == DType::q5_1 || type == DType::iq4_xs ? 8
+                                                                             : 0;
 
-// Writes the code planes of one row's chunk. q: chunk_k codes; the chunk's code section was zeroed.
-void put_codes(const PackLayout& layout, const uint8_t* q, int row, uint8_t* out) noexcept {
-    const size_t n_quads = layout.chunk_k / 4;
-    const auto lane = static_cast<size_t>(row) * 4;
-    const uint8_t low_mask = static_cast<uint8_t>((1 << layout.code_bits) - 1);
-    uint8_t* planes = out + size_t{layout.chunk_k} * pack_rows * layout.code_bits / 8;
-    for (size_t quad = 0; quad < n_quads; ++quad) {
-        for (size_t i = 0; i < 4; ++i) {
-            const uint8_t code = q[4 * quad + i];
-            const auto low = static_cast<uint8_t>(code & low_mask);
-            if (layout.code_bits == 8) {
-                out[quad * 64 + lane + i] = code;
-            } else if (layout.code_bits == 4) {
-                const size_t vector = quad / 8 * 4 + quad % 4;
-                out[vector * 64 + lane + i] |= static_cast<uint8_t>(low << (quad % 8 < 4 ? 0 : 4));
+// A chunk's code planes; words of one row, four codes each, are put where its lane is.
+template <uint32_t code_bits, uint32_t plane_bits>
+struct Planes {
+    uint8_t* codes;
+    uint8_t* second;
+    size_t row;
+
+    void put(uint8_t* plane, size_t vector, uint32_t word) const noexcept {
+        std::memcpy(plane + vector * 64 + row * 4, &word, sizeof word);
+    }
+
+    // Bits of 16 quads, four to a byte: bits 2f and 2f + 1 of vector j belong to quad j + 4f.
+    void put_pairs(uint8_t* plane, size_t sixteen, const uint32_t* quads) const noexcept {
+        for (size_t j = 0; j < 4; ++j) {
+            const uint32_t word = (quads[j] & 0x03030303u) | (quads[j + 4] & 0x03030303u) << 2 |
+                                  (quads[j + 8] & 0x03030303u) << 4 | (quads[j + 12] & 0x03030303u) << 6;
+            put(plane, sixteen * 4 + j, word);
+        }
+    }
+
+    // A quad's four single bits. Two rows share a byte: the even one comes first.
+    void put_bits(size_t quad, uint32_t bits) const noexcept {
+        uint8_t& out = second[quad * 8 + row / 2];
+        out = static_cast<uint8_t>(row % 2 == 0 ? bits : out | bits << 4);
+    }
+
+    // 32 codes below 16 (two to a byte), or 16 (32) quads of codes of any width.
+    void put_nibbles(size_t block, const uint8_t* bytes) const noexcept {
+        uint32_t words[4];
+        std::memcpy(words, bytes, sizeof words);
+        for (size_t j = 0; j < 4; ++j) put(codes, block * 4 + j, words[j]);
+    }
+    void put_quads(size_t first, size_t n, const uint32_t* quads) const noexcept {
+        for (size_t q = 0; q < n; q += 16) {
+            const uint32_t* at = quads + q;
+            const size_t n_here = n - q < 16 ? n - q : 16;
+            if constexpr (code_bits == 2) {
+                put_pairs(codes, (first + q) / 16, at);
             } else {
-                const size_t vector = quad / 16 * 4 + quad % 4;
-                out[vector * 64 + lane + i] |= static_cast<uint8_t>(low << (2 * (quad % 16 / 4)));
+                for (size_t i = 0; i < n_here; ++i) {
+                    if constexpr (code_bits == 8) put(codes, first + q + i, at[i]);
+                    if (code_bits == 4 && i % 8 < 4)
+                        put(codes, (first + q + i) / 8 * 4 + i % 8,
+                            (at[i] & 0x0f0f0f0fu) | (at[i + 4] & 0x0f0f0f0fu) << 4);
+                }
             }
-            const auto high = static_cast<uint8_t>(layout.plane_bits == 0 ? 0 : code >> layout.code_bits);
-            if (layout.plane_bits == 1) {
-                planes[quad * 8 + (lane + i) / 8] |= static_cast<uint8_t>(high << ((lane + i) % 8));
-            } else if (layout.plane_bits == 2) {
-                const size_t vector = quad / 16 * 4 + quad % 4;
-                planes[vector * 64 + lane + i] |= static_cast<uint8_t>(high << (2 * (quad % 16 / 4)));
+            if constexpr (plane_bits == 1) {
+                // The multiplication moves the lowest bits of four bytes side by side.
+                for (size_t i = 0; i < n_here; ++i)
+                    put_bits(first + q + i, ((at[i] >> code_bits & 0x01010101u) * 0x10204080u) >> 28);
+            } else if constexpr (plane_bits == 2) {
+                uint32_t high[16];
+                for (size_t i = 0; i < 16; ++i) high[i] = at[i] >> code_bits;
+                put_pairs(second, (first + q) / 16, high);
             }
         }
     }
-}
+};
 
 template <DType type>
 constexpr bool has_one_scale = blocks::Block<type>::n == 32;
@@ -89,39 +118,64 @@ void put_scales(const blocks::Block<type>& block, const uint8_t* source, size_t 
 }
 
 template <DType type>
-void pack_blocks(const PackLayout& layout, const std::byte* rows, size_t row_stride, int n_rows, size_t k,
-                 uint8_t* out) noexcept {
+constexpr PackLayout layout_of = [] {
+    for (const PackLayout& layout : layouts) {
+        if (layout.type == type) return layout;
+    }
+}();
+
+// One row's block b of a chunk.
+template <DType type>
+void pack_block(const uint8_t* source, size_t b, int row, uint8_t* chunk) noexcept {
     using B = blocks::Block<type>;
-    const size_t blocks_per_chunk = layout.chunk_k / B::n, n_blocks = k / B::n;
-    std::memset(out, 0, layout.group_bytes(k));
-    for (int row = 0; row < n_rows; ++row) {
-        const auto* source = reinterpret_cast<const uint8_t*>(rows) + static_cast<size_t>(row) * row_stride;
-        for (size_t b = 0; b < n_blocks; b += blocks_per_chunk) {
-            uint8_t* chunk = out + b / blocks_per_chunk * layout.chunk_bytes();
-            uint8_t codes[256] = {};
-            for (size_t i = 0; i < blocks_per_chunk && b + i < n_blocks; ++i, source += dtype_info(type).block_bytes) {
-                const B block(source);
-                put_scales<type>(block, source, i, row, chunk);
-                for (size_t j = 0; j < B::n; ++j) {
-                    uint8_t code = block.q[j];
-                    if constexpr (type == DType::iq4_nl || type == DType::iq4_xs) code = iq4_index[code];
-                    if constexpr (type == DType::mxfp4) code = mxfp4_index[code];
-                    codes[i * B::n + j] = code;
-                }
-            }
-            put_codes(layout, codes, row, chunk + layout.scale_bytes);
+    constexpr PackLayout layout = layout_of<type>;
+    const B block(source);
+    put_scales<type>(block, source, b, row, chunk);
+    uint8_t* codes = chunk + layout.scale_bytes;
+    const Planes<layout.code_bits, layout.plane_bits> planes{
+        codes, codes + size_t{layout.chunk_k} * pack_rows * layout.code_bits / 8, static_cast<size_t>(row)};
+    if constexpr (nibbles_at<type> > 0) {
+        for (size_t i = 0; i < B::n / 32; ++i) planes.put_nibbles(b + i, source + nibbles_at<type> + 16 * i);
+        if constexpr (layout.plane_bits == 1) {  // the fifth bits of Q5_0 and Q5_1, before the nibbles
+            uint32_t bits;
+            std::memcpy(&bits, source + nibbles_at<type> - 4, sizeof bits);
+            for (size_t quad = 0; quad < 8; ++quad) planes.put_bits(b * 8 + quad, bits >> (4 * quad) & 15);
+        }
+    } else {
+        uint32_t quads[B::n / 4];
+        std::memcpy(quads, block.q, sizeof quads);
+        planes.put_quads(b * B::n / 4, B::n / 4, quads);
+    }
+}
+
+template <DType type>
+void pack_blocks(const std::byte* rows, size_t row_stride, int n_rows, size_t k, uint8_t* out) noexcept {
+    using B = blocks::Block<type>;
+    constexpr PackLayout layout = layout_of<type>;
+    constexpr size_t per_chunk = layout.chunk_k / B::n;
+    const size_t n_blocks = k / B::n, block_bytes = dtype_info(type).block_bytes;
+    if (n_rows < pack_rows || n_blocks % per_chunk != 0) std::memset(out, 0, layout.group_bytes(k));
+    for (size_t first = 0; first < n_blocks; first += per_chunk, out += layout.chunk_bytes()) {
+        const size_t n_here = n_blocks - first < per_chunk ? n_blocks - first : per_chunk;
+        std::memset(out, 0, layout.scale_bytes);
+        for (int row = 0; row < n_rows; ++row) {
+            const auto* source = reinterpret_cast<const uint8_t*>(rows) + static_cast<size_t>(row) * row_stride;
+            for (size_t b = 0; b < n_here; ++b) pack_block<type>(source + (first + b) * block_bytes, b, row, out);
         }
     }
 }
 
-void pack_floats(size_t element_bytes, const std::byte* rows, size_t row_stride, int n_rows, size_t k,
-                 uint8_t* out) noexcept {
-    std::memset(out, 0, k * pack_rows * element_bytes);
-    for (int row = 0; row < n_rows; ++row) {
-        const std::byte* source = rows + static_cast<size_t>(row) * row_stride;
-        for (size_t i = 0; i < k; ++i) {
-            std::memcpy(out + (i * pack_rows + static_cast<size_t>(row)) * element_bytes, source + i * element_bytes,
-                        element_bytes);
+template <class T>
+void pack_floats(const std::byte* rows, size_t row_stride, int n_rows, size_t k, uint8_t* out) noexcept {
+    if (n_rows < pack_rows) std::memset(out, 0, k * pack_rows * sizeof(T));
+    // 16 k of a row at a time: the lines written to stay in the first cache.
+    for (size_t first = 0; first < k; first += 16) {
+        const size_t last = first + 16 < k ? first + 16 : k;
+        for (int row = 0; row < n_rows; ++row) {
+            const std::byte* source = rows + static_cast<size_t>(row) * row_stride;
+            for (size_t i = first; i < last; ++i)
+                std::memcpy(out + (i * pack_rows + static_cast<size_t>(row)) * sizeof(T), source + i * sizeof(T),
+                            sizeof(T));
         }
     }
 }
@@ -140,22 +194,22 @@ void pack_group(const PackLayout& layout, const std::byte* rows, size_t row_stri
     auto* out = reinterpret_cast<uint8_t*>(bytes);
     switch (layout.type) {
         // clang-format off
-        case DType::q4_0: return pack_blocks<DType::q4_0>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q4_1: return pack_blocks<DType::q4_1>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q5_0: return pack_blocks<DType::q5_0>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q5_1: return pack_blocks<DType::q5_1>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q8_0: return pack_blocks<DType::q8_0>(layout, rows, row_stride, n_rows, k, out);
-        case DType::iq4_nl: return pack_blocks<DType::iq4_nl>(layout, rows, row_stride, n_rows, k, out);
-        case DType::mxfp4: return pack_blocks<DType::mxfp4>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q2_k: return pack_blocks<DType::q2_k>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q3_k: return pack_blocks<DType::q3_k>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q4_k: return pack_blocks<DType::q4_k>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q5_k: return pack_blocks<DType::q5_k>(layout, rows, row_stride, n_rows, k, out);
-        case DType::q6_k: return pack_blocks<DType::q6_k>(layout, rows, row_stride, n_rows, k, out);
-        case DType::iq4_xs: return pack_blocks<DType::iq4_xs>(layout, rows, row_stride, n_rows, k, out);
-        // clang-format on
-        default:
-            return pack_floats(layout.code_bits / 8, rows, row_stride, n_rows, k, out);
+        case DType::q4_0: return pack_blocks<DType::q4_0>(rows, row_stride, n_rows, k, out);
+        case DType::q4_1: return pack_blocks<DType::q4_1>(rows, row_stride, n_rows, k, out);
+        case DType::q5_0: return pack_blocks<DType::q5_0>(rows, row_stride, n_rows, k, out);
+        case DType::q5_1: return pack_blocks<DType::q5_1>(rows, row_stride, n_rows, k, out);
+        case DType::q8_0: return pack_blocks<DType::q8_0>(rows, row_stride, n_rows, k, out);
+        case DType::iq4_nl: return pack_blocks<DType::iq4_nl>(rows, row_stride, n_rows, k, out);
+        case DType::mxfp4: return pack_blocks<DType::mxfp4>(rows, row_stride, n_rows, k, out);
+        case DType::q2_k: return pack_blocks<DType::q2_k>(rows, row_stride, n_rows, k, out);
+        case DType::q3_k: return pack_blocks<DType::q3_k>(rows, row_stride, n_rows, k, out);
+        case DType::q4_k: return pack_blocks<DType::q4_k>(rows, row_stride, n_rows, k, out);
+        case DType::q5_k: return pack_blocks<DType::q5_k>(rows, row_stride, n_rows, k, out);
+        case DType::q6_k: return pack_blocks<DType::q6_k>(rows, row_stride, n_rows, k, out);
+        case DType::iq4_xs: return pack_blocks<DType::iq4_xs>(rows, row_stride, n_rows, k, out);
+        case DType::f32: return pack_floats<uint32_t>(rows, row_stride, n_rows, k, out);
+        default: return pack_floats<uint16_t>(rows, row_stride, n_rows, k, out);
+            // clang-format on
     }
 }
 

@@ -1,8 +1,7 @@
 #include "weights/weights.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
+#include <exception>
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
@@ -43,58 +42,106 @@ Result<int> Weights::add_vector(const GgufTensor& tensor, int64_t first, int64_t
     return add(tensor, first, n, false, round_up(static_cast<size_t>(n), 16) * sizeof(float));
 }
 
-void Weights::fill_vector(const Entry& e) noexcept {
-    const std::byte* source =
-        e.tensor->view.bytes.data() + static_cast<size_t>(e.first) * dtype_info(e.tensor->view.type).block_bytes;
-    decoder(e.tensor->view.type)(source, arena_.as<float>(e.offset), static_cast<size_t>(e.count));
+// The work of load, in the order of the file: runs of groups with about 1 MiB of source, so that the pages in memory
+// are bounded, storage is read ahead, and a wish to cancel is seen within a millisecond.
+struct Weights::Piece {
+    const Entry* entry;
+    size_t first_group, end_group;  // of a matrix
+    size_t source, source_bytes;    // in the file
+    size_t n_bytes;                 // in the arena
+};
+
+std::vector<Weights::Piece> Weights::pieces() const {
+    std::vector<Piece> out;
+    for (const Entry& e : entries_) {
+        const DType type = e.tensor->view.type;
+        const auto count = static_cast<size_t>(e.count);
+        if (!e.is_matrix) {
+            const size_t element = dtype_info(type).block_bytes;
+            out.push_back(
+                {&e, 0, 0, e.tensor->offset + static_cast<size_t>(e.first) * element, count * element, e.n_bytes});
+        } else if (e.n_bytes > 0) {  // else the reference level reads the file's rows
+            const size_t k = static_cast<size_t>(e.tensor->view.shape.columns()), stride = row_bytes(type, k);
+            const size_t n_groups = ceil_div(count, pack_rows), group = pack_layout(type)->group_bytes(k);
+            const size_t step = std::max<size_t>(1, (size_t{1} << 20) / (stride * pack_rows));
+            for (size_t at = 0; at < n_groups; at += step) {
+                const size_t end = std::min(n_groups, at + step), row = static_cast<size_t>(e.first) + at * pack_rows;
+                out.push_back({&e, at, end, e.tensor->offset + row * stride,
+                               (std::min(count, end * pack_rows) - at * pack_rows) * stride, (end - at) * group});
+            }
+        }
+    }
+    std::sort(out.begin(), out.end(), [](const Piece& a, const Piece& b) { return a.source < b.source; });
+    return out;
+}
+
+void Weights::fill(const Piece& piece, const std::atomic<bool>& stop, const CancelToken* cancel) noexcept {
+    const Entry& e = *piece.entry;
+    const std::byte* source = file_->source().bytes().data() + piece.source;
+    if (!e.is_matrix) {
+        decoder(e.tensor->view.type)(source, arena_.as<float>(e.offset), static_cast<size_t>(e.count));
+        return;
+    }
+    const PackLayout& layout = *pack_layout(e.tensor->view.type);
+    const auto k = static_cast<size_t>(e.tensor->view.shape.columns());
+    const size_t stride = row_bytes(e.tensor->view.type, k), group = layout.group_bytes(k);
+    const auto n_rows = static_cast<size_t>(e.count);
+    for (size_t g = piece.first_group; g < piece.end_group; ++g) {
+        if (stop.load(std::memory_order_relaxed) || (cancel != nullptr && cancel->cancelled())) return;
+        const int here = static_cast<int>(std::min<size_t>(pack_rows, n_rows - g * pack_rows));
+        pack_group(layout, source + (g - piece.first_group) * pack_rows * stride, stride, here, k,
+                   arena_.data() + e.offset + g * group);
+    }
 }
 
 Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const CancelToken* cancel) {
     auto arena = AlignedBuffer::make(n_bytes_, cat(file_->name(), ": weights"));
     if (!arena) return std::move(arena).error();
     arena_ = *std::move(arena);
-    size_t done = 0;
-    bool stop = false;
-    std::vector<const Entry*> order;
-    for (const Entry& e : entries_) order.push_back(&e);
-    std::sort(order.begin(), order.end(),
-              [](const Entry* a, const Entry* b) { return a->tensor->offset < b->tensor->offset; });
-    for (const Entry* e : order) {
-        if (!e->is_matrix) {
-            fill_vector(*e);
-            continue;
+    const std::vector<Piece> all = pieces();
+    std::atomic<size_t> next{0}, done{0};
+    std::atomic<bool> stop{false};
+    std::atomic<const Piece*> unreadable{nullptr};
+    std::exception_ptr thrown;
+    const auto work = [&](int worker) {
+        constexpr size_t ahead = 8;
+        const ByteSource& source = file_->source();
+        while (!stop.load(std::memory_order_relaxed)) {
+            const size_t i = next.fetch_add(1, std::memory_order_relaxed);
+            if (i >= all.size()) return;
+            const Piece& piece = all[i];
+            if (i + ahead < all.size()) source.will_need(all[i + ahead].source, all[i + ahead].source_bytes);
+            if (source.read(piece.source, piece.source_bytes)) {
+                fill(piece, stop, cancel);
+                source.release(piece.source, piece.source_bytes);
+            } else {
+                unreadable = &piece, stop = true;
+            }
+            const double sum = static_cast<double>(done.fetch_add(piece.n_bytes) + piece.n_bytes);
+            if (cancel != nullptr && cancel->cancelled()) stop = true;
+            if (worker == 0 && progress) {  // the caller's thread; what the caller throws may not pass the pool
+                try {
+                    if (!progress(sum / static_cast<double>(n_bytes_))) stop = true;
+                } catch (...) {
+                    thrown = std::current_exception(), stop = true;
+                }
+            }
         }
-        if (e->n_bytes == 0) continue;  // the reference level reads the file's rows
-        const PackLayout& layout = *pack_layout(e->tensor->view.type);
-        const auto k = static_cast<size_t>(e->tensor->view.shape.columns());
-        const size_t stride = row_bytes(e->tensor->view.type, k), group = layout.group_bytes(k);
-        const auto n_rows = static_cast<size_t>(e->count), n_groups = ceil_div(n_rows, pack_rows);
-        // Steps of about 16 MiB of source: often enough to cancel and to give pages back.
-        const size_t step = std::max<size_t>(1, (size_t{16} << 20) / (stride * pack_rows));
-        for (size_t at = 0; at < n_groups && !stop; at += step) {
-            const size_t end = std::min(n_groups, at + step);
-            const std::byte* rows = e->tensor->view.row(e->first);
-            pool.parallel_for(end - at, std::max<size_t>(1, (end - at) / (8 * static_cast<size_t>(pool.n_threads()))),
-                              [&](size_t first, size_t last) {
-                                  for (size_t g = at + first; g < at + last; ++g) {
-                                      if (cancel != nullptr && cancel->cancelled()) return;
-                                      const int here =
-                                          static_cast<int>(std::min<size_t>(pack_rows, n_rows - g * pack_rows));
-                                      pack_group(layout, rows + g * pack_rows * stride, stride, here, k,
-                                                 arena_.data() + e->offset + g * group);
-                                  }
-                              });
-            const size_t source_offset = e->tensor->offset + (static_cast<size_t>(e->first) + at * pack_rows) * stride;
-            file_->source().release(source_offset, (end - at) * pack_rows * stride);
-            done += (end - at) * group;
-            stop = (cancel != nullptr && cancel->cancelled()) ||
-                   (progress && !progress(static_cast<double>(done) / static_cast<double>(n_bytes_)));
-        }
-        if (stop) break;
-    }
+    };
+    pool.run([](void* context, int worker) { (*static_cast<decltype(work)*>(context))(worker); },
+             const_cast<void*>(static_cast<const void*>(&work)));
+    // Pages that pieces share, and those of the metadata, which sessions do not read.
+    file_->source().release(0, file_->source().bytes().size());
     if (!stop && progress) stop = !progress(1.0);
     if (!stop) return {};
     arena_ = AlignedBuffer();
+    if (thrown) std::rethrow_exception(thrown);
+    if (const Piece* piece = unreadable) {
+        return Error(Status::io,
+                     cat(file_->name(), ": tensor ", in_quotes(piece->entry->tensor->name), ": cannot read bytes ",
+                         piece->source, " to ", piece->source + piece->source_bytes),
+                     std::string(piece->entry->tensor->name));
+    }
     return Error(Status::cancelled, cat(file_->name(), ": loading was cancelled"), file_->name());
 }
 

@@ -1,7 +1,9 @@
 // Where a model's weights live: one arena of packed matrices and f32 vectors, planned to the byte before anything is
-// allocated and filled in parallel from the file. Layers ask for matrices by number and cannot tell how they are held.
+// allocated and filled in parallel from the file, whose pages are given back as they are used. Layers ask for matrices
+// by number and cannot tell how they are held.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <unordered_set>
@@ -64,7 +66,9 @@ class Weights {
         size_t n_bytes;
     };
     int add(const GgufTensor& tensor, int64_t first, int64_t count, bool is_matrix, size_t n_bytes);
-    void fill_vector(const Entry& entry) noexcept;
+    struct Piece;
+    std::vector<Piece> pieces() const;
+    void fill(const Piece& piece, const std::atomic<bool>& stop, const CancelToken* cancel) noexcept;
 
     const Gguf* file_;
     const KernelTable* kernels_;

@@ -1,27 +1,9 @@
 // What plan says is what is taken.
-#include <unistd.h>
-#include <cstdio>
-
+#include "memory.hpp"
 #include "models.hpp"
 
 using namespace elver;
 using namespace elver::test;
-
-namespace {
-
-// Resident bytes of this process, in all and without the pages of mapped files (which the system may take back at any
-// time, as it does with the rows of an embedding that are read in place); 0 where the system does not tell.
-struct Resident {
-    int64_t all = 0, own = 0;
-};
-Resident resident() {
-    std::ifstream in("/proc/self/statm");
-    int64_t size = 0, pages = 0, shared = 0;
-    in >> size >> pages >> shared;
-    return {pages * sysconf(_SC_PAGESIZE), (pages - shared) * sysconf(_SC_PAGESIZE)};
-}
-
-}  // namespace
 
 TEST_CASE("plan: resident memory after load and a session's use is within 16 MiB of it") {
     const Resident before = resident();
