@@ -83,7 +83,8 @@ void ThreadPool::barrier() noexcept {
     const uint32_t phase = phase_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(n_threads_)) {
         arrived_.store(0, std::memory_order_relaxed);
-        phase_.store(phase + 1, std::memory_order_release);
+        // Sequentially consistent: notify_all then cannot miss a worker that went to sleep before the store.
+        phase_.store(phase + 1, std::memory_order_seq_cst);
         phase_.notify_all();
         return;
     }

@@ -15,8 +15,10 @@
 
 namespace elver {
 
-// Activations of n tokens, quantised to 8 bits in blocks of 32 along k. Tokens come in tiles of Table::tile_tokens; the
-// last tile is w <= tile_tokens wide. Token t of tile T lies at lane t % tile_tokens of its tile.
+// Rows of activations, quantised to 8 bits in blocks of 32 along k: a row a token, or two (`parts`): its values, then
+// what rounding took from them, together about 16 bits. Rows come in tiles of Table::tile_tokens, an even number (1 at
+// the reference level); the last tile is w <= tile_tokens wide. Row t of tile T lies at lane t % tile_tokens of its
+// tile.
 struct QuantizedActs {
     int8_t* q;       // tile: [k / 4][w][4]
     float* d;        // tile: [k / 32][w], x ~ d * q
@@ -26,7 +28,7 @@ struct QuantizedActs {
     int32_t* sum16;  // tile: [k / 16][w]
 };
 
-// Bytes that quantised activations take for n tokens of k values.
+// Bytes that quantised activations take for n rows of k values.
 inline size_t quantized_acts_bytes(size_t n, size_t k) noexcept {
     const size_t n_blocks = k / 32;
     return ((n * k + 63) & ~size_t{63}) + n * n_blocks * 28 + 64;
@@ -50,7 +52,8 @@ struct QuantizeArgs {
     size_t x_stride;
     int n, k;  // k is a multiple of 32
     int token_begin, token_end;
-    QuantizedActs acts;
+    QuantizedActs acts;  // n * parts rows
+    int parts = 1;
 };
 
 // What a product does with y, the product's value v and a bias.
@@ -74,6 +77,7 @@ struct MatmulArgs {
     int k;
     int n_rows;          // rows before padding
     int n;               // tokens
+    int parts = 1;       // rows of acts a token; their products are added
     QuantizedActs acts;  // read by block formats
     const float* x;      // [n, k] rows x_stride apart; read by float formats and by the reference level
     size_t x_stride;
@@ -83,10 +87,10 @@ struct MatmulArgs {
     float scale;        // for Finish::add
     Finish finish;
     int group_begin, group_end;  // groups of 16 rows to compute
-    float* scratch;              // matmul_scratch_bytes(n) of this worker's own
+    float* scratch;              // matmul_scratch_bytes(n * parts) of this worker's own
 };
 
-// Panel of 32 rows by at most 640 k as bytes with scales, and a 32-row strip of sums for n tokens.
+// Panel of 32 rows by at most 640 k as bytes with scales, and a 32-row strip of sums for n rows of activations.
 inline constexpr int panel_k = 640;
 inline size_t matmul_scratch_bytes(size_t n) noexcept {
     return 32 * panel_k + (panel_k / 16) * 2 * 32 * sizeof(float) + (n + 16) * 32 * sizeof(float) + 256;

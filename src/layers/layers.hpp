@@ -64,8 +64,11 @@ class LinearPhase final : public Phase {
         Finish finish = Finish::store;
         float scale = 1.0f;
     };
+    // Of every token, or the head: of the tokens whose logits are wanted, with activations to about 16 bits, since
+    // nothing behind it evens its errors out.
+    enum class Of : uint8_t { tokens, outputs };
     LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products,
-                bool on_outputs = false);
+                Of of = Of::tokens);
     void run(const Pass& pass, int worker) const noexcept override;
     std::string describe() const override;
     size_t weight_bytes() const noexcept override;
@@ -76,7 +79,7 @@ class LinearPhase final : public Phase {
     Buffer input_;
     Norm norm_;
     std::vector<Product> products_;
-    bool on_outputs_;
+    Of of_;
     int k_;
 };
 

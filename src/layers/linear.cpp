@@ -6,13 +6,13 @@
 namespace elver {
 
 LinearPhase::LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products,
-                         bool on_outputs)
+                         Of of)
     : program_(&program),
       name_(std::move(name)),
       input_(input),
       norm_(norm),
       products_(std::move(products)),
-      on_outputs_(on_outputs),
+      of_(of),
       k_(products_.front().matrix.k) {
     program.widths.need(Buffer::normed, k_);
     program.widths.max_k = std::max(program.widths.max_k, k_);
@@ -21,7 +21,9 @@ LinearPhase::LinearPhase(Program& program, std::string name, Buffer input, Norm 
 
 void LinearPhase::run(const Pass& pass, int worker) const noexcept {
     const Scratch& s = *pass.scratch;
-    const int n = on_outputs_ ? pass.n_outputs : pass.n_tokens, n_workers = pass.pool->n_threads();
+    const bool is_head = of_ == Of::outputs;
+    const int n = is_head ? pass.n_outputs : pass.n_tokens, n_workers = pass.pool->n_threads();
+    const int parts = is_head ? 2 : 1;
     const bool quantized = pass.kernels->reads_packs && k_ % 32 == 0;
     std::byte* own = program_->worker_memory(s, worker);
     const float* input = program_->row(s, input_, 0);
@@ -32,18 +34,18 @@ void LinearPhase::run(const Pass& pass, int worker) const noexcept {
     if (n == 1) {
         // Cheaper done by every worker for itself than shared through a barrier.
         float* row = reinterpret_cast<float*>(own);
-        acts = place_acts(own + s.worker_acts_at, 1, static_cast<size_t>(k_));
+        acts = place_acts(own + s.worker_acts_at, static_cast<size_t>(parts), static_cast<size_t>(k_));
         norm_.apply(*pass.kernels, input, 0, row, 0, k_, 0, 1);
-        if (quantized) pass.kernels->quantize({row, 0, 1, k_, 0, 1, acts});
+        if (quantized) pass.kernels->quantize({row, 0, 1, k_, 0, 1, acts, parts});
         normed = row;
         normed_stride = 0;
     } else {
         const Share tokens = share(n, worker, n_workers);
         float* rows = program_->row(s, Buffer::normed, 0);
         normed_stride = program_->widths.stride(Buffer::normed);
-        acts = place_acts(s.memory + s.acts_at, static_cast<size_t>(n), static_cast<size_t>(k_));
+        acts = place_acts(s.memory + s.acts_at, static_cast<size_t>(n * parts), static_cast<size_t>(k_));
         norm_.apply(*pass.kernels, input, input_stride, rows, normed_stride, k_, tokens.begin, tokens.end);
-        if (quantized) pass.kernels->quantize({rows, normed_stride, n, k_, tokens.begin, tokens.end, acts});
+        if (quantized) pass.kernels->quantize({rows, normed_stride, n, k_, tokens.begin, tokens.end, acts, parts});
         normed = rows;
         pass.pool->barrier();
     }
@@ -53,6 +55,7 @@ void LinearPhase::run(const Pass& pass, int worker) const noexcept {
         args.k = k_;
         args.n_rows = p.matrix.n_rows;
         args.n = n;
+        args.parts = parts;
         args.acts = acts;
         args.x = normed;
         args.x_stride = normed_stride;

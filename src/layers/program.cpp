@@ -27,14 +27,15 @@ Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) co
     const auto max_k = round_up(static_cast<size_t>(widths.max_k), 32);
     s.rope_at = take(static_cast<size_t>(widths.n_rope_tables) * tokens * static_cast<size_t>(widths.rope_dims) *
                      sizeof(float));
-    s.acts_at = take(quantized_acts_bytes(tokens, max_k));
+    const size_t act_rows = std::max(tokens, 2 * outputs);  // the head's have two parts
+    s.acts_at = take(quantized_acts_bytes(act_rows, max_k));
     s.moe_at = take(widths.n_experts == 0 ? 0
                                           : tokens * static_cast<size_t>(widths.top_k) * 16 +
                                                 static_cast<size_t>(widths.n_experts + 1) * 8);
     s.worker_acts_at = round_up(max_k * sizeof(float), 64);
-    s.worker_kernel_at = s.worker_acts_at + round_up(quantized_acts_bytes(1, max_k), 64);
+    s.worker_kernel_at = s.worker_acts_at + round_up(quantized_acts_bytes(2, max_k), 64);
     const size_t kernel =
-        std::max(matmul_scratch_bytes(tokens), attention_scratch_bytes(widths.head_scratch, widths.head_scratch));
+        std::max(matmul_scratch_bytes(act_rows), attention_scratch_bytes(widths.head_scratch, widths.head_scratch));
     s.worker_bytes = s.worker_kernel_at + round_up(kernel, 64);
     s.worker_at = take(static_cast<size_t>(n_workers) * s.worker_bytes);
     s.n_bytes = at;

@@ -145,7 +145,8 @@ std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
     p.begin_head();
     p.add<SelectPhase>(spec_.width);
     p.add<LinearPhase>("head", Buffer::outputs, norm(weights, output_norm_),
-                       std::vector{product(weights, head_.matrix, head_.bias, Buffer::logits)}, true);
+                       std::vector{product(weights, head_.matrix, head_.bias, Buffer::logits)},
+                       LinearPhase::Of::outputs);
     if (spec_.logit_scale != 1.0 || spec_.logit_soft_cap > 0) {
         p.add<LogitPhase>(static_cast<float>(spec_.logit_scale), static_cast<float>(spec_.logit_soft_cap));
     }

@@ -52,16 +52,19 @@ TEST_CASE("SmolLM2, reference level: logits within 1e-3 of float64") {
     CHECK(worst < 1e-3);
 }
 
-TEST_CASE("SmolLM2, packed levels: mean KL against the reference level no greater than llama.cpp's") {
+TEST_CASE("SmolLM2, packed levels: mean KL against the reference level less than llama.cpp's") {
     const auto tokens = golden("smollm2/tokens.json");
     const auto kl = golden("smollm2/kl.json");
-    const auto ids = tokens["long"].get<std::vector<int32_t>>();
-    const auto reference = logits_at("reference", ids);
-    for (const char* isa : available_kernels()) {
-        if (std::string(isa) == "reference") continue;
-        const double ours = mean_kl(reference, logits_at(isa, ids), reference.size() / ids.size());
-        MESSAGE(isa, ": ", ours, ", llama.cpp: ", kl["long"]["mean_kl"].get<double>());
-        CHECK(ours <= kl["long"]["mean_kl"].get<double>());
+    for (const char* length : {"short", "long"}) {
+        const auto ids = tokens[length].get<std::vector<int32_t>>();
+        const auto reference = logits_at("reference", ids);
+        const double theirs = kl[length]["mean_kl"].get<double>();
+        for (const char* isa : available_kernels()) {
+            if (std::string(isa) == "reference") continue;
+            const double ours = mean_kl(reference, logits_at(isa, ids), reference.size() / ids.size());
+            MESSAGE(length, ", ", isa, ": ", ours, ", llama.cpp: ", theirs);
+            CHECK(ours < (std::string(length) == "long" ? 0.85 : 1.0) * theirs);
+        }
     }
 }
 

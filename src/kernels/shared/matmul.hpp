@@ -148,6 +148,11 @@ struct Matmul {
                     advance<N>(t);
                 }
             }
+            if (a.parts == 2) {
+                ELVER_UNROLL
+                for (int i = 0; i + 1 < N; i += 2) finish<V>(a, i / 2, group * 16, V::add(acc[i], acc[i + 1]));
+                continue;
+            }
             ELVER_UNROLL
             for (int i = 0; i < N; ++i) finish<V>(a, i, group * 16, acc[i]);
         }
@@ -269,8 +274,9 @@ struct Matmul {
 
     template <int G>
     static void panel_rows(const Panel& p, const MatmulArgs& a, int block_begin, int n_blocks, float* sums) noexcept {
-        for (int first = 0, index = 0; first < a.n; first += tile, ++index) {
-            const int width = a.n - first < tile ? a.n - first : tile;
+        const int n = a.n * a.parts;
+        for (int first = 0, index = 0; first < n; first += tile, ++index) {
+            const int width = n - first < tile ? n - first : tile;
             TileActs t = tile_acts(a, index);
             t.q += block_begin * 32 * width;
             t.d += block_begin * width;
@@ -312,7 +318,7 @@ struct Matmul {
         const int n_parts = (n_blocks + most - 1) / most, part = (n_blocks + n_parts - 1) / n_parts;
         for (int group = a.group_begin; group < a.group_end; group += 2) {
             const int n_groups = a.group_end - group < 2 ? 1 : 2;
-            for (size_t i = 0; i < static_cast<size_t>(a.n) * 32; i += 16) V::store_f(sums + i, V::zero_f());
+            for (size_t i = 0; i < static_cast<size_t>(a.n * a.parts) * 32; i += 16) V::store_f(sums + i, V::zero_f());
             for (int b = 0; b < n_blocks; b += part) {
                 const int end = b + part < n_blocks ? b + part : n_blocks;
                 expand(a, group, n_groups, b, end, p);
@@ -327,13 +333,17 @@ struct Matmul {
                 }
             }
             for (int i = 0; i < a.n; ++i) {
-                for (int g = 0; g < n_groups; ++g) finish<V>(a, i, (group + g) * 16, V::load_f(sums + i * 32 + g * 16));
+                for (int g = 0; g < n_groups; ++g) {
+                    const float* sum = sums + i * a.parts * 32 + g * 16;
+                    const F v = V::load_f(sum);
+                    finish<V>(a, i, (group + g) * 16, a.parts == 2 ? V::add(v, V::load_f(sum + 32)) : v);
+                }
             }
         }
     }
 
     static void run(const MatmulArgs& a) noexcept {
-        switch (a.n) {
+        switch (a.n * a.parts) {
             case 0:
                 return;
             case 1:

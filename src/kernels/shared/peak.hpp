@@ -16,12 +16,15 @@ struct Peak {
         for (int i = 0; i < 64; ++i) weights[i] = static_cast<uint8_t>(i), acts[i] = static_cast<int8_t>(i - 32);
         const int32_t zero = 0;
         typename V::I sums[12];
-        for (auto& s : sums) s = V::template start<0, false>(&zero);
+        ELVER_UNROLL
+        for (int i = 0; i < 12; ++i) sums[i] = V::template start<0, false>(&zero);
         const auto w = V::load_u(weights);
         for (uint64_t step = 0; step < n_steps; ++step) {
+            ELVER_UNROLL
             for (int i = 0; i < 12; ++i) sums[i] = V::template dot<false>(sums[i], w, acts + 4 * i);
         }
-        for (const auto& s : sums) *sink += V::sum_i(s);
+        ELVER_UNROLL
+        for (int i = 0; i < 12; ++i) *sink += V::sum_i(sums[i]);
         return n_steps * 12 * 64 * 2;
     }
 

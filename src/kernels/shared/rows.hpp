@@ -71,38 +71,20 @@ struct Rows {
     }
 
     static void quantize(const QuantizeArgs& a) noexcept {
-        const int n_blocks = a.k / 32;
+        const int n_rows = a.n * a.parts;
         for (int t = a.token_begin; t < a.token_end; ++t) {
-            const int first = t / V::tile_tokens * V::tile_tokens, lane = t - first;
-            const int width = a.n - first < V::tile_tokens ? a.n - first : V::tile_tokens;
-            const size_t tokens = static_cast<size_t>(first), k = static_cast<size_t>(a.k),
+            const int row = t * a.parts, first = row / V::tile_tokens * V::tile_tokens, lane = row - first;
+            const int width = n_rows - first < V::tile_tokens ? n_rows - first : V::tile_tokens;
+            const size_t rows = static_cast<size_t>(first), k = static_cast<size_t>(a.k),
                          w = static_cast<size_t>(width);
             const float* x = a.x + static_cast<size_t>(t) * a.x_stride;
-            int8_t* q = a.acts.q + tokens * k + lane * 4;
-            for (int b = 0; b < n_blocks; ++b, x += 32) {
-                const F x0 = V::load_f(x), x1 = V::load_f(x + 16);
-                const float peak = V::max_f(V::max(V::abs(x0), V::abs(x1)));
-                const F inverse = V::set_f(peak > 0.0f ? 127.0f / peak : 0.0f);
-                const I q0 = V::round(V::mul(x0, inverse)), q1 = V::round(V::mul(x1, inverse));
-                // The scale that brings these codes nearest to x: it takes a twentieth off the error of peak / 127.
-                const F c0 = V::cvt(q0), c1 = V::cvt(q1);
-                const float xc = V::sum_f(V::fma(x0, c0, V::mul(x1, c1)));
-                const float cc = V::sum_f(V::fma(c0, c0, V::mul(c1, c1)));
-                const float d = cc > 0.0f ? xc / cc : 0.0f;
-                alignas(64) int8_t bytes[32];
-                V::store_i8(bytes, q0);
-                V::store_i8(bytes + 16, q1);
-                for (int j = 0; j < 8; ++j, q += 4 * w) __builtin_memcpy(q, bytes + 4 * j, 4);
-                const int32_t s0 = V::sum_i(q0), s1 = V::sum_i(q1);
-                const size_t at = tokens * (k / 32) + static_cast<size_t>(b) * w + static_cast<size_t>(lane);
-                a.acts.d[at] = d;
-                a.acts.sum[at] = s0 + s1;
-                a.acts.dsum[at] = d * static_cast<float>(s0 + s1);
-                const size_t at16 = tokens * (k / 16) + static_cast<size_t>(2 * b) * w + static_cast<size_t>(lane);
-                a.acts.sum16[at16] = s0;
-                a.acts.sum16[at16 + w] = s1;
-                a.acts.dsum16[at16] = d * static_cast<float>(s0);
-                a.acts.dsum16[at16 + w] = d * static_cast<float>(s1);
+            for (size_t b = 0; b < k / 32; ++b, x += 32) {
+                F x0 = V::load_f(x), x1 = V::load_f(x + 16);
+                for (size_t p = 0; p < static_cast<size_t>(a.parts); ++p) {
+                    const size_t l = static_cast<size_t>(lane) + p;
+                    quantize_block(x0, x1, a.acts.q + (rows * k + b * 32 * w + l * 4), w, rows * (k / 32) + b * w + l,
+                                   rows * (k / 16) + 2 * b * w + l, a.acts);
+                }
             }
         }
     }
@@ -113,6 +95,35 @@ struct Rows {
     }
 
   private:
+    // Thirty-two values of a row: codes to q, quads w * 4 bytes apart; scale and sums to `at`, and `at16` of acts.
+    // Leaves in x0, x1 what rounding took.
+    static inline void quantize_block(F& x0, F& x1, int8_t* q, size_t w, size_t at, size_t at16,
+                                      const QuantizedActs& acts) noexcept {
+        const float peak = V::max_f(V::max(V::abs(x0), V::abs(x1)));
+        const F inverse = V::set_f(peak > 0.0f ? 127.0f / peak : 0.0f);
+        const I q0 = V::round(V::mul(x0, inverse)), q1 = V::round(V::mul(x1, inverse));
+        // The scale that brings these codes nearest to x: it takes a twentieth off the error of peak / 127.
+        const F c0 = V::cvt(q0), c1 = V::cvt(q1);
+        const float xc = V::sum_f(V::fma(x0, c0, V::mul(x1, c1)));
+        const float cc = V::sum_f(V::fma(c0, c0, V::mul(c1, c1)));
+        const float d = cc > 0.0f ? xc / cc : 0.0f;
+        alignas(64) int8_t bytes[32];
+        V::store_i8(bytes, q0);
+        V::store_i8(bytes + 16, q1);
+        for (int j = 0; j < 8; ++j, q += 4 * w) __builtin_memcpy(q, bytes + 4 * j, 4);
+        const int32_t s0 = V::sum_i(q0), s1 = V::sum_i(q1);
+        acts.d[at] = d;
+        acts.sum[at] = s0 + s1;
+        acts.dsum[at] = d * static_cast<float>(s0 + s1);
+        acts.sum16[at16] = s0;
+        acts.sum16[at16 + w] = s1;
+        acts.dsum16[at16] = d * static_cast<float>(s0);
+        acts.dsum16[at16 + w] = d * static_cast<float>(s1);
+        const F back = V::set_f(-d);
+        x0 = V::fma(c0, back, x0);
+        x1 = V::fma(c1, back, x1);
+    }
+
     static inline void scale_shift(const NormArgs& a, const float* x, float* y, float mean, float scale) noexcept {
         const int whole = a.width & ~15;
         for (int i = 0; i < whole; i += 16) {
