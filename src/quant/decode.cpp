@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "quant/blocks.hpp"
+#include "quant/grid_blocks.hpp"
 
 namespace elver {
 
@@ -72,6 +72,15 @@ constexpr Row rows[] = {
     {DType::iq4_nl, decode_blocks<DType::iq4_nl>},
     {DType::iq4_xs, decode_blocks<DType::iq4_xs>},
     {DType::mxfp4, decode_blocks<DType::mxfp4>},
+    {DType::iq2_xxs, decode_blocks<DType::iq2_xxs>},
+    {DType::iq2_xs, decode_blocks<DType::iq2_xs>},
+    {DType::iq2_s, decode_blocks<DType::iq2_s>},
+    {DType::iq3_xxs, decode_blocks<DType::iq3_xxs>},
+    {DType::iq3_s, decode_blocks<DType::iq3_s>},
+    {DType::iq1_s, decode_blocks<DType::iq1_s>},
+    {DType::iq1_m, decode_blocks<DType::iq1_m>},
+    {DType::tq1_0, decode_blocks<DType::tq1_0>},
+    {DType::tq2_0, decode_blocks<DType::tq2_0>},
 };
 
 }  // namespace
