@@ -4,7 +4,7 @@ import Testing
 @testable import Elver
 
 /// One suite, one test at a time: the machine has few cores, and some tests measure time.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct ElverTests {}
+@Suite(.serialized, .timeLimit(.minutes(5))) struct ElverTests {}
 
 /// The GGUF file of SmolLM2-135M-Instruct.
 func modelURL() throws -> URL {
@@ -30,11 +30,27 @@ func expectError(
     for word in words { #expect(error.message.contains(word), sourceLocation: sourceLocation) }
 }
 
-func elapsed(_ body: () async throws -> Void) async rethrows -> Duration {
+/// Whether `stop` ends what `start` began within 50 milliseconds: in the best of some tries, since a busy machine may let
+/// any thread wait longer than that. `stop` returns when it has ended.
+func expectSoon(
+    sourceLocation: SourceLocation = #_sourceLocation, start: () async throws -> Task<Void, any Error>,
+    stop: (Task<Void, any Error>) async throws -> Void
+) async throws {
     let clock = ContinuousClock()
-    let start = clock.now
-    try await body()
-    return clock.now - start
+    var best = Duration.seconds(3600)
+    for _ in 0..<8 where best > .milliseconds(50) {
+        let task = try await start()
+        let begun = clock.now
+        try await stop(task)
+        best = min(best, clock.now - begun)
+    }
+    #expect(best <= .milliseconds(50), sourceLocation: sourceLocation)
+}
+
+/// Cancels, and expects that the task says so.
+func cancel(_ task: Task<Void, any Error>) async {
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
 }
 
 let skyQuestion = "Why is the sky blue?"

@@ -1,0 +1,26 @@
+// tokens MODEL: microseconds a token through the Swift package, best of 7 answers of 128 tokens each.
+import Elver
+import Foundation
+
+@main struct Tokens {
+    static let request = #"{"prompt": "Once upon a time", "temperature": 0, "max_tokens": 128, "ignore_eos": true}"#
+
+    static func main() async throws {
+        let model = try await Model(contentsOf: URL(fileURLWithPath: CommandLine.arguments[1]))
+        let session = try Session(model: model)
+        var best = Double.infinity
+        for _ in 0..<7 { best = min(best, try await answer(session)) }
+        print(String(format: "%.2f", best))
+    }
+
+    /// The time from the first token to the end.
+    static func answer(_ session: Session) async throws -> Double {
+        let clock = ContinuousClock()
+        var begun: ContinuousClock.Instant?
+        for try await _ in session.complete(request) {
+            if begun == nil { begun = clock.now }
+        }
+        guard let begun else { return .infinity }
+        return (clock.now - begun) / .microseconds(1) / 127
+    }
+}
