@@ -75,7 +75,11 @@ Result<SessionOptions> session_options(const elver_session_options* given) {
         return Error(Status::invalid_argument, cat("max_batch: expected 0 or more, found ", o->max_batch), "max_batch");
     const auto cache_type = cache_type_of(o->cache_type);
     if (!cache_type) return cache_type.error();
-    return SessionOptions{.n_ctx = o->n_ctx, .max_batch = o->max_batch, .cache_type = *cache_type};
+    return SessionOptions{.n_ctx = o->n_ctx,
+                          .max_batch = o->max_batch,
+                          .cache_type = *cache_type,
+                          .go_on = o->go_on,
+                          .context = o->context};
 }
 
 }  // namespace elver::capi

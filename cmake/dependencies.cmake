@@ -29,6 +29,10 @@ elver_dependency(nlohmann_json 3.11 https://github.com/nlohmann/json/releases/do
 # elver_library(NAME header library package): libraries without a CMake package in Debian, found by header
 # and library; an imported target elver::NAME.
 function(elver_library name header library package)
+    # Not zstd: Debian's static one is no position-independent code.
+    if(ELVER_STATIC_DEPENDENCIES AND NOT name STREQUAL "zstd")
+        list(PREPEND CMAKE_FIND_LIBRARY_SUFFIXES .a)
+    endif()
     find_path(ELVER_${name}_INCLUDE_DIR ${header})
     find_library(ELVER_${name}_LIBRARY ${library})
     mark_as_advanced(ELVER_${name}_INCLUDE_DIR ELVER_${name}_LIBRARY)

@@ -121,16 +121,25 @@ typedef enum elver_cache_type {
     ELVER_CACHE_Q4_0 = 4  /**< 4 bits and a scale for 32 values: 28 % of f16 */
 } elver_cache_type;
 
-/** How large a session is. */
+/** Whether a call is to go on: a language's own way to interrupt (signals of Python, the interrupt of a Java thread),
+ * asked on the thread of the call while it works in the session, at least once a layer. It should be quick, may not use
+ * the session, and should not throw: an exception stops the call.
+ *  @param context What was given beside the function.
+ *  @return Nonzero to go on; 0 stops that call as elver_session_cancel() does. */
+typedef int (*elver_go_on)(void* context);
+
+/** How large a session is, and who may interrupt it. */
 typedef struct elver_session_options {
     size_t struct_size;
     int32_t n_ctx;      /**< positions; 0: the model's, at most 4096 */
     int32_t max_batch;  /**< tokens of a prefill pass; 0: 512 */
     int32_t cache_type; /**< an elver_cache_type */
     int32_t reserved;   /**< 0 */
+    elver_go_on go_on;  /**< NULL, or asked while a call works in the session */
+    void* context;      /**< given to go_on; both must outlive the session */
 } elver_session_options;
 #define ELVER_SESSION_OPTIONS_INIT \
-    { sizeof(elver_session_options), 0, 0, ELVER_CACHE_DEFAULT, 0 }
+    { sizeof(elver_session_options), 0, 0, ELVER_CACHE_DEFAULT, 0, NULL, NULL }
 
 /** How a model is opened. */
 typedef struct elver_model_options {

@@ -34,7 +34,7 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
     args.scratch = scratch;
     // Tiles in turn: later ones see more keys, so neighbours weigh about the same.
     for (int item = worker; item < a.n_kv_heads * n_tiles; item += n_workers) {
-        if (a.cancel != nullptr && a.cancel->cancelled()) return;
+        if (a.cancel != nullptr && a.cancel->cancelled(worker)) return;
         head.kv_head = item % a.n_kv_heads;
         const int first = item / a.n_kv_heads * attention_rows;
         args.n_rows = n_rows - first < attention_rows ? n_rows - first : attention_rows;

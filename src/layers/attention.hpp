@@ -22,7 +22,7 @@ struct AttendArgs {
     size_t out_stride;
     const int32_t* pos;  // [n_tokens]; the cache holds what each sees
     int n_tokens;
-    const CancelToken* cancel;  // or null
+    CancelToken* cancel;  // or null
 };
 
 // One worker's tiles; scratch holds attention_scratch_bytes(...) of its own.

@@ -69,7 +69,7 @@ void LinearPhase::run(const Pass& pass, int worker) const noexcept {
         const int n_panels = (p.matrix.n_groups() + 1) / 2;
         const Share panels = share(n_panels, worker, n_workers);
         const int step = n == 1 ? 256 : 8;
-        for (int panel = panels.begin; panel < panels.end && !pass.cancelled(); panel += step) {
+        for (int panel = panels.begin; panel < panels.end && !pass.cancelled(worker); panel += step) {
             args.group_begin = 2 * panel;
             args.group_end = std::min(2 * std::min(panel + step, panels.end), p.matrix.n_groups());
             p.matrix.matmul(args);

@@ -49,7 +49,7 @@ bool Program::run(Pass& pass, size_t first, size_t last) const noexcept {
             phases_[i]->run(pass, worker);
             // Worker 0 names the phase before the barrier that ends it. Behind the barrier it may be a phase ahead of
             // the others: what it names there is not yet theirs.
-            if (worker == 0 && pass.cancelled()) pass.stop->store(i, std::memory_order_relaxed);
+            if (worker == 0 && pass.cancelled(worker)) pass.stop->store(i, std::memory_order_relaxed);
             pass.pool->barrier();
             if (pass.stop->load(std::memory_order_relaxed) <= i) return;
         }

@@ -42,10 +42,10 @@ struct Pass {
     const int32_t* outputs;  // [n_outputs] tokens of this pass whose logits are wanted, ascending
     int n_tokens;
     int n_outputs;
-    const CancelToken* cancel;
+    CancelToken* cancel;
     std::atomic<size_t>* stop;  // the last phase to run, once cancelled
 
-    bool cancelled() const noexcept { return cancel != nullptr && cancel->cancelled(); }
+    bool cancelled(int worker) const noexcept { return cancel != nullptr && cancel->cancelled(worker); }
 };
 
 // Widths of the buffers and tables, gathered while the program is built.

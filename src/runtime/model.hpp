@@ -19,6 +19,8 @@ struct SessionOptions {
     int n_ctx = 0;                        // positions; default: the model's context, at most 4096
     int max_batch = 0;                    // tokens of a prefill pass; default 512
     std::optional<CacheType> cache_type;  // default: f16; f32 at the reference level
+    CancelToken::GoOn go_on = nullptr;    // asked while a call works in the session; see CancelToken
+    void* context = nullptr;              // given to it
 };
 
 struct ModelOptions {

@@ -29,6 +29,7 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     s->pos_.resize(static_cast<size_t>(o.max_batch));
     s->heads_.reserve(static_cast<size_t>(o.max_batch));
     s->outputs_.resize(outputs_at_once);
+    s->cancel_.watch(wanted.go_on, wanted.context);
     s->model_ = std::move(model);
     return s;
 }

@@ -79,6 +79,36 @@ TEST_CASE("session: cancelled at any moment by another thread, every worker stop
     CHECK(n_cancelled > 0);
 }
 
+TEST_CASE("session: whoever watches is asked at least once a layer on the thread of the call, and may stop it") {
+    const auto model = load(tiny_path("llama"), 2);
+    struct Watcher {
+        std::thread::id thread = std::this_thread::get_id();
+        int n_asked = 0, stop_at = -1;
+        bool elsewhere = false;
+        static int go_on(void* context) {
+            auto& self = *static_cast<Watcher*>(context);
+            self.elsewhere |= std::this_thread::get_id() != self.thread;
+            return self.n_asked++ != self.stop_at;
+        }
+    } watcher;
+    const auto session = open_session(
+        model, {.n_ctx = 16, .max_batch = 8, .cache_type = {}, .go_on = Watcher::go_on, .context = &watcher});
+    const auto ids = random_ids(8, 61);
+    REQUIRE(session->prefill(ids));
+    CHECK(watcher.n_asked >= model->spec().n_layers);
+    CHECK(!watcher.elsewhere);
+    REQUIRE(session->rewind(0));
+    const int n_a_pass = watcher.n_asked;
+    for (int i = 0; i < n_a_pass; ++i) {
+        watcher = {.n_asked = 0, .stop_at = i};
+        CHECK(session->prefill(ids).error().status() == Status::cancelled);
+        CHECK(session->n_past() == 0);
+        session->cancel_token().reset();
+    }
+    watcher = {.n_asked = 0, .stop_at = -1};
+    CHECK(session->prefill(ids));
+}
+
 TEST_CASE("session: load cancelled leaves nothing, and load may be called again") {
     auto source = ByteSource::map_path(smollm2_path());
     REQUIRE(source);

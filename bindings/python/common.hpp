@@ -1,0 +1,187 @@
+// What the classes of the extension share: errors as exceptions, handles that may be closed while a call runs, sources
+// of bytes, callbacks into Python, and Ctrl-C.
+#pragma once
+
+#include <elver/elver.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace elver::python {
+
+namespace py = pybind11;
+
+// An elver_status on its way to the exception class of its number.
+struct Failure {
+    elver_status status;
+    std::string message, object;
+};
+
+template <auto release>
+struct Releaser {
+    template <class T>
+    void operator()(T* handle) const noexcept {
+        release(handle);
+    }
+};
+template <class T, auto release>
+using Handle = std::unique_ptr<T, Releaser<release>>;
+
+// Runs a C call, which takes an error last, without the GIL.
+template <class Call>
+void check(Call&& call) {
+    elver_error* raw = nullptr;
+    elver_status status;
+    {
+        const py::gil_scoped_release unlocked;
+        status = call(&raw);
+    }
+    if (status == ELVER_OK) return;
+    const Handle<elver_error, elver_error_release> error(raw);
+    throw Failure{status, raw == nullptr ? "out of memory" : elver_error_message(raw), elver_error_object(raw)};
+}
+
+inline py::str take(elver_text* raw) {
+    const Handle<elver_text, elver_text_release> text(raw);
+    return py::str(elver_text_data(raw), elver_text_size(raw));
+}
+
+[[noreturn]] inline void fail(std::string message, std::string object) {
+    throw Failure{ELVER_INVALID_ARGUMENT, std::move(message), std::move(object)};
+}
+
+// A C handle that calls borrow a share of, so that close() in another thread never takes it from under them. After
+// fork() the child has none of the threads that the handle counts on: it may neither use nor release it.
+template <class T, auto release>
+class Owned {
+  public:
+    explicit Owned(const char* name) : name_(name) {}
+    // keeps: what must outlive the handle.
+    void reset(T* handle, std::shared_ptr<void> keeps = {}) {
+        const pid_t made_in = getpid();
+        std::shared_ptr<T> made(handle, [made_in, keeps = std::move(keeps)](T* h) {
+            if (getpid() == made_in) release(h);
+        });
+        const std::lock_guard lock(mutex_);
+        handle_ = std::move(made);
+        made_in_ = made_in;
+    }
+    std::shared_ptr<T> get() const {
+        const std::lock_guard lock(mutex_);
+        if (handle_ == nullptr) fail(std::string("the ") + name_ + " is closed", name_);
+        if (getpid() != made_in_)
+            fail(std::string("the ") + name_ + " was made before a fork(); open the model again in this process",
+                 name_);
+        return handle_;
+    }
+    void close() {
+        std::shared_ptr<T> last;
+        {
+            const std::lock_guard lock(mutex_);
+            last = std::move(handle_);
+        }
+    }
+    bool closed() const {
+        const std::lock_guard lock(mutex_);
+        return handle_ == nullptr;
+    }
+
+  private:
+    const char* name_;
+    mutable std::mutex mutex_;
+    std::shared_ptr<T> handle_;
+    pid_t made_in_ = 0;
+};
+
+// Bytes to open a model from: a path, an open file, or anything with a buffer, which is kept and not copied.
+class Source {
+  public:
+    explicit Source(const py::object& given);
+    const elver_source* c() const noexcept { return &source_; }
+    // What must live as long as the handle made from it.
+    std::shared_ptr<void> keeps() const { return keeps_; }
+
+  private:
+    elver_source source_ = ELVER_SOURCE_INIT;
+    std::string path_;
+    std::shared_ptr<void> keeps_;
+};
+
+// Something in Python to be called from within a C call. What it raises stops that call and is raised by rethrow().
+class Callback {
+  public:
+    explicit Callback(py::object function) : function_(std::move(function)) {}
+    bool given() const { return !function_.is_none(); }
+
+    // Runs body, a callable that may raise, under the GIL: false when it did, or answered False.
+    template <class Body>
+    int run(Body&& body) noexcept {
+        const py::gil_scoped_acquire locked;
+        try {
+            if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+            const py::object answer = body(function_);
+            return answer.ptr() == Py_False ? 0 : 1;
+        } catch (...) {
+            raised_ = std::current_exception();
+            return 0;
+        }
+    }
+    void rethrow() const {
+        if (raised_) std::rethrow_exception(raised_);
+    }
+    static int progress(double fraction, void* context) {
+        return static_cast<Callback*>(context)->run([&](const py::object& function) -> py::object {
+            return function.is_none() ? py::none() : py::object(function(fraction));
+        });
+    }
+
+  private:
+    py::object function_;
+    std::exception_ptr raised_;
+};
+
+// Runs a C call that may call back; what Python raised there goes before the call's own error.
+template <class Call>
+void check(Callback& callback, Call&& call) {
+    try {
+        check(std::forward<Call>(call));
+    } catch (const Failure&) {
+        callback.rethrow();
+        throw;
+    }
+}
+
+elver_session_options session_options(int n_ctx, int max_batch, int cache_type);
+
+struct Tokenizer {
+    Tokenizer(elver_tokenizer* owned, std::shared_ptr<void> keeps) { handle.reset(owned, std::move(keeps)); }
+    Owned<elver_tokenizer, elver_tokenizer_release> handle{"tokenizer"};
+};
+
+struct Model {
+    Owned<elver_model, elver_model_release> handle{"model"};
+};
+
+// Token ids as Python has them: an int32 array, which is borrowed where it is contiguous, or any sequence of integers.
+class Ids {
+  public:
+    explicit Ids(const py::object& given, const char* name = "ids");
+    const int32_t* data() const noexcept { return array_.data(); }
+    size_t size() const noexcept { return static_cast<size_t>(array_.size()); }
+
+  private:
+    py::array_t<int32_t, py::array::c_style> array_;
+};
+
+void bind_model(py::module_& m);
+void bind_session(py::module_& m);
+
+}  // namespace elver::python

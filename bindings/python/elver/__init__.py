@@ -1,0 +1,66 @@
+"""elver runs language models on the machine in front of you: private, offline, without cost per call.
+
+>>> import elver
+>>> with elver.Model(MODEL) as model, model.session() as session:
+...     for event in session.stream("What is 2+2?", temperature=0):
+...         print(event.text, end="")
+The answer to your question is 4.
+
+Every failure is an :class:`Error` of the class that its status has; its message names the thing, what was expected and what
+was found. Long calls release the GIL, and Ctrl-C stops them; the session stays usable.
+"""
+
+from ._chat import ChatCompletion, ChatCompletionChunk, ChatStream, chat
+from ._elver import version as _version
+from ._errors import (
+    BadFileError,
+    BusyError,
+    CancelledError,
+    ContextFullError,
+    Error,
+    InternalError,
+    InvalidArgumentError,
+    IoError,
+    MismatchError,
+    NotFoundError,
+    OutOfMemoryError,
+    OverBudgetError,
+    Status,
+    UnsupportedError,
+)
+from ._model import Measurement, Model, Plan, Tensor, Tokenizer, machine, render_template
+from ._session import Event, Logprob, Session, Stream
+
+__version__: str = _version()
+
+__all__ = [
+    "BadFileError",
+    "BusyError",
+    "CancelledError",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatStream",
+    "ContextFullError",
+    "Error",
+    "Event",
+    "InternalError",
+    "InvalidArgumentError",
+    "IoError",
+    "Logprob",
+    "Measurement",
+    "MismatchError",
+    "Model",
+    "NotFoundError",
+    "OutOfMemoryError",
+    "OverBudgetError",
+    "Plan",
+    "Session",
+    "Status",
+    "Stream",
+    "Tensor",
+    "Tokenizer",
+    "UnsupportedError",
+    "chat",
+    "machine",
+    "render_template",
+]

@@ -1,0 +1,279 @@
+"""Models and their vocabularies."""
+
+import json
+import os
+from typing import Any, BinaryIO, Literal, NamedTuple, Optional, Sequence, Union
+
+from . import _elver
+from ._errors import InvalidArgumentError, NotPicklable, choose, whole
+from ._progress import Progress, progress_function
+from ._session import Ids, Message, Session, dump
+
+CACHE_TYPES = {"f32": 1, "f16": 2, "q8_0": 3, "q4_0": 4}
+CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
+# A path, an open file (read from its descriptor), or bytes, which are not copied.
+Source = Union[str, "os.PathLike[str]", BinaryIO, bytes, bytearray, memoryview]
+
+
+class Plan(NamedTuple):
+    """Bytes that a loaded model and one session take, exactly, and what they were computed for."""
+
+    weights: int
+    kv_cache: int
+    scratch: int
+    total: int
+    n_ctx: int
+    max_batch: int
+    cache_type: CacheType
+
+
+class Tensor(NamedTuple):
+    """A tensor of a model's file; ``shape`` is outermost first."""
+
+    name: str
+    type: str
+    shape: "tuple[int, ...]"
+    bytes: int
+
+
+class Measurement(NamedTuple):
+    """What the machine can do with a model's threads."""
+
+    dot_ops_per_s: float
+    read_bytes_per_s: float
+
+
+def machine() -> "dict[str, Any]":
+    """The processor, its usable cores, and the instruction sets that elver may use here, the chosen one as ``isa``.
+
+    >>> sorted(elver.machine())
+    ['available_isas', 'isa', 'processor', 'usable_cores']
+    """
+    return _object(_elver.describe_machine())
+
+
+def render_template(source: str, **variables: Any) -> str:
+    """Renders the source of a chat template.
+
+    >>> elver.render_template("{{ greeting }}, {{ name }}!", greeting="Hello", name="Ada")
+    'Hello, Ada!'
+    """
+    return _elver.render_template(source, dump(variables))
+
+
+class Tokenizer(NotPicklable):
+    """A vocabulary: text to token ids and back. Any thread may use it.
+
+    >>> tokenizer = elver.Tokenizer(MODEL)
+    >>> tokenizer.encode("Hello, world!")
+    [19556, 28, 905, 17]
+    >>> tokenizer.decode([19556, 28, 905, 17])
+    'Hello, world!'
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._handle = _elver.Tokenizer(source)
+
+    def encode(self, text: str, *, add_special: bool = True, parse_special: bool = False) -> "list[int]":
+        """Ids of a text.
+
+        ``add_special`` adds BOS and EOS where the model wants them. With ``parse_special`` control tokens spelled in the
+        text become tokens: not for text of strangers.
+        """
+        return self._handle.encode(text, add_special, parse_special)
+
+    def decode(self, ids: Ids, *, special: bool = False) -> str:
+        """Text of ids, a sequence or a NumPy array; with ``special`` control tokens are shown."""
+        return self._handle.decode(ids, special)
+
+    def render(self, messages: "Sequence[Message]", *, add_generation_prompt: bool = True, **variables: Any) -> str:
+        """A conversation through the chat template that lies beside the vocabulary.
+
+        >>> print(elver.Tokenizer(MODEL).render([{"role": "system", "content": "Be brief."}]))
+        <|im_start|>system
+        Be brief.<|im_end|>
+        <|im_start|>assistant
+        <BLANKLINE>
+        """
+        return self._handle.render(dump({"messages": messages, "add_generation_prompt": add_generation_prompt, **variables}))
+
+    def is_end(self, id: int) -> bool:
+        """Whether a token ends an answer."""
+        return self._handle.is_end(whole("id", id))
+
+    @property
+    def n_vocab(self) -> int:
+        """The number of tokens."""
+        return self._handle.n_vocab()
+
+    def __len__(self) -> int:
+        return self.n_vocab
+
+    def close(self) -> None:
+        """Lets go of it; to close twice is allowed."""
+        self._handle.close()
+
+    def __enter__(self) -> "Tokenizer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return "<elver.Tokenizer, closed>" if self._handle.closed() else f"<elver.Tokenizer of {self.n_vocab} tokens>"
+
+
+class Model(NotPicklable):
+    """A model file. Any thread may use it; sessions share its weights.
+
+    ``source`` is a path, an open file, or bytes. ``n_threads`` is by default the physical cores that the process may use.
+    A model that needs more than ``budget_bytes`` for itself and one session of ``n_ctx`` positions is refused. With
+    ``load=False`` it is only opened: see what it will take with :meth:`plan`, then :meth:`load` it.
+    ``progress=True`` shows a bar while it loads where tqdm is installed; a function gets the fraction, and cancels with
+    False.
+
+    >>> model = elver.Model(MODEL, load=False)
+    >>> model
+    <elver.Model 'SmolLM2-135M-Instruct.Q4_1.gguf': llama, 49152 tokens, not loaded>
+    >>> model.plan(n_ctx=1024).kv_cache
+    23592960
+    >>> model.load()
+    >>> model.session(n_ctx=1024)
+    <elver.Session: 0 of 1024 positions>
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        load: bool = True,
+        n_threads: Optional[int] = None,
+        budget_bytes: Optional[int] = None,
+        n_ctx: Optional[int] = None,
+        max_batch: Optional[int] = None,
+        cache_type: Optional[CacheType] = None,
+        progress: Progress = None,
+    ) -> None:
+        if budget_bytes is not None and not 0 <= budget_bytes < 2**64:
+            raise InvalidArgumentError(f"budget_bytes: expected a number of bytes, found {budget_bytes!r}", "budget_bytes")
+        self._loaded = False
+        self._name = os.path.basename(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+        self._handle = _elver.Model(
+            source, whole("n_threads", n_threads), budget_bytes or 0, *_session_options(n_ctx, max_batch, cache_type)
+        )
+        if load:
+            self.load(progress=progress)
+
+    def load(self, *, progress: Progress = None) -> None:
+        """Packs the weights for this machine; on a loaded model it does nothing. Cancelled, it may be called again."""
+        self._handle.load(progress_function(progress, f"loading {self._name}"))
+        self._loaded = True
+
+    def plan(
+        self, *, n_ctx: Optional[int] = None, max_batch: Optional[int] = None, cache_type: Optional[CacheType] = None
+    ) -> Plan:
+        """What the model with one session of these options takes."""
+        *numbers, cache = self._handle.plan(*_session_options(n_ctx, max_batch, cache_type))
+        return Plan(*numbers, next(name for name, number in CACHE_TYPES.items() if number == cache))  # type: ignore[arg-type]
+
+    def session(
+        self, *, n_ctx: Optional[int] = None, max_batch: Optional[int] = None, cache_type: Optional[CacheType] = None
+    ) -> Session:
+        """Opens a session of ``n_ctx`` positions (by default the model's, at most 4096) in the loaded model."""
+        return Session(_elver.Session(self._handle, *_session_options(n_ctx, max_batch, cache_type)), self._name)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Its vocabulary."""
+        tokenizer = Tokenizer.__new__(Tokenizer)
+        tokenizer._handle = self._handle.tokenizer()
+        return tokenizer
+
+    @property
+    def n_vocab(self) -> int:
+        """The size of the vocabulary that logits are over."""
+        return self._handle.n_vocab()
+
+    @property
+    def n_ctx_train(self) -> int:
+        """The positions that it was trained for."""
+        return self._handle.n_ctx_train()
+
+    @property
+    def metadata(self) -> "dict[str, Any]":
+        """The file's metadata, long arrays cut."""
+        return _object(self._handle.describe(0))
+
+    @property
+    def tensors(self) -> "list[Tensor]":
+        """The file's tensors."""
+        rows = json.loads(self._handle.describe(1))
+        return [Tensor(row["name"], row["type"], tuple(row["shape"]), row["bytes"]) for row in rows]
+
+    @property
+    def spec(self) -> "dict[str, Any]":
+        """The architecture as elver understands it."""
+        return _object(self._handle.describe(2))
+
+    @property
+    def program(self) -> str:
+        """A line for each phase of the forward pass."""
+        return self._handle.describe(3)
+
+    @property
+    def chat_template(self) -> str:
+        """The chat template's source; empty if there is none."""
+        return self._handle.describe(4)
+
+    @property
+    def machine(self) -> "dict[str, Any]":
+        """As :func:`elver.machine`, with the threads and the instruction set that this model uses."""
+        return _object(self._handle.describe(5))
+
+    def measure(self) -> Measurement:
+        """What the machine can do with this model's threads: takes about a second and 256 MiB."""
+        return Measurement(*self._handle.measure())
+
+    def close(self) -> None:
+        """Lets go of it; its sessions keep what they need. To close twice is allowed."""
+        self._handle.close()
+
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _state(self) -> str:
+        return "closed" if self._handle.closed() else "loaded" if self._loaded else "not loaded"
+
+    def __repr__(self) -> str:
+        if self._handle.closed():
+            return f"<elver.Model {self._name!r}, closed>"
+        return f"<elver.Model {self._name!r}: {self.spec['architecture']}, {self.n_vocab} tokens, {self._state()}>"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        from html import escape
+
+        rows = {"state": self._state()}
+        if not self._handle.closed():
+            spec, plan = self.spec, self.plan()
+            rows |= {
+                "architecture": f"{spec['architecture']}, {spec['n_layers']} layers of width {spec['width']}",
+                "vocabulary": f"{self.n_vocab} tokens",
+                "trained for": f"{self.n_ctx_train} positions",
+                "memory": f"{plan.total / 2**20:.0f} MiB with {plan.n_ctx} positions of {plan.cache_type}",
+            }
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows.items())
+        return f"<table><caption>{escape(self._name)}</caption>{cells}</table>"
+
+
+def _session_options(n_ctx: Optional[int], max_batch: Optional[int], cache_type: Optional[str]) -> "tuple[int, int, int]":
+    return whole("n_ctx", n_ctx), whole("max_batch", max_batch), choose("cache_type", cache_type, CACHE_TYPES)
+
+
+def _object(text: str) -> "dict[str, Any]":
+    out = json.loads(text)
+    assert isinstance(out, dict)
+    return out

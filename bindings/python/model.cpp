@@ -1,0 +1,123 @@
+// Models and tokenizers.
+#include "common.hpp"
+
+namespace elver::python {
+
+namespace {
+
+std::unique_ptr<Model> open_model(const py::object& given, int n_threads, uint64_t budget_bytes, int n_ctx,
+                                  int max_batch, int cache_type) {
+    const Source source(given);
+    const elver_session_options session = session_options(n_ctx, max_batch, cache_type);
+    elver_model_options options = ELVER_MODEL_OPTIONS_INIT;
+    options.n_threads = n_threads;
+    options.budget_bytes = budget_bytes;
+    options.session = &session;
+    elver_model* out = nullptr;
+    check([&](elver_error** e) { return elver_model_open(source.c(), &options, &out, e); });
+    auto model = std::make_unique<Model>();
+    model->handle.reset(out, source.keeps());
+    return model;
+}
+
+void load(const Model& self, py::object progress) {
+    const auto model = self.handle.get();
+    Callback callback(std::move(progress));
+    check(callback, [&](elver_error** e) { return elver_model_load(model.get(), Callback::progress, &callback, e); });
+}
+
+py::tuple plan(const Model& self, int n_ctx, int max_batch, int cache_type) {
+    const auto model = self.handle.get();
+    const elver_session_options options = session_options(n_ctx, max_batch, cache_type);
+    elver_plan p = ELVER_PLAN_INIT;
+    check([&](elver_error** e) { return elver_model_plan(model.get(), &options, &p, e); });
+    return py::make_tuple(p.weights, p.kv_cache, p.scratch, p.total, p.n_ctx, p.max_batch, p.cache_type);
+}
+
+py::str describe(const Model& self, int what) {
+    const auto model = self.handle.get();
+    elver_text* out = nullptr;
+    check(
+        [&](elver_error** e) { return elver_model_describe(model.get(), static_cast<elver_describe>(what), &out, e); });
+    return take(out);
+}
+
+py::tuple measure(const Model& self) {
+    const auto model = self.handle.get();
+    elver_machine machine = ELVER_MACHINE_INIT;
+    check([&](elver_error** e) { return elver_model_measure(model.get(), &machine, e); });
+    return py::make_tuple(machine.dot_ops_per_s, machine.read_bytes_per_s);
+}
+
+std::unique_ptr<Tokenizer> tokenizer_of(const Model& self) {
+    const auto model = self.handle.get();
+    elver_tokenizer* out = nullptr;
+    check([&](elver_error** e) { return elver_model_tokenizer(model.get(), &out, e); });
+    return std::make_unique<Tokenizer>(out, model);
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const py::object& given) {
+    const Source source(given);
+    elver_tokenizer* out = nullptr;
+    check([&](elver_error** e) { return elver_tokenizer_open(source.c(), &out, e); });
+    return std::make_unique<Tokenizer>(out, source.keeps());
+}
+
+py::list encode(const Tokenizer& self, std::string_view text, bool add_special, bool parse_special) {
+    const auto t = self.handle.get();
+    elver_ids* raw = nullptr;
+    check([&](elver_error** e) {
+        return elver_tokenizer_encode(t.get(), text.data(), text.size(), add_special, parse_special, &raw, e);
+    });
+    const Handle<elver_ids, elver_ids_release> ids(raw);
+    py::list out(elver_ids_size(raw));
+    for (size_t i = 0; i < out.size(); ++i) out[i] = elver_ids_data(raw)[i];
+    return out;
+}
+
+py::str decode(const Tokenizer& self, const py::object& given, bool special) {
+    const auto t = self.handle.get();
+    const Ids ids(given);
+    elver_text* out = nullptr;
+    check([&](elver_error** e) { return elver_tokenizer_decode(t.get(), ids.data(), ids.size(), special, &out, e); });
+    return take(out);
+}
+
+py::str render(const Tokenizer& self, std::string_view variables) {
+    const auto t = self.handle.get();
+    elver_text* out = nullptr;
+    check(
+        [&](elver_error** e) { return elver_tokenizer_render(t.get(), variables.data(), variables.size(), &out, e); });
+    return take(out);
+}
+
+}  // namespace
+
+void bind_model(py::module_& m) {
+    py::class_<Model>(m, "Model")
+        .def(py::init(&open_model), py::arg("source"), py::arg("n_threads"), py::arg("budget_bytes"), py::arg("n_ctx"),
+             py::arg("max_batch"), py::arg("cache_type"))
+        .def("load", &load, py::arg("progress"))
+        .def("plan", &plan, py::arg("n_ctx"), py::arg("max_batch"), py::arg("cache_type"))
+        .def("describe", &describe, py::arg("what"))
+        .def("measure", &measure)
+        .def("tokenizer", &tokenizer_of)
+        .def("n_vocab", [](const Model& self) { return elver_model_n_vocab(self.handle.get().get()); })
+        .def("n_ctx_train", [](const Model& self) { return elver_model_n_ctx_train(self.handle.get().get()); })
+        .def("close", [](Model& self) { self.handle.close(); })
+        .def("closed", [](const Model& self) { return self.handle.closed(); });
+    py::class_<Tokenizer>(m, "Tokenizer")
+        .def(py::init(&open_tokenizer), py::arg("source"))
+        .def("encode", &encode, py::arg("text"), py::arg("add_special"), py::arg("parse_special"))
+        .def("decode", &decode, py::arg("ids"), py::arg("special"))
+        .def("render", &render, py::arg("variables"))
+        .def("n_vocab", [](const Tokenizer& self) { return elver_tokenizer_n_vocab(self.handle.get().get()); })
+        .def(
+            "is_end",
+            [](const Tokenizer& self, int id) { return elver_tokenizer_is_end(self.handle.get().get(), id) != 0; },
+            py::arg("id"))
+        .def("close", [](Tokenizer& self) { self.handle.close(); })
+        .def("closed", [](const Tokenizer& self) { return self.handle.closed(); });
+}
+
+}  // namespace elver::python

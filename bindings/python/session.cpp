@@ -1,0 +1,210 @@
+// Sessions: one call at a time, each of which Ctrl-C in the main thread stops.
+#include <span>
+#include <vector>
+
+#include "common.hpp"
+
+namespace elver::python {
+
+namespace {
+
+// Signals are looked for this often. Asking needs the GIL, which another thread may hold for some milliseconds.
+constexpr auto signal_interval = std::chrono::milliseconds(15);
+
+// What elver asks while a call works in a session: whether to stop it.
+class Interruption {
+  public:
+    // Before a call, under the GIL.
+    void begin() {
+        static const unsigned long main_thread =
+            py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
+        sees_signals_ = PyThread_get_thread_ident() == main_thread;
+        stop_.store(false);
+        raised_ = nullptr;
+        next_look_ = std::chrono::steady_clock::now() + signal_interval;
+    }
+    // From any thread: stops the call that is at work, and no later one.
+    void stop() noexcept { stop_.store(true); }
+    // Raises what a signal handler raised meanwhile.
+    void rethrow() const {
+        if (raised_) std::rethrow_exception(raised_);
+    }
+
+    static int go_on(void* context) {
+        auto& self = *static_cast<Interruption*>(context);
+        if (self.stop_.load(std::memory_order_relaxed)) return 0;
+        if (!self.sees_signals_) return 1;
+        const auto now = std::chrono::steady_clock::now();
+        if (now < self.next_look_) return 1;
+        self.next_look_ = now + signal_interval;
+        const py::gil_scoped_acquire locked;
+        if (PyErr_CheckSignals() == 0) return 1;
+        self.raised_ = std::make_exception_ptr(py::error_already_set());
+        return 0;
+    }
+
+  private:
+    bool sees_signals_ = false;
+    std::atomic<bool> stop_{false};
+    std::exception_ptr raised_;
+    std::chrono::steady_clock::time_point next_look_;
+};
+
+class Session {
+  public:
+    Session(const Model& model, int n_ctx, int max_batch, int cache_type) {
+        const auto keeps = std::make_shared<Keeps>(Keeps{model.handle.get(), interruption_});
+        elver_session_options options = session_options(n_ctx, max_batch, cache_type);
+        options.go_on = Interruption::go_on;
+        options.context = interruption_.get();
+        elver_session* out = nullptr;
+        check([&](elver_error** e) { return elver_session_open(keeps->model.get(), &options, &out, e); });
+        handle_.reset(out, keeps);
+        n_vocab_ = elver_model_n_vocab(keeps->model.get());
+    }
+
+    void prefill(const py::object& given, py::object on_logits, const py::object& wanted, py::object progress) {
+        const Ids ids(given);
+        struct Both {
+            Callback logits, progress;
+        } both{Callback(std::move(on_logits)), Callback(std::move(progress))};
+        elver_prefill_options options = ELVER_PREFILL_OPTIONS_INIT;
+        options.context = &both;
+        options.progress = [](double fraction, void* context) {
+            return Callback::progress(fraction, &static_cast<Both*>(context)->progress);
+        };
+        if (both.logits.given()) {
+            options.on_logits = [](size_t index, const float* logits, size_t n, void* context) {
+                return static_cast<Both*>(context)->logits.run([&](const py::object& function) -> py::object {
+                    return function(index, py::array_t<float>(static_cast<py::ssize_t>(n), logits));
+                });
+            };
+        }
+        std::vector<size_t> indices;
+        if (!wanted.is_none()) {
+            for (const Ids list(wanted, "wanted"); const int32_t i : std::span(list.data(), list.size()))
+                indices.push_back(i < 0 ? SIZE_MAX : static_cast<size_t>(i));
+            static const size_t none = 0;
+            options.wanted = indices.empty() ? &none : indices.data();
+            options.n_wanted = indices.size();
+        }
+        call([&](elver_session* s) {
+            try {
+                check(both.logits,
+                      [&](elver_error** e) { return elver_session_prefill(s, ids.data(), ids.size(), &options, e); });
+            } catch (const Failure&) {
+                both.progress.rethrow();
+                throw;
+            }
+        });
+    }
+    // A copy: what C lends would change with the next call.
+    py::object logits() {
+        return call([&](elver_session* s) -> py::object {
+            const float* logits = elver_session_logits(s);
+            return logits == nullptr ? py::none() : py::object(py::array_t<float>(n_vocab_, logits));
+        });
+    }
+    void rewind(int position) {
+        call([&](elver_session* s) { check([&](elver_error** e) { return elver_session_rewind(s, position, e); }); });
+    }
+    void begin(decltype(elver_session_chat)* function, std::string_view request, py::object progress) {
+        Callback callback(std::move(progress));
+        call([&](elver_session* s) {
+            check(callback, [&](elver_error** e) {
+                return function(s, request.data(), request.size(), Callback::progress, &callback, e);
+            });
+        });
+    }
+    // (text, id, finish, logprob, [(id, logprob), ...])
+    py::tuple next() {
+        return call([&](elver_session* s) {
+            elver_event event = ELVER_EVENT_INIT;
+            check([&](elver_error** e) { return elver_session_next(s, &event, e); });
+            py::list top(event.n_top);
+            for (size_t i = 0; i < event.n_top; ++i) top[i] = py::make_tuple(event.top[i].id, event.top[i].logprob);
+            return py::make_tuple(py::str(event.text, event.text_size), event.id, static_cast<int>(event.finish),
+                                  event.logprob, std::move(top));
+        });
+    }
+    int position() {
+        return call([](elver_session* s) { return elver_session_position(s); });
+    }
+    int n_ctx() const { return elver_session_n_ctx(handle_.get().get()); }
+    void cancel() const { elver_session_cancel(handle_.get().get()); }
+    // Stops the call that another thread has at work here; nothing if there is none.
+    void interrupt() const { interruption_->stop(); }
+    void close() {
+        interruption_->stop();
+        handle_.close();
+    }
+    bool closed() const { return handle_.closed(); }
+
+  private:
+    struct Keeps {
+        std::shared_ptr<elver_model> model;
+        std::shared_ptr<Interruption> interruption;
+    };
+
+    // Runs a body with the session for its own. What a signal handler raised meanwhile goes before anything else.
+    template <class Body>
+    auto call(Body&& body) {
+        const auto session = handle_.get();
+        if (in_use_.exchange(true)) throw Failure{ELVER_BUSY, "the session is used by another thread now", "session"};
+        const struct Leave {
+            std::atomic<bool>& in_use;
+            ~Leave() { in_use.store(false); }
+        } leave{in_use_};
+        interruption_->begin();
+        try {
+            if constexpr (std::is_void_v<decltype(body(session.get()))>) {
+                body(session.get());
+                interruption_->rethrow();
+            } else {
+                auto out = body(session.get());
+                interruption_->rethrow();
+                return out;
+            }
+        } catch (const Failure&) {
+            interruption_->rethrow();
+            throw;
+        }
+    }
+
+    std::shared_ptr<Interruption> interruption_ = std::make_shared<Interruption>();
+    Owned<elver_session, elver_session_release> handle_{"session"};
+    std::atomic<bool> in_use_{false};
+    int n_vocab_ = 0;
+};
+
+}  // namespace
+
+void bind_session(py::module_& m) {
+    py::class_<Session>(m, "Session")
+        .def(py::init<const Model&, int, int, int>(), py::arg("model"), py::arg("n_ctx"), py::arg("max_batch"),
+             py::arg("cache_type"))
+        .def("prefill", &Session::prefill, py::arg("ids"), py::arg("on_logits"), py::arg("wanted"), py::arg("progress"))
+        .def("logits", &Session::logits)
+        .def("rewind", &Session::rewind, py::arg("position"))
+        .def(
+            "chat",
+            [](Session& self, std::string_view request, py::object progress) {
+                self.begin(elver_session_chat, request, std::move(progress));
+            },
+            py::arg("request"), py::arg("progress"))
+        .def(
+            "complete",
+            [](Session& self, std::string_view request, py::object progress) {
+                self.begin(elver_session_complete, request, std::move(progress));
+            },
+            py::arg("request"), py::arg("progress"))
+        .def("next", &Session::next)
+        .def("position", &Session::position)
+        .def("n_ctx", &Session::n_ctx)
+        .def("cancel", &Session::cancel)
+        .def("interrupt", &Session::interrupt)
+        .def("close", &Session::close)
+        .def("closed", &Session::closed);
+}
+
+}  // namespace elver::python
