@@ -183,5 +183,6 @@ class Ids {
 
 void bind_model(py::module_& m);
 void bind_session(py::module_& m);
+void bind_ops(py::module_& m);
 
 }  // namespace elver::python

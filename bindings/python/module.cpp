@@ -111,6 +111,7 @@ PYBIND11_MODULE(_elver, m, py::mod_gil_not_used()) {
     m.def("render_template", render_template, py::arg("source"), py::arg("variables"));
     bind_model(m);
     bind_session(m);
+    bind_ops(m);
 }
 
 }  // namespace elver::python

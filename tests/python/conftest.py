@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 QUESTION = "What is 2+2?"
-ANSWER = "The answer to your question is 4."
+ANSWER = "The answer to this classic math problem is 4."
 PROMPT_IDS = [504, 3575, 282, 4649, 314]  # The capital of France is
 
 

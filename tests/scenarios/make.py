@@ -71,11 +71,12 @@ class Oracle:
         return ids
 
     def answer(self, messages, limit):
-        """(text, ids, finish) of a greedy answer of at most `limit` tokens."""
+        """(text, ids, finish) of a greedy answer of at most `limit` tokens; the token that ends it is not among them."""
         prompt = self.encode(self.render(messages), special=True)
         ids = self.until_end(prompt, limit)
         finish = "stop" if ids[-1] == self.key("tokenizer.ggml.eos_token_id") else "length"
-        return self.decode(ids[:-1] if finish == "stop" else ids), ids, finish
+        ids = ids[:-1] if finish == "stop" else ids
+        return self.decode(ids), ids, finish
 
     def until_end(self, prompt, limit):
         ids, margins = greedy(self.model, prompt, limit)
@@ -201,7 +202,7 @@ def chat_rows(o):
     assert finish == "stop"
     request = {"messages": user(question), "temperature": 0, "max_tokens": 40}
     prompt = o.encode(o.render(user(question)), special=True)
-    n = len(prompt) + len(ids) - 1  # the token that ends an answer is not computed
+    n = len(prompt) + len(ids)
     short, _, _ = o.answer(user(question), 4)
     stop = text.split()[3]
     rows = [
@@ -220,7 +221,7 @@ def chat_rows(o):
         {"name": "stream token by token", "file": "smollm2", "steps": ready() + [
             step("chat", request=request),
             *[step("next", {"text": o.decode([i]), "id": i, "finish": "none"}) for i in ids[:5]],
-            step("answer", {"text": o.decode(ids[5:-1]), "finish": "stop"}),
+            step("answer", {"text": o.decode(ids[5:]), "finish": "stop"}),
             step("position", {"position": n})]},
         {"name": "next without an answer", "file": "smollm2", "steps": ready(n_ctx=64) + [
             step("next", fails=("invalid_argument", "session", ["no answer"]))]},
@@ -275,7 +276,7 @@ def cancel_rows(o):
             step("prefill", fails=("cancelled", "session", ["position 0"]), ids=ids[:4]),
             step("position", {"position": 0}),
             step("prefill", {"position": 4}, ids=ids[:4])]},
-        {"name": "a progress that says no", "file": "smollm2", "steps": ready() + [
+        {"name": "a progress that says no", "file": "smollm2", "steps": ready(max_batch=8) + [
             step("chat", fails=("cancelled", None, ["cancelled"]), request=request, cancel_at=0.0)] + answered},
     ]
 

@@ -4,12 +4,13 @@
 >>> with elver.Model(MODEL) as model, model.session() as session:
 ...     for event in session.stream("What is 2+2?", temperature=0):
 ...         print(event.text, end="")
-The answer to your question is 4.
+The answer to this classic math problem is 4.
 
 Every failure is an :class:`Error` of the class that its status has; its message names the thing, what was expected and what
 was found. Long calls release the GIL, and Ctrl-C stops them; the session stays usable.
 """
 
+from . import ops
 from ._chat import ChatCompletion, ChatCompletionChunk, ChatStream, chat
 from ._elver import version as _version
 from ._errors import (
@@ -62,5 +63,6 @@ __all__ = [
     "UnsupportedError",
     "chat",
     "machine",
+    "ops",
     "render_template",
 ]

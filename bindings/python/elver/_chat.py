@@ -102,7 +102,7 @@ class ChatStream(NotPicklable):
         self._model, self._messages, self._progress, self._request = model, messages, progress, request
         self._opened = ExitStack()
         self._answer: Optional[Stream] = None
-        self._head = {"id": f"chatcmpl-{time.time_ns():x}", "model": _name(model), "created": int(time.time())}
+        self._head: "dict[str, Any]" = {"id": f"chatcmpl-{time.time_ns():x}", "model": _name(model), "created": int(time.time())}
 
     def _begin(self) -> Stream:
         """Opens what is not open yet; the answer, with its prompt read."""
@@ -209,7 +209,7 @@ def chat(
 
     >>> answer = elver.chat(MODEL, [{"role": "user", "content": "What is 2+2?"}], temperature=0)
     >>> answer.choices[0].message.content
-    'The answer to your question is 4.'
+    'The answer to this classic math problem is 4.'
     >>> answer.usage.total_tokens
     48
     >>> for chunk in elver.chat(MODEL, "What is 2+2?", temperature=0, max_tokens=3, stream=True):

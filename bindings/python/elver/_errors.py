@@ -1,7 +1,7 @@
 """One exception class for each status of the C ABI, and the words for the wrong use of an object."""
 
 import enum
-from typing import Any, NoReturn, Union
+from typing import Any, Mapping, NoReturn, Union
 
 
 class Status(enum.IntEnum):
@@ -149,7 +149,7 @@ class NotPicklable:
         )
 
 
-def choose(name: str, value: Any, choices: "dict[str, int]") -> int:
+def choose(name: str, value: Any, choices: "Mapping[Any, int]") -> int:
     """The number of a named choice; None is 0."""
     if value is None:
         return 0
@@ -158,10 +158,13 @@ def choose(name: str, value: Any, choices: "dict[str, int]") -> int:
     raise InvalidArgumentError(f"{name}: expected one of {', '.join(choices)}, found {value!r}", name)
 
 
-def whole(name: str, value: Union[int, None]) -> int:
-    """An integer that C can take; None is 0, the default of every option."""
-    if value is None:
-        return 0
+def option(name: str, value: Union[int, None]) -> int:
+    """An option that C can take; None is 0, the default of every option."""
+    return 0 if value is None else whole(name, value)
+
+
+def whole(name: str, value: int) -> int:
+    """An integer that C can take."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InvalidArgumentError(f"{name}: expected an integer, found {value!r}", name)
     number = value.__index__()

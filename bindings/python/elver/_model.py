@@ -5,12 +5,12 @@ import os
 from typing import Any, BinaryIO, Literal, NamedTuple, Optional, Sequence, Union
 
 from . import _elver
-from ._errors import InvalidArgumentError, NotPicklable, choose, whole
+from ._errors import InvalidArgumentError, NotPicklable, choose, option, whole
 from ._progress import Progress, progress_function
 from ._session import Ids, Message, Session, dump
 
-CACHE_TYPES = {"f32": 1, "f16": 2, "q8_0": 3, "q4_0": 4}
 CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
+CACHE_TYPES: "dict[CacheType, int]" = {"f32": 1, "f16": 2, "q8_0": 3, "q4_0": 4}
 # A path, an open file (read from its descriptor), or bytes, which are not copied.
 Source = Union[str, "os.PathLike[str]", BinaryIO, bytes, bytearray, memoryview]
 
@@ -159,7 +159,7 @@ class Model(NotPicklable):
         self._loaded = False
         self._name = os.path.basename(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
         self._handle = _elver.Model(
-            source, whole("n_threads", n_threads), budget_bytes or 0, *_session_options(n_ctx, max_batch, cache_type)
+            source, option("n_threads", n_threads), budget_bytes or 0, *_session_options(n_ctx, max_batch, cache_type)
         )
         if load:
             self.load(progress=progress)
@@ -173,8 +173,9 @@ class Model(NotPicklable):
         self, *, n_ctx: Optional[int] = None, max_batch: Optional[int] = None, cache_type: Optional[CacheType] = None
     ) -> Plan:
         """What the model with one session of these options takes."""
-        *numbers, cache = self._handle.plan(*_session_options(n_ctx, max_batch, cache_type))
-        return Plan(*numbers, next(name for name, number in CACHE_TYPES.items() if number == cache))  # type: ignore[arg-type]
+        plan = self._handle.plan(*_session_options(n_ctx, max_batch, cache_type))
+        names: "dict[int, CacheType]" = {number: name for name, number in CACHE_TYPES.items()}
+        return Plan(*plan[:6], names[plan[6]])
 
     def session(
         self, *, n_ctx: Optional[int] = None, max_batch: Optional[int] = None, cache_type: Optional[CacheType] = None
@@ -270,7 +271,7 @@ class Model(NotPicklable):
 
 
 def _session_options(n_ctx: Optional[int], max_batch: Optional[int], cache_type: Optional[str]) -> "tuple[int, int, int]":
-    return whole("n_ctx", n_ctx), whole("max_batch", max_batch), choose("cache_type", cache_type, CACHE_TYPES)
+    return option("n_ctx", n_ctx), option("max_batch", max_batch), choose("cache_type", cache_type, CACHE_TYPES)
 
 
 def _object(text: str) -> "dict[str, Any]":

@@ -1,5 +1,6 @@
 """What ``progress=`` may be: nothing, True for a bar, or a function."""
 
+from importlib import import_module
 from typing import Any, Callable, Optional, Union
 
 from ._errors import InvalidArgumentError
@@ -25,10 +26,9 @@ def progress_function(progress: Progress, label: str) -> Optional[Callable[[floa
         return None
     if progress is True:
         try:
-            from tqdm.auto import tqdm
+            return _Bar(import_module("tqdm.auto").tqdm, label)
         except ImportError:
             return None
-        return _Bar(tqdm, label)
     if callable(progress):
         return progress
     raise InvalidArgumentError(f"progress: expected True, False or a function, found {progress!r}", "progress")

@@ -165,7 +165,7 @@ class Session(NotPicklable):
 
         >>> with elver.Model(MODEL) as model, model.session() as session:
         ...     session.respond("What is 2+2?", temperature=0)
-        'The answer to your question is 4.'
+        'The answer to this classic math problem is 4.'
         """
         return self.stream(messages, progress=progress, **request).read()
 

@@ -1,0 +1,101 @@
+"""elver.chat, shaped as OpenAI's client; streams and what a request may ask for."""
+
+import math
+
+import elver
+import pytest
+from conftest import ANSWER, PROMPT_IDS, QUESTION
+
+MESSAGES = [{"role": "user", "content": QUESTION}]
+
+
+def test_a_whole_answer(model_path, model, session):
+    for given in (model_path, model, session):
+        answer = elver.chat(given, MESSAGES, temperature=0)
+        assert answer.choices[0].message.content == ANSWER == str(answer)
+        assert (answer.choices[0].message.role, answer.choices[0].finish_reason) == ("assistant", "stop")
+        assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+        assert (answer.object, answer.model) == ("chat.completion", "SmolLM2-135M-Instruct.Q4_1.gguf")
+    assert answer.usage.prompt_tokens == len(model.tokenizer.encode(model.tokenizer.render(MESSAGES), parse_special=True))
+    assert answer.usage.completion_tokens == len(model.tokenizer.encode(ANSWER))
+
+
+def test_pieces(model):
+    with elver.chat(model, MESSAGES, temperature=0, stream=True) as stream:
+        choices = [chunk.choices[0] for chunk in stream]
+    assert "".join(choice.delta.content for choice in choices) == ANSWER
+    assert [choice.delta.role for choice in choices] == ["assistant"] + [None] * (len(choices) - 1)
+
+
+def test_leaving_a_stream_closes_what_was_opened(model_path):
+    with elver.chat(model_path, MESSAGES, temperature=0, stream=True) as stream:
+        next(stream)
+        session = stream._answer._session
+    with pytest.raises(elver.InvalidArgumentError, match="closed"):
+        _ = session.position
+    with pytest.raises(elver.InvalidArgumentError):
+        elver.chat(model_path, MESSAGES, unknown=1)
+    with pytest.raises(elver.InvalidArgumentError, match="path, a Model or a Session"):
+        elver.chat(5, MESSAGES)
+
+
+def test_a_conversation_keeps_its_prefix(session):
+    first = session.respond(MESSAGES, temperature=0)
+    read = []
+    longer = MESSAGES + [{"role": "assistant", "content": first}, {"role": "user", "content": "Say it again."}]
+    stream = session.stream(longer, temperature=0, max_tokens=4, progress=read.append)
+    stream.begin()
+    assert stream.prompt_tokens > 40 and read[-1] == 1.0
+    assert stream.read() and stream.finish in ("length", "stop")
+
+
+def test_logprobs(model, session):
+    answer = elver.chat(session, MESSAGES, temperature=0, max_tokens=3, logprobs=True, top_logprobs=4)
+    for token in answer.choices[0].logprobs:
+        assert len(token.top_logprobs) == 4
+        assert token.top_logprobs[0].id == token.id
+        assert token.logprob == pytest.approx(token.top_logprobs[0].logprob) and token.logprob <= 0
+        assert sum(math.exp(t.logprob) for t in token.top_logprobs) <= 1.0001
+    assert elver.chat(session, MESSAGES, max_tokens=1).choices[0].logprobs is None
+
+
+def test_a_seed_repeats_an_answer(session):
+    options = {"temperature": 1.0, "seed": 7, "max_tokens": 20}
+    answers = [session.respond(MESSAGES, **options) for _ in range(2)] + [session.respond(MESSAGES, **options | {"seed": 8})]
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_sampling_by_hand(model, session):
+    """Greedy decoding over prefill and logits is what complete() does."""
+    ids = []
+    session.prefill(PROMPT_IDS)
+    for _ in range(5):
+        ids.append(int(session.logits.argmax()))
+        session.prefill(ids[-1:])
+    session.rewind(0)
+    assert ids == [event.id for event in session.complete(PROMPT_IDS, temperature=0, max_tokens=5) if event.id >= 0]
+
+
+def test_logits_callback(model, session):
+    seen = {}
+    session.prefill(PROMPT_IDS, on_logits=lambda index, logits: seen.update({index: logits}))
+    assert list(seen) == [0, 1, 2, 3, 4] and all(logits.shape == (model.n_vocab,) for logits in seen.values())
+    assert (seen[4] == session.logits).all()
+    session.rewind(0)
+    some = {}
+    session.prefill(PROMPT_IDS, wanted=[1, 3], on_logits=lambda index, logits: some.update({index: logits}))
+    assert list(some) == [1, 3] and (some[1] == seen[1]).all() and (some[3] == seen[3]).all()
+    session.rewind(0)
+    session.prefill(PROMPT_IDS, wanted=[], on_logits=lambda *_: pytest.fail("nothing was wanted"))
+    session.rewind(0)
+    with pytest.raises(elver.CancelledError):
+        session.prefill(PROMPT_IDS, on_logits=lambda index, logits: index < 2)
+
+
+def test_progress(model_path, session):
+    fractions = []
+    elver.Model(model_path, progress=fractions.append)
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    pytest.importorskip("tqdm")
+    elver.Model(model_path, progress=True)
+    session.respond("Hi", progress=True, max_tokens=1)
