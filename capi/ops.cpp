@@ -95,6 +95,17 @@ elver_status elver_dtype_row_bytes(elver_dtype dtype, int64_t k, size_t* n_bytes
     });
 }
 
+elver_status elver_ops_quantize(elver_ops* ops, elver_dtype dtype, const float* x, int64_t n_rows, int64_t k,
+                                int64_t x_stride, void* rows, size_t rows_size, elver_error** error) {
+    if (x == nullptr) return null_argument(error, "x");
+    if (rows == nullptr) return null_argument(error, "rows");
+    return with_ops(ops, error, [&](Ops& o) -> Result<void> {
+        const auto type = dtype_of(dtype);
+        if (!type) return type.error();
+        return o.quantize(*type, {x, n_rows, k, x_stride}, {static_cast<std::byte*>(rows), rows_size});
+    });
+}
+
 elver_status elver_ops_dequantize(elver_ops* ops, elver_dtype dtype, const void* rows, size_t rows_size, int64_t n_rows,
                                   int64_t k, float* x, int64_t x_stride, elver_error** error) {
     if (rows == nullptr) return null_argument(error, "rows");

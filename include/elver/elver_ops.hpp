@@ -92,6 +92,11 @@ class Ops {
         handle_.reset(out);
     }
     // rows: x.n rows of row_bytes(dtype, x.width) each.
+    void quantize(elver_dtype dtype, Rows<const float> x, std::span<std::byte> rows) {
+        detail::check([&](elver_error** e) {
+            return elver_ops_quantize(c(), dtype, x.data, x.n, x.width, x.stride, rows.data(), rows.size(), e);
+        });
+    }
     void dequantize(elver_dtype dtype, std::span<const std::byte> rows, Rows<float> x) {
         detail::check([&](elver_error** e) {
             return elver_ops_dequantize(c(), dtype, rows.data(), rows.size(), x.n, x.width, x.data, x.stride, e);

@@ -9,6 +9,7 @@
 #include "kernels/select.hpp"
 #include "layers/program.hpp"
 #include "quant/decode.hpp"
+#include "quant/encode.hpp"
 #include "quant/pack.hpp"
 
 namespace elver {
@@ -69,11 +70,41 @@ Result<std::byte*> Ops::scratch(size_t n_bytes) {
     return scratch_.data();
 }
 
-Result<void> Ops::dequantize(DType type, std::span<const std::byte> rows, MutableFloatRows x) {
+namespace {
+
+// What quantize and dequantize ask of both sides alike.
+Result<void> check_codec(DType type, FloatRows x, size_t rows_size) {
     const auto n_bytes = checked_rows_bytes(type, x.n, x.width);
     if (!n_bytes) return n_bytes.error();
-    if (const auto fine = check_rows("x", x.n, x.width, x.stride); !fine) return fine;
-    if (rows.size() != *n_bytes) return invalid("rows_size", cat(*n_bytes), static_cast<int64_t>(rows.size()));
+    if (rows_size != *n_bytes) return invalid("rows_size", cat(*n_bytes), static_cast<int64_t>(rows_size));
+    return check_rows("x", x.n, x.width, x.stride);
+}
+
+}  // namespace
+
+Result<void> Ops::quantize(DType type, FloatRows x, std::span<std::byte> rows) {
+    if (auto fine = check_codec(type, x, rows.size()); !fine) return fine;
+    if (encoder(type) == nullptr)
+        return Error(Status::unsupported, cat("dtype: elver reads ", dtype_name(type), ", but does not write it"),
+                     "dtype");
+    for (int64_t r = 0; r < x.n; ++r) {
+        const float* bad = std::find_if_not(x.row(r), x.row(r) + x.width, [](float v) { return std::isfinite(v); });
+        if (bad != x.row(r) + x.width) {
+            return Error(Status::invalid_argument,
+                         cat("x: expected finite numbers, found ", *bad, " in row ", r, ", column ", bad - x.row(r)),
+                         "x");
+        }
+    }
+    const size_t stride = row_bytes(type, static_cast<size_t>(x.width));
+    pool_->parallel_for(static_cast<size_t>(x.n), 16, [&](size_t begin, size_t end) {
+        for (size_t r = begin; r < end; ++r)
+            encoder(type)(x.row(static_cast<int64_t>(r)), rows.data() + r * stride, static_cast<size_t>(x.width));
+    });
+    return {};
+}
+
+Result<void> Ops::dequantize(DType type, std::span<const std::byte> rows, MutableFloatRows x) {
+    if (auto fine = check_codec(type, {x.data, x.n, x.width, x.stride}, rows.size()); !fine) return fine;
     const size_t stride = row_bytes(type, static_cast<size_t>(x.width));
     pool_->parallel_for(static_cast<size_t>(x.n), 64, [&](size_t begin, size_t end) {
         for (size_t r = begin; r < end; ++r)

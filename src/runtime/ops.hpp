@@ -69,6 +69,7 @@ class Ops {
     static Result<std::unique_ptr<Ops>> make(int n_threads);
 
     // rows: n rows of row_bytes(type, width) each, exactly.
+    Result<void> quantize(DType type, FloatRows x, std::span<std::byte> rows);
     Result<void> dequantize(DType type, std::span<const std::byte> rows, MutableFloatRows x);
     Result<OwnMatrix> pack(DType type, std::span<const std::byte> rows, int64_t n_rows, int64_t k);
     // bias: [y.width] or null.

@@ -141,6 +141,30 @@ TEST_CASE("ops: a product equals double precision over decoded rows, and its bit
     }
 }
 
+TEST_CASE("ops: rows encoded come back within the format's step, by any number of threads") {
+    const int64_t n = 37, k = 64;
+    const auto x = normal(n * 70, 6);
+    std::vector<std::byte> rows(*checked_rows_bytes(DType::q8_0, n, k)), again(rows.size());
+    REQUIRE(make(1)->quantize(DType::q8_0, {x.data(), n, k, 70}, rows));
+    auto ops = make(3);
+    REQUIRE(ops->quantize(DType::q8_0, {x.data(), n, k, 70}, again));
+    CHECK(rows == again);
+    std::vector<float> back(n * k);
+    REQUIRE(ops->dequantize(DType::q8_0, rows, {back.data(), n, k, k}));
+    for (int64_t r = 0; r < n; ++r)
+        for (int64_t c = 0; c < k; ++c)
+            CHECK(std::fabs(back[static_cast<size_t>(r * k + c)] - x[static_cast<size_t>(r * 70 + c)]) < 0.025f);
+    std::vector<float> bad(k, 1.0f);
+    bad[40] = INFINITY;
+    rows.resize(*checked_rows_bytes(DType::q8_0, 1, k));
+    const auto refused = ops->quantize(DType::q8_0, {bad.data(), 1, k, k}, rows);
+    REQUIRE(!refused);
+    CHECK(refused.error().message() == "x: expected finite numbers, found inf in row 0, column 40");
+    rows.resize(*checked_rows_bytes(DType::iq2_xxs, 1, 256));
+    const std::vector<float> zeros(256);
+    CHECK(ops->quantize(DType::iq2_xxs, {zeros.data(), 1, 256, 256}, rows).error().status() == Status::unsupported);
+}
+
 TEST_CASE("ops: products with chosen experts equal those made one by one") {
     auto ops = make(2);
     constexpr int64_t n = 5, top_k = 2, k = 64, n_rows = 20;
