@@ -23,7 +23,8 @@ struct Codes {
     using U = typename V::U;
 
     // Four-bit codes of 32 k at p (256 bytes).
-    static inline void nibbles(const uint8_t* p, U out[8]) noexcept {
+    [[gnu::always_inline]] static inline void nibbles(const uint8_t* p, U out[8]) noexcept {
+        ELVER_UNROLL
         for (int j = 0; j < 4; ++j) {
             const U v = V::load_u(p + 64 * j);
             out[j] = V::and_u(v, 0x0f);
@@ -32,13 +33,15 @@ struct Codes {
     }
     // Adds bits from a 1-bit plane at p (64 bytes) as `value`.
     template <int value>
-    static inline void add_bits(const uint8_t* p, U out[8]) noexcept {
+    [[gnu::always_inline]] static inline void add_bits(const uint8_t* p, U out[8]) noexcept {
+        ELVER_UNROLL
         for (int j = 0; j < 8; ++j) out[j] = V::template or_bits<value>(out[j], p + 8 * j);
     }
     // The 2-bit fields of 32-block `half` (0 or 1) of 64 k at p (256 bytes), shifted left by `up`.
     template <int up>
-    static inline void pairs(const uint8_t* p, int half, U out[8]) noexcept {
+    [[gnu::always_inline]] static inline void pairs(const uint8_t* p, int half, U out[8]) noexcept {
         constexpr int mask = 3 << up;
+        ELVER_UNROLL
         for (int j = 0; j < 4; ++j) {
             const U v = V::load_u(p + 64 * j);
             if (half == 0) {
@@ -50,7 +53,8 @@ struct Codes {
             }
         }
     }
-    static inline void codebook(const int8_t* values, U out[8]) noexcept {
+    [[gnu::always_inline]] static inline void codebook(const int8_t* values, U out[8]) noexcept {
+        ELVER_UNROLL
         for (int j = 0; j < 8; ++j) out[j] = V::lookup(out[j], values);
     }
 
@@ -89,12 +93,14 @@ struct Format : FormatRow<type> {
         type == DType::q6_k                                                                          ? 2
         : (type == DType::q5_0 || type == DType::q5_1 || type == DType::q5_k || type == DType::q3_k) ? 1
                                                                                                      : 0;
+    static constexpr bool one_stream = plane_bits == 0 && code_bits > 2;  // bytes are read in their order
     static constexpr int chunk_bytes = scale_bytes + Row::chunk_k * 2 * (code_bits + plane_bits);
 
-    static inline void codes(const uint8_t* chunk, int b, U out[8]) noexcept {
+    [[gnu::always_inline]] static inline void codes(const uint8_t* chunk, int b, U out[8]) noexcept {
         const uint8_t* p = chunk + scale_bytes;
         const uint8_t* plane = p + Row::chunk_k * 2 * code_bits;
         if constexpr (code_bits == 8) {
+            ELVER_UNROLL
             for (int j = 0; j < 8; ++j) out[j] = V::load_u(p + 512 * b + 64 * j);
         } else if constexpr (code_bits == 4) {
             Codes<V>::nibbles(p + 256 * b, out);
@@ -104,6 +110,7 @@ struct Format : FormatRow<type> {
         if constexpr (type == DType::q6_k) {
             U high[8];
             Codes<V>::template pairs<4>(plane + 256 * (b / 2), b % 2, high);
+            ELVER_UNROLL
             for (int j = 0; j < 8; ++j) out[j] = V::or_u(out[j], high[j]);
         } else if constexpr (plane_bits == 1) {
             Codes<V>::template add_bits<1 << code_bits>(plane + 64 * b, out);
@@ -112,7 +119,7 @@ struct Format : FormatRow<type> {
         if constexpr (type == DType::mxfp4) Codes<V>::codebook(mxfp4_codes, out);
     }
 
-    static inline F scale(const uint8_t* chunk, int s) noexcept {
+    [[gnu::always_inline]] static inline F scale(const uint8_t* chunk, int s) noexcept {
         if constexpr (type == DType::mxfp4)
             return V::load_bf16(chunk + 32 * s);
         else if constexpr (!k_quant)
@@ -127,7 +134,7 @@ struct Format : FormatRow<type> {
         }
     }
 
-    static inline F min(const uint8_t* chunk, int s) noexcept {
+    [[gnu::always_inline]] static inline F min(const uint8_t* chunk, int s) noexcept {
         if constexpr (two_halves)
             return V::load_f16(chunk + 64 + 32 * s);
         else {

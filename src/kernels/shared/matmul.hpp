@@ -36,6 +36,7 @@ struct Matmul {
     static constexpr int n_sub = 32 / Fmt::sub;  // sub-blocks of a 32-block
     static constexpr int quads = 8 / n_sub;      // quads of a sub-block
     static constexpr int chunk_blocks = Fmt::chunk_k / 32;
+    static constexpr int block_bytes = Fmt::chunk_bytes / chunk_blocks;  // of a 32-block, scales included
 
     // Where a tile's activations begin.
     struct TileActs {
@@ -82,8 +83,8 @@ struct Matmul {
     // acc[t] += a 32-block. w: its eight quads, joined for two tokens and more where the level multiplies pairs; the
     // acts pointers stand at the block.
     template <int N>
-    static inline void block(F acc[N], const U w[8], const F scale[n_sub], const F min[n_sub],
-                             const TileActs& t) noexcept {
+    [[gnu::always_inline]] static inline void block(F acc[N], const U w[8], const F scale[n_sub], const F min[n_sub],
+                                                    const TileActs& t) noexcept {
         ELVER_UNROLL
         for (int s = 0; s < n_sub; ++s) {
             I sums[N];
@@ -111,7 +112,7 @@ struct Matmul {
     }
 
     template <int N>
-    static inline void advance(TileActs& t) noexcept {
+    [[gnu::always_inline]] static inline void advance(TileActs& t) noexcept {
         t.q += 32 * N;
         t.d += N;
         t.dsum += n_sub * N;
@@ -121,6 +122,9 @@ struct Matmul {
     // All N tokens (one tile) against groups of 16 rows, straight from the pack.
     template <int N>
     static void few(const MatmulArgs& a) noexcept {
+        // One stream read at the memory's pace is best left to the hardware, which fetches more at once than prefetches
+        // may; codes in two planes it takes for random, and busy with more tokens the core asks too late.
+        constexpr bool prefetches = N > 2 || !Fmt::one_stream;
         const int n_blocks = a.k / 32;
         const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
         for (int group = a.group_begin; group < a.group_end; ++group) {
@@ -130,10 +134,11 @@ struct Matmul {
             ELVER_UNROLL
             for (int i = 0; i < N; ++i) acc[i] = V::zero_f();
             for (int b = 0; b < n_blocks; b += chunk_blocks, chunk += Fmt::chunk_bytes) {
-                V::prefetch(chunk + 4096, Fmt::chunk_bytes);
                 ELVER_UNROLL
                 for (int c = 0; c < chunk_blocks; ++c) {
                     if (Fmt::block == 32 && b + c >= n_blocks) break;
+                    // A block's share at a time: in a burst they wait for one another.
+                    if constexpr (prefetches) V::prefetch(chunk + 4096 + c * block_bytes, block_bytes);
                     U w[8];
                     F scale[n_sub], min[n_sub];
                     Fmt::codes(chunk, c, w);
@@ -333,6 +338,9 @@ struct Matmul {
                 }
             }
             for (int i = 0; i < a.n; ++i) {
+                // Rows of y lie far apart, where no hardware looks ahead. Past the last it prefetches nothing of use.
+                V::prefetch(
+                    reinterpret_cast<const uint8_t*>(a.y + static_cast<size_t>(i + 8) * a.y_stride + group * 16), 128);
                 for (int g = 0; g < n_groups; ++g) {
                     const float* sum = sums + i * a.parts * 32 + g * 16;
                     const F v = V::load_f(sum);
