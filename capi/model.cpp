@@ -66,6 +66,9 @@ elver_status elver_model_plan(const elver_model* model, const elver_session_opti
 int32_t elver_model_n_vocab(const elver_model* model) {
     return model == nullptr ? 0 : model->model->spec().n_vocab;
 }
+int32_t elver_model_width(const elver_model* model) {
+    return model == nullptr ? 0 : model->model->spec().width;
+}
 int32_t elver_model_n_ctx_train(const elver_model* model) {
     return model == nullptr ? 0 : model->model->spec().n_ctx_train;
 }

@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "base/text.hpp"
 #include "handles.hpp"
 #include "runtime/request.hpp"
 
@@ -127,6 +130,26 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
         const GenerateEvent& e = session->event;
         write_struct<elver_event>(event, {0, e.text.c_str(), e.text.size(), e.id, static_cast<elver_finish>(e.finish),
                                           e.logprob, static_cast<uint32_t>(session->top.size()), session->top.data()});
+        return {};
+    });
+}
+
+elver_status elver_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids, float* out,
+                         size_t n_out, elver_error** error) {
+    if (ids == nullptr && n_ids > 0) return null_argument(error, "ids");
+    if (out == nullptr) return null_argument(error, "out");
+    return in_session(session, error, [&](Session& s) -> Result<void> {
+        const auto width = static_cast<size_t>(s.model().spec().width);
+        if (n_out != width)
+            return Error(Status::invalid_argument, cat("n_out: expected ", width, ", found ", n_out), "n_out");
+        if (pooling < ELVER_POOLING_DEFAULT || pooling > ELVER_POOLING_LAST) {
+            return Error(Status::invalid_argument, cat("pooling: expected 0 to 3, found ", static_cast<int>(pooling)),
+                         "pooling");
+        }
+        session->generator.reset();
+        const auto found = s.embed({ids, n_ids}, static_cast<Pooling>(pooling));
+        if (!found) return found.error();
+        std::copy(found->begin(), found->end(), out);
         return {};
     });
 }

@@ -12,8 +12,8 @@ namespace elver::cli {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-    std::string model, prompt, prompt_file, tokens, output, text_file, jsonl, template_file, question, system;
-    int cache_type = ELVER_CACHE_DEFAULT;
+    std::string model, prompt, prompt_file, tokens, text, output, text_file, jsonl, template_file, question, system;
+    int cache_type = ELVER_CACHE_DEFAULT, pooling = ELVER_POOLING_DEFAULT;
     int threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512, generate_tokens = 64;
     double temperature = -1, top_p = -1;
     long long seed = -1;
@@ -31,6 +31,7 @@ Model load_model(const Options& o);
 int run_chat(const Options& o);
 int run_complete(const Options& o);
 int run_logits(const Options& o);
+int run_embed(const Options& o);
 int run_tokenize(const Options& o);
 int run_detokenize(const Options& o);
 int run_template(const Options& o);

@@ -13,6 +13,8 @@ namespace {
 
 const std::map<std::string, int> cache_types = {
     {"f32", ELVER_CACHE_F32}, {"f16", ELVER_CACHE_F16}, {"q8_0", ELVER_CACHE_Q8_0}, {"q4_0", ELVER_CACHE_Q4_0}};
+const std::map<std::string, int> poolings = {
+    {"mean", ELVER_POOLING_MEAN}, {"first", ELVER_POOLING_FIRST}, {"last", ELVER_POOLING_LAST}};
 
 }  // namespace
 
@@ -66,6 +68,17 @@ int main(int argc, char** argv) {
     logits->add_option("--tokens", o.tokens, "token ids, comma separated")->required();
     logits->add_option("--output", o.output, "NumPy file, float32 [n_tokens, n_vocab]")->required();
     session(logits);
+
+    auto* embed = command("embed", "Write a text's embedding", run_embed);
+    auto* embedded = embed->add_option_group("input");
+    embedded->add_option("--text", o.text, "text");
+    embedded->add_option("--tokens", o.tokens, "token ids, comma separated");
+    embedded->require_option(1);
+    embed->add_option("--output", o.output, "NumPy file, float32 [width], of unit length")->required();
+    embed
+        ->add_option("--pooling", o.pooling, "of the tokens' hidden states: mean, first or last (default: the model's)")
+        ->transform(CLI::CheckedTransformer(poolings));
+    session(embed);
 
     auto* tokenize = command("tokenize", "Text to token ids", run_tokenize);
     auto* text = tokenize->add_option_group("input");

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "commands.hpp"
+#include "npy.hpp"
 
 namespace elver::cli {
 
@@ -99,27 +100,26 @@ int run_logits(const Options& o) {
     elver_session_options s = session_options(o);
     if (s.n_ctx == 0) s.n_ctx = std::max<int32_t>(static_cast<int32_t>(ids.size()), 1);
     Session session(model, s);
-    const std::string partial = o.output + ".partial";
-    std::ofstream out(partial, std::ios::binary);
-    if (!out) throw std::runtime_error(o.output + ": cannot create");
-    std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(ids.size()) + ", " +
-                         std::to_string(model.n_vocab()) + "), }";
-    header.resize((header.size() + 10 + 1 + 63) / 64 * 64 - 10 - 1,
-                  ' ');  // NumPy's format 1.0: the data begins at a multiple of 64
-    header += '\n';
-    const auto size = static_cast<uint16_t>(header.size());
-    out << "\x93NUMPY" << '\x01' << '\x00' << static_cast<char>(size & 255) << static_cast<char>(size >> 8) << header;
-    try {
-        session.prefill(ids, [&out](size_t, std::span<const float> logits) {
-            out.write(reinterpret_cast<const char*>(logits.data()), static_cast<std::streamsize>(logits.size_bytes()));
-        });
-        out.close();
-        if (!out || std::rename(partial.c_str(), o.output.c_str()) != 0)
-            throw std::runtime_error(o.output + ": cannot write");
-    } catch (...) {
-        std::remove(partial.c_str());
-        throw;
+    NpyWriter out(o.output, {ids.size(), static_cast<size_t>(model.n_vocab())});
+    session.prefill(ids, [&out](size_t, std::span<const float> logits) { out.write(logits); });
+    out.finish();
+    return 0;
+}
+
+int run_embed(const Options& o) {
+    const Model model = load_model(o);
+    std::vector<int32_t> ids = parse_ids(o.tokens);
+    if (o.tokens.empty()) {
+        const Ids of_text = model.tokenizer().encode(o.text, true, false);
+        ids.assign(of_text.view().begin(), of_text.view().end());
     }
+    elver_session_options s = session_options(o);
+    if (s.n_ctx == 0) s.n_ctx = std::max<int32_t>(static_cast<int32_t>(ids.size()), 1);
+    Session session(model, s);
+    const std::vector<float> embedding = session.embed(model, ids, static_cast<elver_pooling>(o.pooling));
+    NpyWriter out(o.output, {embedding.size()});
+    out.write(embedding);
+    out.finish();
     return 0;
 }
 

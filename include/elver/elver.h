@@ -455,6 +455,29 @@ typedef struct elver_event {
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_next(elver_session* session, elver_event* event, elver_error** error);
 
+/** @return The width of the model's hidden states and embeddings; 0 of NULL. Threads: any. Since: 0.1. */
+ELVER_API int32_t elver_model_width(const elver_model* model);
+
+/** Which hidden states make an embedding. Numbers are fixed for ever. */
+typedef enum elver_pooling {
+    ELVER_POOLING_DEFAULT = 0, /**< as the model says; else the last of a causal model, and the mean of others */
+    ELVER_POOLING_MEAN = 1,    /**< of all tokens */
+    ELVER_POOLING_FIRST = 2,   /**< of the first token, as BERT's [CLS] */
+    ELVER_POOLING_LAST = 3     /**< of the last token */
+} elver_pooling;
+
+/** The embedding of a text: its hidden states after the last norm, pooled and scaled to unit length, so that the cosine
+ *  of two texts is the product of their embeddings. The session's text is then this one, without logits. Ends an answer
+ *  that was begun. A model that reads both ways (BERT) takes at most max_batch tokens, which defaults to its context.
+ *  @param ids   [n_ids], at least one, borrowed for the call.
+ *  @param out   [n_out], yours; written only on ELVER_OK.
+ *  @param n_out elver_model_width().
+ *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_CONTEXT_FULL; ELVER_CANCELLED; ELVER_BUSY.
+ *  Threads: the session's. Since: 0.1. */
+ELVER_API elver_status elver_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids,
+                                   float* out, size_t n_out, elver_error** error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -23,6 +23,7 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "elver/elver.h"
 
@@ -314,6 +315,7 @@ class Model {
             [&] { return Text(out); });
     }
     int32_t n_vocab() const noexcept { return elver_model_n_vocab(c()); }
+    int32_t width() const noexcept { return elver_model_width(c()); }
     int32_t n_ctx_train() const noexcept { return elver_model_n_ctx_train(c()); }
     elver_model* c() const noexcept { return handle_.get(); }  // borrowed
 
@@ -381,6 +383,16 @@ class Session {
     Outcome<void> prefill(std::span<const int32_t> ids, std::span<const size_t> wanted, F&& on_logits) {
         static const size_t none = 0;
         return prefill_logits(ids, wanted.empty() ? &none : wanted.data(), wanted.size(), on_logits);
+    }
+    // Of unit length, [model.width()]; see elver_embed.
+    Outcome<std::vector<float>> embed(const Model& model, std::span<const int32_t> ids,
+                                      elver_pooling pooling = ELVER_POOLING_DEFAULT) {
+        std::vector<float> out(static_cast<size_t>(model.width()));
+        return detail::outcome<std::vector<float>>(
+            [&](elver_error** e) {
+                return elver_embed(c(), pooling, ids.data(), ids.size(), out.data(), out.size(), e);
+            },
+            [&] { return std::move(out); });
     }
     // After the last token, [n_vocab]; empty where there are none. Borrowed until the next call in the session.
     std::span<const float> logits(const Model& model) const noexcept {

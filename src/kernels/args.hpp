@@ -152,10 +152,11 @@ struct CacheWriteArgs {
 struct AttentionArgs {
     const float* const* q;  // [n_rows] -> [head_dim], already scaled
     float* const* out;      // [n_rows] -> [v_head_dim]
-    const int32_t* pos;     // [n_rows], sees keys first(pos) .. pos
+    const int32_t* pos;     // [n_rows]
+    const int32_t* last;    // [n_rows], the last key seen; null: pos
     int n_rows;             // 1 .. attention_rows
     CacheShape shape;
-    int window;           // positions seen, own included; 0: all
+    int window;           // positions seen up to pos, own included; 0: all
     float soft_cap;       // 0: none
     const float* slopes;  // [n_rows] ALiBi slopes, or null
     const float* sinks;   // [n_rows] logits of a key that adds nothing, or null

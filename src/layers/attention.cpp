@@ -15,14 +15,15 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
     } head{a.cache, a.layer, 0};
     const float* q[attention_rows];
     float* out[attention_rows];
-    int32_t pos[attention_rows];
+    int32_t pos[attention_rows], last[attention_rows];
     float slopes[attention_rows], sinks[attention_rows];
     AttentionArgs args;
     args.q = q;
     args.out = out;
     args.pos = pos;
     args.shape = shape;
-    args.window = a.window;
+    args.last = a.causal ? nullptr : last;
+    args.window = a.causal || a.window == 0 ? a.window : a.window / 2 + 1;
     args.soft_cap = a.soft_cap;
     args.slopes = a.slopes == nullptr ? nullptr : slopes;
     args.sinks = a.sinks == nullptr ? nullptr : sinks;
@@ -43,6 +44,8 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
             q[r] = a.q + static_cast<size_t>(token) * a.q_stride + h * shape.head_dim;
             out[r] = a.out + static_cast<size_t>(token) * a.out_stride + h * shape.v_head_dim;
             pos[r] = a.pos[token];
+            const int32_t end = a.pos[a.n_tokens - 1], ahead = a.window / 2;
+            last[r] = a.window == 0 || pos[r] > end - ahead ? end : pos[r] + ahead;
             if (a.slopes != nullptr) slopes[r] = a.slopes[h];
             if (a.sinks != nullptr) sinks[r] = a.sinks[h];
         }
@@ -64,6 +67,7 @@ void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
     args.layer = c.layer;
     args.n_heads = c.n_heads;
     args.n_kv_heads = c.n_kv_heads;
+    args.causal = c.causal;
     args.window = c.window;
     args.soft_cap = c.soft_cap;
     args.slopes = c.slopes.empty() ? nullptr : c.slopes.data();

@@ -12,7 +12,8 @@ struct AttendArgs {
     KvCache* cache;
     int layer;
     int n_heads, n_kv_heads;
-    int window;           // positions seen, own included; 0: all
+    bool causal = true;   // else a token sees later ones too
+    int window;           // positions seen, own included; 0: all; not causal: window / 2 to each side
     float soft_cap;       // 0: none
     const float* slopes;  // [n_heads] ALiBi, or null
     const float* sinks;   // [n_heads] or null

@@ -25,6 +25,9 @@ void EmbedPhase::run(const Pass& pass, int worker) const noexcept {
         if (config_.scale != 1.0f) {
             for (size_t i = 0; i < width; ++i) x[i] *= config_.scale;
         }
+        if (config_.added != nullptr) {
+            for (size_t i = 0; i < width; ++i) x[i] += config_.added[i];
+        }
         if (config_.positions != nullptr) {
             const float* p = config_.positions + static_cast<size_t>(pass.pos[t]) * width;
             for (size_t i = 0; i < width; ++i) x[i] += p[i];

@@ -1,11 +1,12 @@
 #include "layers/kv_cache.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace elver {
 
 int KvCache::n_pages(const CacheLayerSpec& layer, int n_ctx, int max_batch) noexcept {
-    const int whole = (n_ctx + page_positions - 1) / page_positions;
+    const int whole = (n_ctx - 1) / page_positions + 1;
     if (layer.window == 0) return whole;
     // A batch's first token sees window - 1 positions before it, and both ends may fall inside a page.
     const int64_t seen = static_cast<int64_t>(layer.window) + max_batch;
@@ -27,6 +28,8 @@ Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, CacheTy
     cache.n_ctx_ = n_ctx;
     size_t offset = 0;
     for (const CacheLayerSpec& layer : layers) {
+        const bool fits = layer.window > 0 && n_pages(layer, n_ctx, max_batch) == n_pages(layer, INT32_MAX, max_batch);
+        cache.endless_ = cache.endless_ && fits;
         cache.layers_.push_back({layer, layer.shape(type), n_pages(layer, n_ctx, max_batch), offset});
         offset += plan_bytes({layer}, type, n_ctx, max_batch);
     }

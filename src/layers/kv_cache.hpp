@@ -36,6 +36,8 @@ class KvCache {
                             static_cast<size_t>(kv_head);
         return memory_.data() + l.offset + slot * static_cast<size_t>(l.shape.page_bytes());
     }
+    // Whether a text may go on beyond n_ctx: every layer has a window, and room for it.
+    bool endless() const noexcept { return endless_; }
     // Positions of the session's context.
     int n_ctx() const noexcept { return n_ctx_; }
     const CacheShape& shape(int layer) const noexcept { return layers_[static_cast<size_t>(layer)].shape; }
@@ -53,6 +55,7 @@ class KvCache {
     };
     std::vector<Layer> layers_;
     int n_ctx_ = 0;
+    bool endless_ = true;
     AlignedBuffer memory_;
 };
 

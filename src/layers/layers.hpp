@@ -39,6 +39,7 @@ class EmbedPhase final : public Phase {
     struct Config {
         TensorView table;  // [n_vocab, width], the file's bytes
         float scale = 1.0f;
+        const float* added = nullptr;      // [width], to every token, or null
         const float* positions = nullptr;  // learned positions [n_positions, width] or null
         Norm norm;                         // after embedding (BLOOM)
         std::vector<RopeTable> rope;
@@ -113,6 +114,7 @@ class AttentionPhase final : public Phase {
   public:
     struct Config {
         int layer = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
+        bool causal = true;
         int window = 0;
         float soft_cap = 0;
         std::vector<float> slopes;     // [n_heads] or empty
@@ -145,7 +147,7 @@ class AddPhase final : public Phase {
 // to = norm(from), for models that normalise the residual stream itself (post-norm).
 class NormPhase final : public Phase {
   public:
-    NormPhase(Program& program, Buffer from, Buffer to, Norm norm, int width);
+    NormPhase(Program& program, Buffer from, Buffer to, Norm norm, int width, bool on_outputs = false);
     void run(const Pass& pass, int worker) const noexcept override;
     std::string describe() const override;
 
@@ -154,6 +156,21 @@ class NormPhase final : public Phase {
     Buffer from_, to_;
     Norm norm_;
     int width_;
+    bool on_outputs_;
+};
+
+// attn *= sigmoid(gate), a factor for each element or for each head.
+class GatePhase final : public Phase {
+  public:
+    GatePhase(Program& program, int n_heads, int v_head_dim, bool each_head)
+        : program_(&program), n_heads_(n_heads), v_head_dim_(v_head_dim), each_head_(each_head) {}
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    int n_heads_, v_head_dim_;
+    bool each_head_;
 };
 
 // The rows of x whose logits are wanted -> outputs.

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "base/text.hpp"
 #include "layers/layers.hpp"
 
@@ -39,13 +41,13 @@ std::string AddPhase::describe() const {
     return cat("add ", norm_.kind == Norm::Kind::none ? "" : "norm of ", "branch [n, ", width_, "]");
 }
 
-NormPhase::NormPhase(Program& program, Buffer from, Buffer to, Norm norm, int width)
-    : program_(&program), from_(from), to_(to), norm_(norm), width_(width) {
+NormPhase::NormPhase(Program& program, Buffer from, Buffer to, Norm norm, int width, bool on_outputs)
+    : program_(&program), from_(from), to_(to), norm_(norm), width_(width), on_outputs_(on_outputs) {
     program.widths.need(to, width);
 }
 
 void NormPhase::run(const Pass& pass, int worker) const noexcept {
-    const Share mine = share(pass.n_tokens, worker, pass.pool->n_threads());
+    const Share mine = share(on_outputs_ ? pass.n_outputs : pass.n_tokens, worker, pass.pool->n_threads());
     for (int t = mine.begin; t < mine.end; ++t) {
         norm_.apply(*pass.kernels, program_->row(*pass.scratch, from_, t), 0, program_->row(*pass.scratch, to_, t), 0,
                     width_, 0, 1);
@@ -54,6 +56,20 @@ void NormPhase::run(const Pass& pass, int worker) const noexcept {
 
 std::string NormPhase::describe() const {
     return cat("norm [n, ", width_, "]");
+}
+
+void GatePhase::run(const Pass& pass, int worker) const noexcept {
+    const Share mine = share(pass.n_tokens, worker, pass.pool->n_threads());
+    for (int t = mine.begin; t < mine.end; ++t) {
+        const float* gate = program_->row(*pass.scratch, Buffer::gate, t);
+        float* x = program_->row(*pass.scratch, Buffer::attn, t);
+        for (int i = 0; i < n_heads_ * v_head_dim_; ++i)
+            x[i] /= 1.0f + std::exp(-gate[each_head_ ? i / v_head_dim_ : i]);
+    }
+}
+
+std::string GatePhase::describe() const {
+    return cat("gate [n, ", n_heads_, each_head_ ? "" : cat(" * ", v_head_dim_), "]");
 }
 
 }  // namespace elver

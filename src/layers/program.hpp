@@ -85,6 +85,8 @@ class Program {
 
     // Phases from here on make logits of chosen tokens; they run apart, for a few outputs at a time.
     void begin_head() { head_begin_ = phases_.size(); }
+    // And from here on, instead of logits, the hidden states of chosen tokens.
+    void begin_hidden() { hidden_begin_ = phases_.size(); }
 
     template <class P, class... Args>
     void add(Args&&... args) {
@@ -97,7 +99,9 @@ class Program {
     // The body extends the cache by the pass's tokens and leaves x; the head makes logits of pass.outputs from x. False
     // if the cancel token stopped it: what it left is then not valid.
     bool run_body(Pass& pass) const noexcept { return run(pass, 0, head_begin_); }
-    bool run_head(Pass& pass) const noexcept { return run(pass, head_begin_, phases_.size()); }
+    bool run_head(Pass& pass) const noexcept { return run(pass, head_begin_, hidden_begin_); }
+    // Leaves the hidden states of pass.outputs, after the last norm, in Buffer::outputs.
+    bool run_hidden(Pass& pass) const noexcept { return run(pass, hidden_begin_, phases_.size()); }
 
     float* row(const Scratch& s, Buffer b, int token) const noexcept {
         return reinterpret_cast<float*>(s.memory + s.buffer_at[static_cast<size_t>(b)]) +
@@ -120,7 +124,7 @@ class Program {
     bool run(Pass& pass, size_t first, size_t last) const noexcept;
 
     std::vector<std::unique_ptr<Phase>> phases_;
-    size_t head_begin_ = 0;
+    size_t head_begin_ = 0, hidden_begin_ = 0;
 };
 
 // Splits n items evenly: worker w of n_workers does [begin, end).

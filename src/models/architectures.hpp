@@ -14,7 +14,8 @@ enum Reads : unsigned {
     reads_parallel_residual = 2,
     reads_qkv_clamp = 4,
     reads_alibi = 8,
-    reads_scales = 16,  // of embedding, residual and attention
+    reads_scales = 16,    // of embedding, residual and attention
+    reads_sections = 32,  // rotary sections, for pictures: of text they only say that halves are turned
 };
 
 // A tensor that the family calls what others call another; nullptr: it has none, whatever the file holds.
@@ -33,11 +34,16 @@ struct Architecture {
     bool parallel_residual = false;
     bool norms_without_weights = false;
     bool qk_norm_after_rope = false;
+    bool causal = true;
+    bool has_head = true;
+    bool embedding_normalised = false;
     unsigned reads = 0;
     bool embedding_times_sqrt_width = false;
     double ffn_width_factor = 1.0;  // of the key
     double local_rope_base = 0.0;   // of layers with a window, where the file gives none; 0: as others
     double alibi_max_bias = 0.0;
+    double attention_power = 0.5;  // q . k is divided by head_dim to this power
+    double post_norm_eps = 0.0;
     bool divides_by_logit_scale = false;  // others multiply
     // Where the file gives no scale: embeddings times embedding_scale, branches times depth_scale / sqrt(n_layers),
     // logits times logit_width / width. 0: 1.
@@ -46,6 +52,7 @@ struct Architecture {
     int window_period = 1, window_global = -1;
     bool turns_local_only = false;  // in a model with windows, layers without one are not rotated
     int unturned_period = 0;        // every so manyth layer is not rotated; 0: all are
+    const char* ignored = "";
     Rename renames[4] = {};
 };
 

@@ -59,6 +59,14 @@ class Keys {
         }
         return out;
     }
+    // What GGUF files call pooling_type; a reranker's (4) is none, since elver has no heads for other tasks.
+    Pooling pooling() {
+        constexpr Pooling known[] = {Pooling::none, Pooling::mean, Pooling::first, Pooling::last, Pooling::none};
+        const int number = integer("pooling_type", 0);
+        if (number < static_cast<int>(std::size(known))) return known[number];
+        keep(file_.key_error(prefix_ + "pooling_type", "0 to 4", cat(number)));
+        return Pooling::none;
+    }
     double number(std::string_view key, double fallback) {
         const std::string name = prefix_ + std::string(key);
         const auto value = file_.get_float_or(name, fallback);
@@ -113,7 +121,10 @@ void read_layers(Keys& keys, const Architecture& arch, ModelSpec& s) {
 
 void read_attention(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
     s.alibi_max_bias = arch.alibi_max_bias;
-    if ((arch.reads & reads_scales) != 0) s.attention_scale = keys.number("attention.scale", 0.0);
+    s.causal = arch.causal;
+    if (arch.attention_power != 0.5)
+        s.attention_scale = std::pow(std::max(s.layers.front().head_dim, 1), -arch.attention_power);
+    if ((arch.reads & reads_scales) != 0) s.attention_scale = keys.number("attention.scale", s.attention_scale);
     if ((arch.reads & reads_qkv_clamp) != 0) s.qkv_clamp = keys.number("attention.clamp_kqv", 0.0);
     if ((arch.reads & reads_alibi) != 0) s.alibi_max_bias = keys.scale("attention.max_alibi_bias", arch.alibi_max_bias);
     s.qk_norm_after_rope = arch.qk_norm_after_rope;
@@ -159,7 +170,8 @@ void read_patterns(const Gguf& file, Keys& keys, const Architecture& arch, Model
     const std::vector<bool> local = keys.local_layers(s.layers.size(), arch.window_period, arch.window_global);
     int global_rope = -1, local_rope = -1;
     if (arch.rope) {
-        s.rope_pairing = arch.pairing;
+        const bool halves = (arch.reads & reads_sections) != 0 && keys.has("rope.dimension_sections");
+        s.rope_pairing = halves ? RopePairing::halves : arch.pairing;
         s.ropes.push_back(read_rope(file, keys, s));
         global_rope = local_rope = 0;
     }
@@ -241,7 +253,12 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
     s.norm = arch->norm;
     s.norm_eps = s.norm == NormKind::rms ? keys.number("attention.layer_norm_rms_epsilon", 1e-5)
                                          : keys.number("attention.layer_norm_epsilon", 1e-5);
+    s.post_norm_eps = arch->post_norm_eps;
     s.norms_without_weights = arch->norms_without_weights;
+    s.embedding_normalised = arch->embedding_normalised;
+    s.has_head = arch->has_head;
+    s.pooling = keys.pooling();
+    s.ignored = arch->ignored;
     s.parallel_residual = arch->parallel_residual;
     if ((arch->reads & reads_parallel_residual) != 0)
         s.parallel_residual = keys.flag("use_parallel_residual", arch->parallel_residual);

@@ -41,9 +41,13 @@ class Planner {
 
     // Name of a role's tensor in this layer, without .weight or .bias.
     std::string name(std::string_view role) const { return s_.tensors.of(role, layer_); }
-    bool has(std::string_view role, std::string_view part = ".weight") const {
-        return file_.find_tensor(cat(name(role), part)) != nullptr;
+    // Some files leave .weight out.
+    std::string weight_name(std::string_view role) const {
+        const std::string bare = name(role);
+        return file_.find_tensor(bare) != nullptr ? bare : bare + ".weight";
     }
+    bool has(std::string_view role) const { return file_.find_tensor(weight_name(role)) != nullptr; }
+    bool has_bias(std::string_view role) const { return file_.find_tensor(name(role) + ".bias") != nullptr; }
 
     const GgufTensor* need(const std::string& name, const Shape& shape, std::string_view meaning) {
         const auto tensor = file_.tensor(name);
@@ -71,12 +75,12 @@ class Planner {
     // is one.
     Linear linear(std::string_view role, int64_t first, int64_t n, int64_t total, int64_t k, std::string_view meaning) {
         Linear out;
-        const GgufTensor* t = need(name(role) + ".weight", {total, k}, meaning);
+        const GgufTensor* t = need(weight_name(role), {total, k}, meaning);
         if (t == nullptr) return out;
         const auto matrix = weights_.add_matrix(*t, first, n);
         if (!matrix) return fail(matrix.error()), out;
         out.matrix = *matrix;
-        if (!has(role, ".bias")) return out;
+        if (!has_bias(role)) return out;
         const GgufTensor* bias = need(name(role) + ".bias", {total}, meaning);
         if (bias != nullptr) out.bias = add_vector(*bias, first, n);
         return out;
@@ -89,8 +93,8 @@ class Planner {
     NormWeights norm(std::string_view role, int64_t width, bool weightless_too = false) {
         NormWeights out;
         out.present = has(role) || (weightless_too && s_.norms_without_weights);
-        if (has(role)) out.weight = vector(name(role) + ".weight", width, "width");
-        if (has(role) && has(role, ".bias")) out.bias = vector(name(role) + ".bias", width, "width");
+        if (has(role)) out.weight = vector(weight_name(role), width, "width");
+        if (has(role) && has_bias(role)) out.bias = vector(name(role) + ".bias", width, "width");
         return out;
     }
 
@@ -118,19 +122,37 @@ class Planner {
                        embedding));
         }
         if (error_) return;
+        if (has("token_types")) {  // a text of one kind: row 0 of all
+            const GgufTensor* t = file_.find_tensor(weight_name("token_types"));
+            if (t->view.shape.columns() != s_.width) {
+                return fail(Error(Status::bad_file,
+                                  cat(file_.name(), ": tensor ", in_quotes(t->name), ": expected rows of width ",
+                                      s_.width, ", found ", t->view.shape.text()),
+                                  std::string(t->name)));
+            }
+            b.token_type_ = add_vector(*t, 0, s_.width);
+        }
         if (has("position_embd")) {
             const GgufTensor* t = need(name("position_embd") + ".weight", {s_.n_ctx_train, s_.width}, "n_ctx, width");
             if (t != nullptr) b.positions_ = add_vector(*t, 0, static_cast<int64_t>(s_.n_ctx_train) * s_.width);
         }
         b.embedding_norm_ = norm("token_embd_norm", s_.width);
+        b.embedding_norm_.present = b.embedding_norm_.present || s_.embedding_normalised;
         b.output_norm_ = norm("output_norm", s_.width, true);
-        b.head_ = linear(has("output") ? "output" : "token_embd", s_.n_vocab, s_.width, "n_vocab, width");
+        if (s_.has_head)
+            b.head_ = linear(has("output") ? "output" : "token_embd", s_.n_vocab, s_.width, "n_vocab, width");
+    }
+
+    bool ignored(std::string_view tensor) const {
+        if (s_.ignored.empty()) return false;
+        if (tensor.starts_with("blk.")) tensor.remove_prefix(std::min(tensor.find('.', 4), tensor.size() - 1) + 1);
+        return tensor.starts_with(s_.ignored);
     }
 
     // A tensor that nothing reads would make another model than the file's: better none than a wrong one.
     void refuse_others(const ModelBuilder& b) {
         for (const GgufTensor& t : file_.tensors()) {
-            if (weights_.wants(t) || &t == b.embedding_ || tables_.count(t.name) != 0) continue;
+            if (weights_.wants(t) || &t == b.embedding_ || tables_.count(t.name) != 0 || ignored(t.name)) continue;
             return fail(Error(Status::unsupported,
                               cat(file_.name(), ": tensor ", in_quotes(t.name), " has no place in ", s_.architecture,
                                   " as elver knows it: this variant is not supported"),
@@ -154,8 +176,15 @@ class Planner {
         }
         l.q_norm = head_norm("attn_q_norm", l_->n_heads);
         l.k_norm = head_norm("attn_k_norm", l_->n_kv_heads);
+        if (has("attn_gate")) {  // a row for each head, or for each element
+            const GgufTensor* t = file_.find_tensor(weight_name("attn_gate"));
+            const int64_t elements = int64_t{l_->n_heads} * l_->v_head_dim;
+            l.gates_each_head = t->view.shape.rows() != elements;
+            l.attn_gate = linear("attn_gate", l.gates_each_head ? l_->n_heads : elements, s_.width, "n_heads, width");
+        }
         l.out = linear("attn_output", s_.width, int64_t{l_->n_heads} * l_->v_head_dim, "width, n_heads * v_head_dim");
         l.post_attn_norm = norm("post_attention_norm", s_.width);
+        l.attn_output_norm = norm("attn_output_norm", s_.width);
     }
 
     void plan_ffn(ModelBuilder::Layer& l) {
@@ -178,6 +207,7 @@ class Planner {
         }
         l.down = linear("ffn_down", s_.width, width, "width, ffn_width");
         l.post_ffn_norm = norm("post_ffw_norm", s_.width);
+        l.layer_output_norm = norm("layer_output_norm", s_.width);
     }
 
     // Frequencies base^(-2i / dims), scaled. YaRN: Peng et al. 2023, section 3.

@@ -14,6 +14,12 @@ Norm ModelBuilder::norm(const Weights& weights, const NormWeights& n) const {
     return out;
 }
 
+Norm ModelBuilder::post_norm(const Weights& weights, const NormWeights& n) const {
+    Norm out = norm(weights, n);
+    if (spec_.post_norm_eps > 0) out.eps = static_cast<float>(spec_.post_norm_eps);
+    return out;
+}
+
 namespace {
 
 LinearPhase::Product product(const Weights& weights, int matrix, int bias, Buffer out, Finish finish = Finish::store,
@@ -55,6 +61,7 @@ EmbedPhase::Config ModelBuilder::embed_config(const Weights& weights) const {
     EmbedPhase::Config c;
     c.table = embedding_->view;
     c.scale = static_cast<float>(spec_.embedding_scale);
+    if (token_type_ >= 0) c.added = weights.vector(token_type_);
     if (positions_ >= 0) c.positions = weights.vector(positions_);
     c.norm = norm(weights, embedding_norm_);
     c.rope = rope_;
@@ -90,6 +97,7 @@ void ModelBuilder::build_mixing(const Weights& weights, int index, Program& p) c
     AttentionPhase::Config attend;
     attend.layer = index, attend.n_heads = s.n_heads, attend.n_kv_heads = s.n_kv_heads;
     attend.head_dim = s.head_dim, attend.v_head_dim = s.v_head_dim;
+    attend.causal = spec_.causal;
     attend.window = s.window;
     attend.soft_cap = static_cast<float>(spec_.attn_soft_cap);
     attend.slopes = alibi_slopes(s.n_heads, spec_.alibi_max_bias);
@@ -99,21 +107,28 @@ void ModelBuilder::build_mixing(const Weights& weights, int index, Program& p) c
 // x -> x + attention, or, where a norm stands behind it, -> branch.
 void ModelBuilder::build_attention(const Weights& weights, int index, Program& p) const {
     const Layer& l = layers_[static_cast<size_t>(index)];
+    std::vector<LinearPhase::Product> products{product(weights, l.q.matrix, l.q.bias, Buffer::q),
+                                               product(weights, l.k.matrix, l.k.bias, Buffer::k),
+                                               product(weights, l.v.matrix, l.v.bias, Buffer::v)};
+    const bool gated = l.attn_gate.matrix >= 0;
+    if (gated) products.push_back(product(weights, l.attn_gate.matrix, l.attn_gate.bias, Buffer::gate));
     p.add<LinearPhase>("qkv", Buffer::x, norm(weights, l.attn_norm_2.present ? l.attn_norm_2 : l.attn_norm),
-                       std::vector{product(weights, l.q.matrix, l.q.bias, Buffer::q),
-                                   product(weights, l.k.matrix, l.k.bias, Buffer::k),
-                                   product(weights, l.v.matrix, l.v.bias, Buffer::v)});
+                       std::move(products));
     build_mixing(weights, index, p);
+    const LayerSpec& s = spec_.layers[static_cast<size_t>(index)];
+    if (gated) p.add<GatePhase>(s.n_heads, s.v_head_dim, l.gates_each_head);
     const auto residual = static_cast<float>(spec_.residual_scale);
     if (!l.post_attn_norm.present && !spec_.parallel_residual) {
         p.add<LinearPhase>("attention out", Buffer::attn, Norm{},
                            std::vector{product(weights, l.out.matrix, l.out.bias, Buffer::x, Finish::add, residual)});
+        if (l.attn_output_norm.present)
+            p.add<NormPhase>(Buffer::x, Buffer::x, norm(weights, l.attn_output_norm), spec_.width);
         return;
     }
     p.add<LinearPhase>("attention out", Buffer::attn, Norm{},
                        std::vector{product(weights, l.out.matrix, l.out.bias, Buffer::branch)});
     if (!spec_.parallel_residual)
-        p.add<AddPhase>(Buffer::branch, norm(weights, l.post_attn_norm), spec_.width, residual);
+        p.add<AddPhase>(Buffer::branch, post_norm(weights, l.post_attn_norm), spec_.width, residual);
 }
 
 // x -> x + ffn. In a parallel layer x is still the layer's input; attention waits in branch and is added last.
@@ -128,9 +143,11 @@ void ModelBuilder::build_ffn(const Weights& weights, int index, Program& p) cons
     p.add<LinearPhase>("ffn down", Buffer::hidden, Norm{},
                        std::vector{product(weights, l.down.matrix, l.down.bias, post ? Buffer::gate : Buffer::x,
                                            post ? Finish::store : Finish::add, residual)});
-    if (post) p.add<AddPhase>(Buffer::gate, norm(weights, l.post_ffn_norm), spec_.width, residual);
+    if (post) p.add<AddPhase>(Buffer::gate, post_norm(weights, l.post_ffn_norm), spec_.width, residual);
     if (spec_.parallel_residual)
-        p.add<AddPhase>(Buffer::branch, norm(weights, l.post_attn_norm), spec_.width, residual);
+        p.add<AddPhase>(Buffer::branch, post_norm(weights, l.post_attn_norm), spec_.width, residual);
+    if (l.layer_output_norm.present)
+        p.add<NormPhase>(Buffer::x, Buffer::x, norm(weights, l.layer_output_norm), spec_.width);
 }
 
 std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
@@ -143,13 +160,18 @@ std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
         if (layer.ffn_width > 0) build_ffn(weights, i, p);
     }
     p.begin_head();
-    p.add<SelectPhase>(spec_.width);
-    p.add<LinearPhase>("head", Buffer::outputs, norm(weights, output_norm_),
-                       std::vector{product(weights, head_.matrix, head_.bias, Buffer::logits)},
-                       LinearPhase::Of::outputs);
-    if (spec_.logit_scale != 1.0 || spec_.logit_soft_cap > 0) {
-        p.add<LogitPhase>(static_cast<float>(spec_.logit_scale), static_cast<float>(spec_.logit_soft_cap));
+    if (spec_.has_head) {
+        p.add<SelectPhase>(spec_.width);
+        p.add<LinearPhase>("head", Buffer::outputs, norm(weights, output_norm_),
+                           std::vector{product(weights, head_.matrix, head_.bias, Buffer::logits)},
+                           LinearPhase::Of::outputs);
+        if (spec_.logit_scale != 1.0 || spec_.logit_soft_cap > 0)
+            p.add<LogitPhase>(static_cast<float>(spec_.logit_scale), static_cast<float>(spec_.logit_soft_cap));
     }
+    p.begin_hidden();
+    p.add<SelectPhase>(spec_.width);
+    if (output_norm_.present)
+        p.add<NormPhase>(Buffer::outputs, Buffer::outputs, norm(weights, output_norm_), spec_.width, true);
     return program;
 }
 

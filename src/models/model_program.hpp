@@ -32,13 +32,16 @@ class ModelBuilder {
         bool each_head = false;  // of q or k: weights for each head
     };
     struct Layer {
-        NormWeights attn_norm, attn_norm_2, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
-        Linear q, k, v, out;
+        NormWeights attn_norm, attn_norm_2, q_norm, k_norm, post_attn_norm, attn_output_norm;
+        NormWeights ffn_norm, post_ffn_norm, layer_output_norm;
+        Linear q, k, v, attn_gate, out;
+        bool gates_each_head = false;
         Linear gate, up, down;
     };
     friend class Planner;
 
     Norm norm(const Weights& weights, const NormWeights& n) const;
+    Norm post_norm(const Weights& weights, const NormWeights& n) const;
     Norm::Kind norm_kind() const { return spec_.norm == NormKind::rms ? Norm::Kind::rms : Norm::Kind::layer; }
     EmbedPhase::Config embed_config(const Weights& weights) const;
     void build_mixing(const Weights& weights, int layer, Program& p) const;
@@ -48,7 +51,7 @@ class ModelBuilder {
 
     ModelSpec spec_;
     const GgufTensor* embedding_ = nullptr;
-    int positions_ = -1;
+    int token_type_ = -1, positions_ = -1;
     NormWeights embedding_norm_, output_norm_;
     Linear head_;
     std::vector<Layer> layers_;

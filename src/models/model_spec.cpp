@@ -87,6 +87,7 @@ Result<void> ModelSpec::validate() const {
         !good)
         return good;
     if (auto good = check("", {Number{"norm.eps", norm_eps, false},
+                               {"norm.post_eps", post_norm_eps, false},
                                {"attention.scale", attention_scale, false},
                                {"attention.soft_cap", attn_soft_cap, false},
                                {"attention.qkv_clamp", qkv_clamp, false},

@@ -17,6 +17,9 @@ enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu2 };
 enum class RopePairing : uint8_t { adjacent, halves };
 enum class RopeScaling : uint8_t { none, linear, yarn };
 
+// What of the hidden states makes a text's embedding.
+enum class Pooling : uint8_t { none, mean, first, last };
+
 // A rotary table; layers choose one.
 struct RopeSpec {
     int dims = 0;  // of a head, the first ones
@@ -34,7 +37,7 @@ struct RopeSpec {
 struct LayerSpec {
     int n_heads = 0, n_kv_heads = 0;  // 0: the layer has no attention
     int head_dim = 0, v_head_dim = 0;
-    int window = 0;     // positions a token sees, its own included; 0: all
+    int window = 0;     // positions a token sees, its own included; 0: all; not causal: window / 2 to each side
     int rope = -1;      // index into ModelSpec::ropes; -1: no rotation
     int ffn_width = 0;  // 0: the layer has no FFN
 
@@ -48,10 +51,15 @@ struct ModelSpec {
     NormKind norm = NormKind::rms;
     double norm_eps = 1e-5;
     bool norms_without_weights = false;  // norms whose tensors are not there normalise all the same
+    bool embedding_normalised = false;   // even without weights
     bool parallel_residual = false;      // attention and FFN read the same x and are added together
     double embedding_scale = 1.0, residual_scale = 1.0, logit_scale = 1.0;  // factors
     double logit_soft_cap = 0.0;                                            // 0: none
+    double post_norm_eps = 0.0;                                             // of norms behind a branch; 0: norm_eps
+    bool has_head = true;                                                   // else the model makes hidden states only
+    Pooling pooling = Pooling::none;
 
+    bool causal = true;            // else a token sees those behind it too
     double attention_scale = 0.0;  // of q . k; 0: 1 / sqrt(head_dim)
     double attn_soft_cap = 0.0;
     double qkv_clamp = 0.0;
@@ -67,6 +75,7 @@ struct ModelSpec {
     int n_experts = 0, top_k = 0;
 
     TensorNames tensors;
+    std::string ignored;  // tensors whose names begin so, below blk.{layer} or not, serve other tasks; empty: none
 
     // "FIELD: expected ..., found ..." for the first inconsistent field.
     Result<void> validate() const;

@@ -31,6 +31,12 @@ constexpr EnumName<Activation> activations[] = {{Activation::silu, "silu"},
                                                 {Activation::relu, "relu"},
                                                 {Activation::relu2, "relu2"}};
 
+constexpr EnumName<Pooling> poolings[] = {
+    {Pooling::none, "none"}, {Pooling::mean, "mean"}, {Pooling::first, "first"}, {Pooling::last, "last"}};
+
+constexpr std::span<const EnumName<Pooling>> names(Pooling) {
+    return poolings;
+}
 constexpr std::span<const EnumName<NormKind>> names(NormKind) {
     return norm_kinds;
 }
@@ -231,12 +237,18 @@ void fields(Fields& f, ModelSpec& s) {
     f.value("logit_scale", s.logit_scale);
     f.value("logit_soft_cap", s.logit_soft_cap);
     f.value("parallel_residual", s.parallel_residual);
+    f.value("has_head", s.has_head);
+    f.value("pooling", s.pooling);
+    f.value("ignored", s.ignored);
     f.group("norm", [&s](Fields& g) {
         g.value("kind", s.norm);
         g.value("eps", s.norm_eps);
+        g.value("post_eps", s.post_norm_eps);
         g.value("without_weights", s.norms_without_weights);
+        g.value("of_embedding", s.embedding_normalised);
     });
     f.group("attention", [&s](Fields& g) {
+        g.value("causal", s.causal);
         g.value("scale", s.attention_scale);
         g.value("soft_cap", s.attn_soft_cap);
         g.value("qkv_clamp", s.qkv_clamp);

@@ -8,17 +8,29 @@ namespace {
 
 constexpr std::string_view mark = "{layer}";
 
-constexpr const char* model_roles[] = {"token_embd", "position_embd", "token_embd_norm", "output_norm", "output"};
+constexpr const char* model_roles[] = {"token_embd",      "token_types", "position_embd",
+                                       "token_embd_norm", "output_norm", "output"};
 
+// attn_gate scales what attention gives; post_* normalise a branch before it is added, *_output_norm the sum.
 constexpr const char* layer_roles[] = {
-    "attn_norm",     "attn_norm_2",
-    "attn_qkv",      "attn_q",
-    "attn_k",        "attn_v",
-    "attn_q_norm",   "attn_k_norm",
-    "attn_output",   "post_attention_norm",  // of the branch, before it is added
-    "ffn_norm",      "ffn_gate",
-    "ffn_up",        "ffn_down",
+    "attn_norm",
+    "attn_norm_2",
+    "attn_qkv",
+    "attn_q",
+    "attn_k",
+    "attn_v",
+    "attn_q_norm",
+    "attn_k_norm",
+    "attn_gate",
+    "attn_output",
+    "post_attention_norm",
+    "attn_output_norm",
+    "ffn_norm",
+    "ffn_gate",
+    "ffn_up",
+    "ffn_down",
     "post_ffw_norm",
+    "layer_output_norm",
 };
 
 std::string usual(std::string_view role) {

@@ -60,7 +60,8 @@ Result<void> Model::load(const Progress& progress, const CancelToken* cancel) {
 SessionOptions Model::effective(const SessionOptions& options) const noexcept {
     SessionOptions out = options;
     if (out.n_ctx <= 0) out.n_ctx = std::min(spec_.n_ctx_train, 4096);
-    if (out.max_batch <= 0) out.max_batch = 512;
+    // A model that reads both ways reads a text in one pass.
+    if (out.max_batch <= 0) out.max_batch = spec_.causal ? 512 : out.n_ctx;
     out.max_batch = std::min(out.max_batch, out.n_ctx);
     if (!out.cache_type) out.cache_type = kernels_->reads_packs ? CacheType::f16 : CacheType::f32;
     return out;

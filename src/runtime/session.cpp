@@ -1,6 +1,7 @@
 #include "runtime/session.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "base/text.hpp"
 
@@ -71,21 +72,38 @@ bool Session::run_heads(Pass& pass, const OnLogits& on_logits, size_t first_inde
     return true;
 }
 
-Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress,
-                              std::optional<std::span<const size_t>> wanted) {
-    const int n_vocab = model_->spec().n_vocab;
+Result<void> Session::check(std::span<const int32_t> ids) const {
+    const ModelSpec& spec = model_->spec();
     for (size_t i = 0; i < ids.size(); ++i) {
-        if (ids[i] < 0 || ids[i] >= n_vocab) {
+        if (ids[i] < 0 || ids[i] >= spec.n_vocab) {
             return Error(Status::invalid_argument,
-                         cat("token ", i, ": expected an id from 0 to ", n_vocab - 1, ", found ", ids[i]), "ids");
+                         cat("token ", i, ": expected an id from 0 to ", spec.n_vocab - 1, ", found ", ids[i]), "ids");
         }
     }
-    if (ids.size() > static_cast<size_t>(options_.n_ctx - n_past())) {
+    if (ids.size() > static_cast<size_t>(n_ctx() - n_past())) {
         return Error(Status::context_full,
-                     cat("the context of ", options_.n_ctx, " positions holds ", n_past(), "; there is no room for ",
+                     cat("the context of ", n_ctx(), " positions holds ", n_past(), "; there is no room for ",
                          ids.size(), " more"),
                      "n_ctx");
     }
+    if (!spec.causal && (n_past() > 0 || ids.size() > static_cast<size_t>(options_.max_batch))) {
+        return Error(Status::invalid_argument,
+                     cat("ids: every token of this model sees all others: expected a whole text of at most ",
+                         options_.max_batch, " tokens (max_batch), found ", ids.size(), " at position ", n_past()),
+                     "ids");
+    }
+    return {};
+}
+
+Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress,
+                              std::optional<std::span<const size_t>> wanted) {
+    if (!model_->spec().has_head) {
+        return Error(Status::unsupported,
+                     cat(model_->file().name(), ": ", model_->spec().architecture,
+                         " gives embeddings; logits are not supported"),
+                     "model");
+    }
+    if (auto good = check(ids); !good) return good;
     for (size_t i = 0; wanted && i < wanted->size(); ++i) {
         const size_t lowest = i == 0 ? 0 : (*wanted)[i - 1] + 1;
         if ((*wanted)[i] < lowest || (*wanted)[i] >= ids.size()) {

@@ -21,7 +21,8 @@ class Session {
     static Result<std::unique_ptr<Session>> make(std::shared_ptr<const Model> model, const SessionOptions& options);
 
     const Model& model() const noexcept { return *model_; }
-    int n_ctx() const noexcept { return options_.n_ctx; }
+    // Positions that there can be: where all layers have windows a text has no end.
+    int n_ctx() const noexcept { return cache_.endless() ? INT32_MAX : options_.n_ctx; }
     int n_past() const noexcept { return static_cast<int>(ids_.size()); }
     // The token at each position so far.
     std::span<const int32_t> ids() const noexcept { return ids_; }
@@ -36,6 +37,11 @@ class Session {
     // Logits after the last token, [n_vocab]; empty before the first and after a rewind. Valid until the next call.
     std::span<const float> logits() const noexcept { return logits_; }
 
+    // The embedding of a text, [width], of unit length: its hidden states after the last norm, pooled. Pooling::none:
+    // as the model says, else the last of a causal model and the mean of another. The session's text is then this one;
+    // logits() is empty.
+    Result<std::vector<float>> embed(std::span<const int32_t> ids, Pooling pooling = Pooling::none);
+
     // Goes back to n_past positions. An error if a sliding window has let go of what would be needed.
     Result<void> rewind(int n_past);
 
@@ -44,6 +50,8 @@ class Session {
 
   private:
     Session() = default;
+    // Whether the ids are the vocabulary's and there is room for them.
+    Result<void> check(std::span<const int32_t> ids) const;
     Pass make_pass(std::span<const int32_t> ids);
     // The logits of an output of the last run of the head.
     std::span<const float> row(size_t i) const noexcept;

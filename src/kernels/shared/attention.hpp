@@ -24,6 +24,9 @@ struct Attention {
         const int first = a.window > 0 ? a.pos[row] - a.window + 1 : 0;
         return first < 0 ? 0 : first;
     }
+    static inline int last_key(const AttentionArgs& a, int row) noexcept {
+        return a.last == nullptr ? a.pos[row] : a.last[row];
+    }
 
     // scores[row][key] = q . k for the page's first n_keys, rounded up to 32.
     template <int N, CacheType type>
@@ -85,9 +88,12 @@ struct Attention {
                 V::store_f(x + j, V::mul(cap, V::tanh(V::mul(V::load_f(x + j), inverse))));
         }
         if (a.slopes != nullptr) {
-            for (int j = 0; j < padded; ++j) x[j] += a.slopes[row] * static_cast<float>(begin + j - a.pos[row]);
+            for (int j = 0; j < padded; ++j) {
+                const int ahead = begin + j - a.pos[row];
+                x[j] += a.slopes[row] * static_cast<float>(ahead < 0 ? ahead : -ahead);
+            }
         }
-        const int low = first_key(a, row) - begin, high = a.pos[row] - begin;
+        const int low = first_key(a, row) - begin, high = last_key(a, row) - begin;
         for (int j = 0; j < padded && j < low; ++j) x[j] = lowest;
         for (int j = high < 0 ? 0 : high + 1; j < padded; ++j) x[j] = lowest;
         F peaks = V::load_f(x);
@@ -167,14 +173,14 @@ struct Attention {
         s.out_stride = a.shape.v_width();
         s.scores = a.scratch;
         s.out = a.scratch + attention_rows * page_size;
-        int first = first_key(a, 0), last = a.pos[0];
+        int first = first_key(a, 0), last = last_key(a, 0);
         ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
             s.peak[r] = lowest;
             s.total[r] = 0.0f;
             for (int d = 0; d < s.out_stride; ++d) s.out[r * s.out_stride + d] = 0.0f;
             first = first_key(a, r) < first ? first_key(a, r) : first;
-            last = a.pos[r] > last ? a.pos[r] : last;
+            last = last_key(a, r) > last ? last_key(a, r) : last;
         }
         for (int page = first / page_size; page <= last / page_size; ++page) {
             const std::byte* keys = a.page(a.cache, page);

@@ -22,12 +22,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "archs"))
 
 import second_opinion  # noqa: E402
-from gguf import GGUFWriter, TokenType  # noqa: E402
 from tiny import Tiny, random_for, write_gguf  # noqa: E402
+from vocabulary import WORDS, wordpiece  # noqa: E402
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS += [chr(c) for c in range(ord("a"), ord("z") + 1)] + ["##" + chr(c) for c in range(ord("a"), ord("z") + 1)]
-WORDS += ["the", "##ing"]
 N_TOKENS, WIDTH = 23, 30
 
 NAMES = {
@@ -54,24 +51,6 @@ SENTENCES = [
     "x",
     "word " * 100,
 ]
-
-
-def wordpiece(out: GGUFWriter) -> None:
-    """Word starts carry the lower one eighth block, continuations nothing: how GGUF spells WordPiece."""
-    special = WORDS[:5]
-    out.add_tokenizer_model("bert")
-    out.add_tokenizer_pre("default")
-    out.add_token_list([w if w in special else w[2:] if w.startswith("##") else "\u2581" + w for w in WORDS])
-    out.add_token_types([int(TokenType.CONTROL if w in special else TokenType.NORMAL) for w in WORDS])
-    out.add_token_type_count(2)
-    for key, name in {
-        "padding": "[PAD]",
-        "unknown": "[UNK]",
-        "cls": "[CLS]",
-        "seperator": "[SEP]",
-        "mask": "[MASK]",
-    }.items():
-        out.add_uint32(f"tokenizer.ggml.{key}_token_id", WORDS.index(name))
 
 
 def export(model):
