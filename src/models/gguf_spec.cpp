@@ -59,13 +59,16 @@ class Keys {
         }
         return out;
     }
-    // What GGUF files call pooling_type; a reranker's (4) is none, since elver has no heads for other tasks.
+    // What GGUF files call pooling_type: 2^32 - 1 is not set, and a reranker's (4) none, since elver has no heads for
+    // other tasks.
     Pooling pooling() {
         constexpr Pooling known[] = {Pooling::none, Pooling::mean, Pooling::first, Pooling::last, Pooling::none};
-        const int number = integer("pooling_type", 0);
-        if (number < static_cast<int>(std::size(known))) return known[number];
-        keep(file_.key_error(prefix_ + "pooling_type", "0 to 4", cat(number)));
-        return Pooling::none;
+        const std::string name = prefix_ + "pooling_type";
+        const auto number = file_.get_int_or(name, 0);
+        if (!number) return keep(number.error()), Pooling::none;
+        if (*number == UINT32_MAX || *number == -1) return Pooling::none;
+        if (*number >= 0 && *number < static_cast<int64_t>(std::size(known))) return known[*number];
+        return keep(file_.key_error(name, "0 to 4", cat(*number))), Pooling::none;
     }
     double number(std::string_view key, double fallback) {
         const std::string name = prefix_ + std::string(key);
