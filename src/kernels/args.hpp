@@ -152,8 +152,7 @@ struct CacheWriteArgs {
 struct AttentionArgs {
     const float* const* q;  // [n_rows] -> [head_dim], already scaled
     float* const* out;      // [n_rows] -> [v_head_dim]
-    const int32_t* pos;     // [n_rows]
-    const int32_t* last;    // [n_rows], the last key seen; null: pos
+    const int32_t* pos;     // [n_rows], sees keys first(pos) .. pos, or to last
     int n_rows;             // 1 .. attention_rows
     CacheShape shape;
     int window;           // positions seen up to pos, own included; 0: all
@@ -163,7 +162,8 @@ struct AttentionArgs {
     // Page p holds positions 64 p .. 64 p + 63.
     const std::byte* (*page)(const void* cache, int p);
     const void* cache;
-    float* scratch;  // attention_scratch_bytes(v_head_dim)
+    float* scratch;                 // attention_scratch_bytes(v_head_dim)
+    const int32_t* last = nullptr;  // [n_rows], the last key seen; null: pos
 };
 
 inline constexpr int attention_rows = 6;
