@@ -138,7 +138,7 @@ struct Matmul {
                 for (int c = 0; c < chunk_blocks; ++c) {
                     if (Fmt::block == 32 && b + c >= n_blocks) break;
                     // A block's share at a time: in a burst they wait for one another.
-                    if constexpr (prefetches) V::prefetch(chunk + 4096 + c * block_bytes, block_bytes);
+                    if constexpr (prefetches) V::prefetch(chunk + 8192 + c * block_bytes, block_bytes);
                     U w[8];
                     F scale[n_sub], min[n_sub];
                     Fmt::codes(chunk, c, w);
