@@ -3,7 +3,6 @@
 // are at most 16 small integers times d and a sub-block's scale, so q holds the value + 64 and the pack a 4-bit index.
 #pragma once
 
-#include <array>
 #include <bit>
 
 #include "quant/blocks.hpp"
@@ -19,6 +18,28 @@ inline uint32_t word_at(const uint8_t* p) noexcept {
 inline uint32_t short_at(const uint8_t* p) noexcept {
     return p[0] | static_cast<uint32_t>(p[1]) << 8;
 }
+
+// The values that a format's elements take, in the order of the pack's 4-bit index; null for the other formats.
+inline constexpr int8_t iq1_values[16] = {-9, -7, -1, 1, 7, 9};
+inline constexpr int8_t iq2_values[16] = {-43, -25, -8, 8, 25, 43};
+inline constexpr int8_t iq3_s_values[16] = {-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15};
+inline constexpr int8_t iq3_xxs_values[16] = {-62, -52, -44, -36, -28, -20, -12, -4, 4, 12, 20, 28, 36, 44, 52, 62};
+template <DType type>
+inline constexpr const int8_t* grid_values = nullptr;
+template <>
+inline constexpr const int8_t* grid_values<DType::iq2_xxs> = iq2_values;
+template <>
+inline constexpr const int8_t* grid_values<DType::iq2_xs> = iq2_values;
+template <>
+inline constexpr const int8_t* grid_values<DType::iq2_s> = iq2_values;
+template <>
+inline constexpr const int8_t* grid_values<DType::iq3_xxs> = iq3_xxs_values;
+template <>
+inline constexpr const int8_t* grid_values<DType::iq3_s> = iq3_s_values;
+template <>
+inline constexpr const int8_t* grid_values<DType::iq1_s> = iq1_values;
+template <>
+inline constexpr const int8_t* grid_values<DType::iq1_m> = iq1_values;
 
 // Seven bits of signs: the eighth makes their number even.
 inline uint32_t even_signs(uint32_t seven) noexcept {

@@ -1,21 +1,36 @@
 #include "quant/pack.hpp"
 
+#include <array>
 #include <cstring>
 
-#include "quant/blocks.hpp"
+#include "quant/grid_blocks.hpp"
 
 namespace elver {
 
 namespace {
 
 constexpr PackLayout layouts[] = {
-    {DType::f32, 1, 0, 32, 0},       {DType::f16, 1, 0, 16, 0},     {DType::bf16, 1, 0, 16, 0},
-    {DType::q4_0, 64, 64, 4, 0},     {DType::q4_1, 64, 128, 4, 0},  {DType::q5_0, 64, 64, 4, 1},
-    {DType::q5_1, 64, 128, 4, 1},    {DType::q8_0, 64, 64, 8, 0},   {DType::iq4_nl, 64, 64, 4, 0},
-    {DType::mxfp4, 64, 64, 4, 0},    {DType::q2_k, 256, 320, 2, 0}, {DType::q3_k, 256, 320, 2, 1},
-    {DType::q4_k, 256, 320, 4, 0},   {DType::q5_k, 256, 320, 4, 1}, {DType::q6_k, 256, 320, 4, 2},
-    {DType::iq4_xs, 256, 192, 4, 0},
+    {DType::f32, 1, 0, 32, 0},       {DType::f16, 1, 0, 16, 0},        {DType::bf16, 1, 0, 16, 0},
+    {DType::q4_0, 64, 64, 4, 0},     {DType::q4_1, 64, 128, 4, 0},     {DType::q5_0, 64, 64, 4, 1},
+    {DType::q5_1, 64, 128, 4, 1},    {DType::q8_0, 64, 64, 8, 0},      {DType::iq4_nl, 64, 64, 4, 0},
+    {DType::mxfp4, 64, 64, 4, 0},    {DType::q2_k, 256, 320, 2, 0},    {DType::q3_k, 256, 320, 2, 1},
+    {DType::q4_k, 256, 320, 4, 0},   {DType::q5_k, 256, 320, 4, 1},    {DType::q6_k, 256, 320, 4, 2},
+    {DType::iq4_xs, 256, 192, 4, 0}, {DType::iq2_xxs, 256, 192, 4, 0}, {DType::iq2_xs, 256, 320, 4, 0},
+    {DType::iq2_s, 256, 320, 4, 0},  {DType::iq3_xxs, 256, 192, 4, 0}, {DType::iq3_s, 256, 192, 4, 0},
+    {DType::iq1_s, 256, 192, 4, 0},  {DType::iq1_m, 256, 320, 4, 0},   {DType::tq1_0, 256, 64, 2, 0},
+    {DType::tq2_0, 256, 64, 2, 0},
 };
+
+// Formats with few values: from the code in a block's fields to the index in the pack.
+template <DType type>
+constexpr auto index_of = [] {
+    std::array<uint8_t, 128> index{};
+    for (int i = 15; i >= 0; --i) {
+        index[static_cast<size_t>(blocks::grid_values<type>[i] + blocks::Block<type>::offset)] =
+            static_cast<uint8_t>(i);
+    }
+    return index;
+}();
 
 // Where a block keeps 4-bit codes as the pack wants them: 16 bytes for 32 elements, byte i holding elements i and i
 // + 16. Their words are copied as they are (a codebook's index needs no value). Other formats are decoded first.
@@ -101,8 +116,18 @@ void put_scales(const blocks::Block<type>& block, const uint8_t* source, size_t 
         half(32 * b, source);
         if constexpr (type == DType::q4_1 || type == DType::q5_1) half(64 + 32 * b, source + 2);
     } else {
-        constexpr int d_at = type == DType::q2_k ? 80 : type == DType::q3_k ? 108 : type == DType::q6_k ? 208 : 0;
-        half(0, source + d_at);
+        constexpr bool ternary = type == DType::tq1_0 || type == DType::tq2_0;
+        constexpr int d_at = type == DType::q2_k    ? 80
+                             : type == DType::q3_k  ? 108
+                             : type == DType::q6_k  ? 208
+                             : type == DType::tq1_0 ? 52
+                             : type == DType::tq2_0 ? 64
+                                                    : 0;
+        if constexpr (type == DType::iq1_m)
+            half(0, reinterpret_cast<const uint8_t*>(&block.d_bits));
+        else
+            half(0, source + d_at);
+        if constexpr (ternary) return;
         if constexpr (type == DType::q2_k || type == DType::q4_k || type == DType::q5_k) half(32, source + d_at + 2);
         for (size_t s = 0; s < block.n_sub; ++s) {
             if constexpr (type == DType::q2_k) {
@@ -129,7 +154,7 @@ template <DType type>
 void pack_block(const uint8_t* source, size_t b, int row, uint8_t* chunk) noexcept {
     using B = blocks::Block<type>;
     constexpr PackLayout layout = layout_of<type>;
-    const B block(source);
+    B block(source);
     put_scales<type>(block, source, b, row, chunk);
     uint8_t* codes = chunk + layout.scale_bytes;
     const Planes<layout.code_bits, layout.plane_bits> planes{
@@ -142,6 +167,9 @@ void pack_block(const uint8_t* source, size_t b, int row, uint8_t* chunk) noexce
             for (size_t quad = 0; quad < 8; ++quad) planes.put_bits(b * 8 + quad, bits >> (4 * quad) & 15);
         }
     } else {
+        if constexpr (blocks::grid_values<type> != nullptr) {
+            for (uint8_t& code : block.q) code = index_of<type>[code];
+        }
         uint32_t quads[B::n / 4];
         std::memcpy(quads, block.q, sizeof quads);
         planes.put_quads(b * B::n / 4, B::n / 4, quads);
@@ -207,6 +235,15 @@ void pack_group(const PackLayout& layout, const std::byte* rows, size_t row_stri
         case DType::q5_k: return pack_blocks<DType::q5_k>(rows, row_stride, n_rows, k, out);
         case DType::q6_k: return pack_blocks<DType::q6_k>(rows, row_stride, n_rows, k, out);
         case DType::iq4_xs: return pack_blocks<DType::iq4_xs>(rows, row_stride, n_rows, k, out);
+        case DType::iq2_xxs: return pack_blocks<DType::iq2_xxs>(rows, row_stride, n_rows, k, out);
+        case DType::iq2_xs: return pack_blocks<DType::iq2_xs>(rows, row_stride, n_rows, k, out);
+        case DType::iq2_s: return pack_blocks<DType::iq2_s>(rows, row_stride, n_rows, k, out);
+        case DType::iq3_xxs: return pack_blocks<DType::iq3_xxs>(rows, row_stride, n_rows, k, out);
+        case DType::iq3_s: return pack_blocks<DType::iq3_s>(rows, row_stride, n_rows, k, out);
+        case DType::iq1_s: return pack_blocks<DType::iq1_s>(rows, row_stride, n_rows, k, out);
+        case DType::iq1_m: return pack_blocks<DType::iq1_m>(rows, row_stride, n_rows, k, out);
+        case DType::tq1_0: return pack_blocks<DType::tq1_0>(rows, row_stride, n_rows, k, out);
+        case DType::tq2_0: return pack_blocks<DType::tq2_0>(rows, row_stride, n_rows, k, out);
         case DType::f32: return pack_floats<uint32_t>(rows, row_stride, n_rows, k, out);
         default: return pack_floats<uint16_t>(rows, row_stride, n_rows, k, out);
             // clang-format on

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "quant/blocks.hpp"
+#include "quant/grid_blocks.hpp"
 #include "quant/pack.hpp"
 
 using namespace elver;
@@ -60,6 +60,9 @@ void check_codes() {
                     int found = code;
                     if (type == DType::iq4_nl || type == DType::iq4_xs) found = blocks::iq4_values[code] + 128;
                     if (type == DType::mxfp4) found = blocks::mxfp4_values[code] + 128;
+                    if constexpr (blocks::grid_values<type> != nullptr) {
+                        found = blocks::grid_values<type>[code] + Block::offset;
+                    }
                     wrong += found != expected;
                 }
             }
@@ -89,6 +92,9 @@ TEST_CASE("pack: codes lie where the layout says") {
     check_codes<DType::q8_0>(), check_codes<DType::iq4_nl>(), check_codes<DType::mxfp4>();
     check_codes<DType::q2_k>(), check_codes<DType::q3_k>(), check_codes<DType::q4_k>(), check_codes<DType::q5_k>();
     check_codes<DType::q6_k>(), check_codes<DType::iq4_xs>();
+    check_codes<DType::iq2_xxs>(), check_codes<DType::iq2_xs>(), check_codes<DType::iq2_s>();
+    check_codes<DType::iq3_xxs>(), check_codes<DType::iq3_s>(), check_codes<DType::iq1_s>();
+    check_codes<DType::iq1_m>(), check_codes<DType::tq1_0>(), check_codes<DType::tq2_0>();
 }
 
 TEST_CASE("pack: floats are transposed and padded") {

@@ -78,6 +78,34 @@ inline constexpr int8_t mxfp4_codes[16] = {int8_t(128), int8_t(129), int8_t(130)
                                            int8_t(136), int8_t(140), int8_t(128), 127,         126,         125,
                                            124,         122,         120,         116};
 
+// Value + 64 of each index of the formats below three bits, as in quant/grid_blocks.hpp, and what their scales are
+// multiplied with: levels stand for halves, quarters or eighths.
+struct Grid {
+    const int8_t* codes;
+    float unit;
+};
+inline constexpr int8_t iq1_codes[16] = {55, 57, 63, 65, 71, 73};
+inline constexpr int8_t iq2_codes[16] = {21, 39, 56, 72, 89, 107};
+inline constexpr int8_t iq3_s_codes[16] = {49, 51, 53, 55, 57, 59, 61, 63, 65, 67, 69, 71, 73, 75, 77, 79};
+inline constexpr int8_t iq3_xxs_codes[16] = {2, 12, 20, 28, 36, 44, 52, 60, 68, 76, 84, 92, 100, 108, 116, 126};
+constexpr Grid grid_of(DType type) noexcept {
+    switch (type) {
+        case DType::iq2_xxs:
+        case DType::iq2_xs:
+        case DType::iq2_s:
+            return {iq2_codes, 0.125f};
+        case DType::iq3_xxs:
+            return {iq3_xxs_codes, 0.25f};
+        case DType::iq3_s:
+            return {iq3_s_codes, 1.0f};
+        case DType::iq1_s:
+        case DType::iq1_m:
+            return {iq1_codes, 0.125f};
+        default:
+            return {nullptr, 1.0f};
+    }
+}
+
 // codes(chunk, b): 32-block b of a chunk as eight quads. scale(chunk, s), min(chunk, s): of sub-block s of the chunk,
 // 16 rows; the min is what is added per unit of dsum.
 template <class V, DType type>
@@ -87,8 +115,17 @@ struct Format : FormatRow<type> {
     using Row = FormatRow<type>;
     static constexpr bool k_quant = Row::block == 256;
     static constexpr bool two_halves = type == DType::q4_1 || type == DType::q5_1;
-    static constexpr int scale_bytes = k_quant ? (type == DType::iq4_xs ? 192 : 320) : two_halves ? 128 : 64;
-    static constexpr int code_bits = type == DType::q8_0 ? 8 : (type == DType::q2_k || type == DType::q3_k) ? 2 : 4;
+    static constexpr bool ternary = type == DType::tq1_0 || type == DType::tq2_0;
+    static constexpr Grid grid = grid_of(type);
+    // Codebook formats have no mins: d, padded, and a byte for each sub-block of each row.
+    static constexpr int scale_bytes = grid.codes != nullptr || type == DType::iq4_xs ? 64 + 16 * (256 / Row::sub)
+                                       : ternary                                      ? 64
+                                       : k_quant                                      ? 320
+                                       : two_halves                                   ? 128
+                                                                                      : 64;
+    static constexpr int code_bits = type == DType::q8_0                                       ? 8
+                                     : (type == DType::q2_k || type == DType::q3_k || ternary) ? 2
+                                                                                               : 4;
     static constexpr int plane_bits =
         type == DType::q6_k                                                                          ? 2
         : (type == DType::q5_0 || type == DType::q5_1 || type == DType::q5_k || type == DType::q3_k) ? 1
@@ -117,6 +154,7 @@ struct Format : FormatRow<type> {
         }
         if constexpr (type == DType::iq4_nl || type == DType::iq4_xs) Codes<V>::codebook(iq4_codes, out);
         if constexpr (type == DType::mxfp4) Codes<V>::codebook(mxfp4_codes, out);
+        if constexpr (grid.codes != nullptr) Codes<V>::codebook(grid.codes, out);
     }
 
     [[gnu::always_inline]] static inline F scale(const uint8_t* chunk, int s) noexcept {
@@ -125,8 +163,11 @@ struct Format : FormatRow<type> {
         else if constexpr (!k_quant)
             return V::load_f16(chunk + 32 * s);
         else {
-            const F d = V::load_f16(chunk);
-            if constexpr (type == DType::q2_k)
+            F d = V::load_f16(chunk);
+            if constexpr (grid.unit != 1.0f) d = V::mul(d, V::set_f(grid.unit));
+            if constexpr (ternary)
+                return d;
+            else if constexpr (type == DType::q2_k)
                 return V::mul(d, V::cvt_u8(chunk + 64 + 16 * s, 0, 15));
             else
                 return V::mul(
@@ -137,6 +178,8 @@ struct Format : FormatRow<type> {
     [[gnu::always_inline]] static inline F min(const uint8_t* chunk, int s) noexcept {
         if constexpr (two_halves)
             return V::load_f16(chunk + 64 + 32 * s);
+        else if constexpr (ternary)
+            return V::neg(V::load_f16(chunk));  // codes 0 to 2 are -1 to 1
         else {
             const F d = V::neg(V::load_f16(chunk + 32));
             if constexpr (type == DType::q2_k)
