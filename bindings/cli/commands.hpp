@@ -12,7 +12,8 @@ namespace elver::cli {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-    std::string model, prompt, prompt_file, tokens, text, output, text_file, jsonl, template_file, question, system;
+    std::string model, prompt, prompt_file, tokens, text, output, text_file, jsonl, template_file, question, system,
+        type;
     int cache_type = ELVER_CACHE_DEFAULT, pooling = ELVER_POOLING_DEFAULT;
     int threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512, generate_tokens = 64;
     double temperature = -1, top_p = -1;
@@ -38,5 +39,6 @@ int run_template(const Options& o);
 int run_info(const Options& o);
 int run_plan(const Options& o);
 int run_bench(const Options& o);
+int run_quantize(const Options& o);
 
 }  // namespace elver::cli

@@ -117,6 +117,11 @@ int main(int argc, char** argv) {
     bench->add_flag("--json", o.json, "print JSON");
     session(bench);
 
+    auto* quantize = command("quantize", "Write a model in another element type", run_quantize);
+    quantize->add_option("output", o.output, "GGUF file to write")->required();
+    quantize->add_option("--type", o.type, "F16, Q4_0, Q8_0, Q4_K, IQ4_NL, MXFP4, ...")->required();
+    threads(quantize);
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

@@ -186,6 +186,23 @@ ELVER_API elver_status elver_model_load(elver_model* model, elver_progress progr
  *  Threads: any, once, and after every other call on it has returned. Since: 0.1. */
 ELVER_API void elver_model_release(elver_model* model);
 
+/** Writes a GGUF model with its matrices in another element type, least in squared error. Vectors, experts' routers and
+ *  the metadata stay as they are; rows whose length is no multiple of the type's block take the nearest type that fits.
+ *  @param source    Borrowed for the call.
+ *  @param path      File to write, which appears whole or not at all; may be the source's own. Borrowed for the call.
+ *  @param type      "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
+ * "Q6_K", "IQ4_NL" or "MXFP4", in any case. Borrowed for the call.
+ *  @param n_threads 1 to 1024; 0: the physical cores that this process may use.
+ *  @param progress  NULL, or called every few MiB; see elver_progress.
+ *  @param context   Given to progress.
+ *  @param error     NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_NOT_FOUND; ELVER_IO; ELVER_BAD_FILE (the error names the key or tensor); ELVER_UNSUPPORTED;
+ *  ELVER_CANCELLED; ELVER_INVALID_ARGUMENT.
+ *  Threads: any. Since: 0.1. */
+ELVER_API elver_status elver_quantize_file(const elver_source* source, const char* path, size_t path_size,
+                                           const char* type, size_t type_size, int32_t n_threads,
+                                           elver_progress progress, void* context, elver_error** error);
+
 /** Bytes that a loaded model and one session take, exactly. */
 typedef struct elver_plan {
     size_t struct_size;

@@ -518,6 +518,21 @@ inline Events Session::events() noexcept {
     return Events(*this);
 }
 
+// Writes the model at `from` to `to` with its matrices in another element type, as "Q4_K". progress: fraction -> false
+// to cancel; or nothing.
+template <class F>
+Outcome<void> quantize(std::string_view from, std::string_view to, std::string_view type, F&& progress,
+                       int n_threads = 0) {
+    const elver_source source = detail::path_source(from);
+    detail::Callback<std::remove_reference_t<F>> call(progress);
+    return detail::outcome([&](elver_error** e) {
+        const elver_status status = elver_quantize_file(&source, to.data(), to.size(), type.data(), type.size(),
+                                                        n_threads, call.progress, call.context(), e);
+        call.rethrow();
+        return status;
+    });
+}
+
 }  // namespace ELVER_HPP_NAMESPACE
 }  // namespace elver
 

@@ -103,6 +103,7 @@ std::optional<int64_t> GgufValue::int_at(GgufType type, const std::byte* p) noex
 std::optional<double> GgufValue::float_at(GgufType type, const std::byte* p) noexcept {
     if (type == GgufType::f32) return load<float>(p);
     if (type == GgufType::f64) return load<double>(p);
+    if (type == GgufType::u64) return static_cast<double>(load<uint64_t>(p));
     if (const auto value = int_at(type, p)) return static_cast<double>(*value);
     return std::nullopt;
 }

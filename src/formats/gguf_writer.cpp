@@ -189,15 +189,24 @@ Result<void> GgufWriter::write_file(const std::string& path) const {
     const auto failed = [&](const char* doing) {
         return Error(Status::io, cat(path, ": cannot ", doing, ": ", std::strerror(errno)), path);
     };
+    // Removed on every way out but the last one, an exception of a producer's too.
+    struct Partial {
+        const std::string& path;
+        bool made = false;
+        ~Partial() {
+            if (made) std::remove(path.c_str());
+        }
+    } neighbour{partial};
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(partial.c_str(), "wb"), std::fclose);
     if (!file) return failed("create");
+    neighbour.made = true;
     auto done = write([&](std::span<const std::byte> bytes) -> Result<void> {
         if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) return failed("write");
         return {};
     });
     if (done && std::fclose(file.release()) != 0) done = failed("write");
     if (done && std::rename(partial.c_str(), path.c_str()) != 0) done = failed("rename");
-    if (!done) std::remove(partial.c_str());
+    neighbour.made = !done;
     return done;
 }
 

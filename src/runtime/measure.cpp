@@ -90,9 +90,10 @@ std::string describe_machine(const Model& model) {
 }
 
 std::string describe_metadata(const Gguf& file) {
-    Json out = Json::object();
-    for (const auto& [key, value] : file.metadata()) out[replace_invalid_utf8(key)] = to_json(value);
-    return out.dump(2);
+    Json::object_t
+        out;  // filled as the vector it is: keys are unique, and looking each up would take the square of them
+    for (const auto& [key, value] : file.metadata()) out.emplace_back(std::string(key), to_json(value));
+    return Json(std::move(out)).dump(2);
 }
 
 std::string describe_tensors(const Gguf& file) {

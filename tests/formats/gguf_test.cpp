@@ -182,6 +182,7 @@ TEST_CASE("gguf: an unsigned number beyond int64 is no integer, and empty values
     const auto file = Gguf::parse(ByteSource::borrow(std::as_bytes(std::span(bytes))));
     REQUIRE_MESSAGE(file, file.error().message());
     CHECK(!file->get_int("big"));
+    CHECK(*file->get_float_or("big", 0) == 0x1p64);
     CHECK(file->get_string("empty")->empty());
     CHECK(file->find("none")->size() == 0);
     CHECK(file->find("none")->string_element(0).empty());

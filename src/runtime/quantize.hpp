@@ -1,0 +1,25 @@
+// A model file in another element type: its matrices are decoded and encoded again, tensor by tensor; vectors, routers
+// and what kernels read as floats stay as they are, and so does the metadata.
+#pragma once
+
+#include <string>
+
+#include "base/bytes.hpp"
+#include "base/result.hpp"
+#include "tensor/dtype.hpp"
+#include "weights/weights.hpp"
+
+namespace elver {
+
+struct QuantizeOptions {
+    DType type = DType::q4_0;
+    int n_threads = 0;  // default: usable_cores()
+};
+
+// Writes a GGUF file at path, whole or not at all. A row whose length is no multiple of the type's block takes the
+// nearest type with smaller blocks. Errors: a type that elver cannot write, a tensor it cannot read or that holds a
+// value which is no finite number, what reading and writing files may give; cancelled when progress answers false.
+Result<void> quantize_file(ByteSource source, const std::string& path, const QuantizeOptions& options,
+                           const Progress& progress);
+
+}  // namespace elver
