@@ -6,6 +6,8 @@ namespace {
 
 constexpr auto layer = NormKind::layer;
 constexpr auto adjacent = RopePairing::adjacent;
+// What no file of the families that say so has, and what other programs do not read there.
+constexpr auto biases = "rope_freqs attn_output.bias ffn_gate.bias ffn_up.bias ffn_down.bias";
 constexpr auto gelu = Activation::gelu;
 constexpr auto gelu_tanh = Activation::gelu_tanh;
 
@@ -53,21 +55,21 @@ constexpr Architecture table[] = {
     {.name = "smollm3", .pairing = adjacent, .unturned_period = 4},
     {.name = "cohere2", .norm = layer, .pairing = adjacent, .parallel_residual = true, .window_period = 4, .window_global = 3, .turns_local_only = true},
     {.name = "maincoder", .pairing = adjacent, .qk_norm_after_rope = true},
-    {.name = "pangu-embedded"},
+    {.name = "pangu-embedded", .ignored = "rope_freqs"},
     {.name = "nanbeige", .pairing = adjacent},
     {.name = "deci", .pairing = adjacent},
     {.name = "mistral3", .pairing = adjacent},
     {.name = "openelm"},
-    {.name = "qwen2vl"},
+    {.name = "qwen2vl", .ignored = "output.bias"},
     {.name = "qwen3vl", .ignored = "cls."},
     {.name = "hunyuan_vl", .qk_norm_after_rope = true},
-    {.name = "cogvlm", .ignored = "vis_"},
+    {.name = "cogvlm", .ignored = "vis_ rope_freqs"},
     {.name = "plamo3", .window_period = 8, .window_global = 7},
     {.name = "spark2_5", .activation = gelu_tanh},
     {.name = "muse-glimmer", .pairing = adjacent, .embedding_normalised = true, .reads = reads_soft_caps, .post_norm_eps = 1e-8, .window_period = 4, .window_global = 3, .turns_local_only = true},
     {.name = "granitemoe", .pairing = adjacent, .reads = reads_scales, .divides_by_logit_scale = true},
-    {.name = "llada", .pairing = adjacent, .causal = false},
-    {.name = "dream", .causal = false},
+    {.name = "llada", .pairing = adjacent, .causal = false, .ignored = biases},
+    {.name = "dream", .causal = false, .ignored = "output.bias"},
     {.name = "jais", .norm = layer, .rope = false, .reads = reads_alibi, .alibi_max_bias = 8.0, .attention_power = 1.0},
     {.name = "bert", .norm = layer, .rope = false, .activation = gelu, .gated = false, .causal = false, .has_head = false, .ignored = "cls"},
     {.name = "nomic-bert", .norm = layer, .causal = false, .has_head = false},

@@ -159,7 +159,7 @@ RopeSpec read_rope(const Gguf& file, Keys& keys, const ModelSpec& s) {
     }
     // Frequency factors stand in a tensor of their own; of two, the long ones serve a session whose context is beyond
     // the original.
-    if (file.find_tensor("rope_freqs.weight") != nullptr)
+    if (file.find_tensor("rope_freqs.weight") != nullptr && !s.ignores("rope_freqs.weight"))
         rope.factors_tensor = "rope_freqs.weight";
     else if (file.find_tensor("rope_factors_short.weight") != nullptr)
         rope.factors_tensor = "rope_factors_short.weight";

@@ -46,8 +46,9 @@ class Planner {
         const std::string bare = name(role);
         return file_.find_tensor(bare) != nullptr ? bare : bare + ".weight";
     }
-    bool has(std::string_view role) const { return file_.find_tensor(weight_name(role)) != nullptr; }
-    bool has_bias(std::string_view role) const { return file_.find_tensor(name(role) + ".bias") != nullptr; }
+    bool has_tensor(const std::string& name) const { return file_.find_tensor(name) != nullptr && !s_.ignores(name); }
+    bool has(std::string_view role) const { return has_tensor(weight_name(role)); }
+    bool has_bias(std::string_view role) const { return has_tensor(name(role) + ".bias"); }
 
     const GgufTensor* need(const std::string& name, const Shape& shape, std::string_view meaning) {
         const auto tensor = file_.tensor(name);
@@ -143,16 +144,10 @@ class Planner {
             b.head_ = linear(has("output") ? "output" : "token_embd", s_.n_vocab, s_.width, "n_vocab, width");
     }
 
-    bool ignored(std::string_view tensor) const {
-        if (s_.ignored.empty()) return false;
-        if (tensor.starts_with("blk.")) tensor.remove_prefix(std::min(tensor.find('.', 4), tensor.size() - 1) + 1);
-        return tensor.starts_with(s_.ignored);
-    }
-
     // A tensor that nothing reads would make another model than the file's: better none than a wrong one.
     void refuse_others(const ModelBuilder& b) {
         for (const GgufTensor& t : file_.tensors()) {
-            if (weights_.wants(t) || &t == b.embedding_ || tables_.count(t.name) != 0 || ignored(t.name)) continue;
+            if (weights_.wants(t) || &t == b.embedding_ || tables_.count(t.name) != 0 || s_.ignores(t.name)) continue;
             return fail(Error(Status::unsupported,
                               cat(file_.name(), ": tensor ", in_quotes(t.name), " has no place in ", s_.architecture,
                                   " as elver knows it: this variant is not supported"),

@@ -1,5 +1,6 @@
 #include "models/model_spec.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/text.hpp"
@@ -76,6 +77,16 @@ Result<void> check(const LayerSpec& layer, const std::vector<RopeSpec>& ropes, c
 }
 
 }  // namespace
+
+bool ModelSpec::ignores(std::string_view tensor) const {
+    if (tensor.starts_with("blk.")) tensor.remove_prefix(std::min(tensor.find('.', 4), tensor.size() - 1) + 1);
+    for (std::string_view rest = ignored; !rest.empty();) {
+        const std::string_view begin = rest.substr(0, rest.find(' '));
+        if (!begin.empty() && tensor.starts_with(begin)) return true;
+        rest.remove_prefix(std::min(begin.size() + 1, rest.size()));
+    }
+    return false;
+}
 
 Result<void> ModelSpec::validate() const {
     if (auto good = check("", {Range{"n_vocab", n_vocab, 1, most},

@@ -75,7 +75,9 @@ struct ModelSpec {
     int n_experts = 0, top_k = 0;
 
     TensorNames tensors;
-    std::string ignored;  // tensors whose names begin so, below blk.{layer} or not, serve other tasks; empty: none
+    // What names of tensors begin with, below blk.{layer} or not, that serve other tasks; separated by spaces.
+    std::string ignored;
+    bool ignores(std::string_view tensor) const;
 
     // "FIELD: expected ..., found ..." for the first inconsistent field.
     Result<void> validate() const;

@@ -2,6 +2,7 @@
 // needs no architecture that elver knows.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "formats/gguf_writer.hpp"
@@ -75,6 +76,41 @@ TEST_CASE("spec: every tiny model runs by the spec it carries, under names that 
         ++n_equal;
     }
     CHECK(n_equal >= 62);
+}
+
+TEST_CASE("spec: the JSON of docs/add-an-architecture.md gives the logits of its oracle") {
+    std::ifstream page(fs::path(ELVER_TEST_DATA).parent_path() / "docs" / "add-an-architecture.md");
+    const std::string text((std::istreambuf_iterator<char>(page)), {});
+    const size_t begin = text.find("```json\n"), end = text.find("```", begin + 8);
+    REQUIRE(begin != std::string::npos);
+    REQUIRE(end != std::string::npos);
+    const auto path = tiny_model("starcoder2");
+    auto source = ByteSource::map_path(path.string());
+    REQUIRE(source);
+    const auto file = Gguf::parse(*std::move(source));
+    REQUIRE(file);
+    GgufWriter out;
+    for (const auto& [key, value] : file->metadata()) {
+        if (key.find("starcoder2") == std::string_view::npos && key != "general.architecture") out.copy(key, value);
+    }
+    out.set_string("general.architecture", "starcoder2-by-hand");
+    out.set_string("elver.spec", text.substr(begin + 8, end - begin - 8));
+    for (const GgufTensor& t : file->tensors()) out.add_tensor(t.name, t.view.type, t.view.shape, t.view.bytes);
+    const auto bytes = out.write_memory();
+    REQUIRE(bytes);
+    const auto model = open_tiny(ByteSource::borrow(*bytes, "own"), "reference");
+    REQUIRE_MESSAGE(model, model.error().message());
+    const auto gold = golden(path);
+    const auto logits = logits_of(*model, gold["tokens"].get<std::vector<int32_t>>());
+    REQUIRE(logits);
+    std::vector<float> expected(logits->size());
+    std::ifstream oracle(fs::path(path).replace_extension(".f32"), std::ios::binary);
+    oracle.read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * 4));
+    REQUIRE(oracle.good());
+    double worst = 0;
+    for (size_t i = 0; i < expected.size(); ++i)
+        worst = std::max(worst, std::fabs(double((*logits)[i]) - double(expected[i])));
+    CHECK(worst < 1e-4 * gold["logit_std"].get<double>());
 }
 
 TEST_CASE("spec: a layer's pattern repeats, and what is not given keeps its default") {
