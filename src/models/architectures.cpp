@@ -44,7 +44,7 @@ constexpr Architecture table[] = {
     {.name = "arcee", .pairing = adjacent, .activation = Activation::relu2, .gated = false},
     {.name = "ernie4_5", .pairing = adjacent},
     {.name = "plamo", .parallel_residual = true},
-    {.name = "refact", .rope = false, .alibi_max_bias = 8.0, .ignored = "rope_freqs."},
+    {.name = "refact", .rope = false, .alibi_max_bias = 8.0, .ignored = biases},
     {.name = "chatglm", .pairing = adjacent},
     {.name = "glm4", .pairing = adjacent, .reads = reads_sections},
     {.name = "qwen", .ffn_width_factor = 0.5},

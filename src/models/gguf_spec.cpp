@@ -92,6 +92,22 @@ class Keys {
         if (!value) return keep(value.error()), fallback;
         return *value;
     }
+    // Of keys that would change the model in a way elver cannot: any other value is an error.
+    void refuse_others() {
+        struct Row {
+            const char* key;
+            double usual;
+        };
+        constexpr Row rows[] = {{"attention.temperature_scale", 0.0}, {"num_loops", 1.0}, {"rope.scaling.alpha", 0.0}};
+        for (const Row& row : rows) {
+            const double value = number(row.key, row.usual);
+            if (value == row.usual) continue;
+            keep(Error(
+                Status::unsupported,
+                cat(file_.name(), ": key ", in_quotes(prefix_ + row.key), ": the value ", value, " is not supported"),
+                row.key));
+        }
+    }
     void keep(Error error) {
         if (!error_) error_.emplace(std::move(error));
     }
@@ -272,6 +288,7 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
     if (keys.error()) return std::move(*keys.error());
     read_attention(file, keys, *arch, s);
     read_patterns(file, keys, *arch, s);
+    keys.refuse_others();
     if (keys.error()) return std::move(*keys.error());
     if (auto valid = s.validate(); !valid) return std::move(valid).error().within(file.name());
     return s;
