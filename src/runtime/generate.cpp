@@ -20,10 +20,7 @@ const char* finish_reason_name(FinishReason reason) noexcept {
     return "none";
 }
 
-Result<Generator> Generator::make(Session& session, GenerateOptions options) {
-    if (session.logits().empty())
-        return Error(Status::invalid_argument, "generate: the session has no logits; prefill at least one token first",
-                     "session");
+Result<void> check_options(const GenerateOptions& options, int n_vocab) {
     if (options.top_logprobs < -1 || options.top_logprobs > 20) {
         return Error(Status::invalid_argument, cat("top_logprobs: expected 0 to 20, found ", options.top_logprobs),
                      "top_logprobs");
@@ -34,7 +31,17 @@ Result<Generator> Generator::make(Session& session, GenerateOptions options) {
     for (const std::string& stop : options.stop) {
         if (stop.empty()) return Error(Status::invalid_argument, "stop: expected strings that are not empty", "stop");
     }
-    auto sampler = Sampler::make(options.sampler, session.model().spec().n_vocab);
+    const auto sampler = Sampler::make(options.sampler, n_vocab);
+    return sampler ? Result<void>() : sampler.error();
+}
+
+Result<Generator> Generator::make(Session& session, GenerateOptions options) {
+    if (session.logits().empty())
+        return Error(Status::invalid_argument, "generate: the session has no logits; prefill at least one token first",
+                     "session");
+    const int n_vocab = session.model().spec().n_vocab;
+    if (auto checked = check_options(options, n_vocab); !checked) return std::move(checked).error();
+    auto sampler = Sampler::make(options.sampler, n_vocab);
     if (!sampler) return std::move(sampler).error();
     return Generator(session, std::move(options), *std::move(sampler));
 }

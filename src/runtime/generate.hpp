@@ -28,6 +28,9 @@ struct GenerateEvent {
     std::vector<TokenLogprob> top;
 };
 
+// An option out of range is an error that names it.
+Result<void> check_options(const GenerateOptions& options, int n_vocab);
+
 // Drives one session; the session stands after the last token it was given.
 class Generator {
   public:

@@ -22,6 +22,36 @@ Error wrong(std::string_view key, std::string_view expected, const Json& found) 
                  cat("request: key ", in_quotes(key), ": expected ", expected, ", found ", shown), std::string(key));
 }
 
+// Takes nothing, and keeps where a text stops being JSON.
+struct FirstError : nlohmann::json_sax<Json> {
+    size_t at = 0;
+    bool null() override { return true; }
+    bool boolean(bool) override { return true; }
+    bool number_integer(int64_t) override { return true; }
+    bool number_unsigned(uint64_t) override { return true; }
+    bool number_float(double, const std::string&) override { return true; }
+    bool string(std::string&) override { return true; }
+    bool binary(Json::binary_t&) override { return true; }
+    bool start_object(size_t) override { return true; }
+    bool key(std::string&) override { return true; }
+    bool end_object() override { return true; }
+    bool start_array(size_t) override { return true; }
+    bool end_array() override { return true; }
+    bool parse_error(size_t position, const std::string&, const Json::exception&) override {
+        at = position;
+        return false;
+    }
+};
+
+Error not_json(std::string_view text, std::string_view what) {
+    FirstError error;
+    Json::sax_parse(text, &error);
+    const size_t from = error.at > 20 ? error.at - 20 : 0;
+    return Error(Status::invalid_argument,
+                 cat(what, ": not valid JSON at byte ", error.at, ", near ", in_quotes(text.substr(from, 40))),
+                 std::string(what));
+}
+
 Result<Json> parse_object(std::string_view text, std::string_view what) {
     // A nesting limit keeps hostile text from exhausting the stack.
     int depth = 0;
@@ -34,8 +64,7 @@ Result<Json> parse_object(std::string_view text, std::string_view what) {
     };
     Json json = Json::parse(text, guard, false);
     if (too_deep) return Error(Status::invalid_argument, cat(what, ": nested more than 200 deep"), std::string(what));
-    if (json.is_discarded())
-        return Error(Status::invalid_argument, cat(what, ": not valid JSON: ", in_quotes(text)), std::string(what));
+    if (json.is_discarded()) return not_json(text, what);
     if (!json.is_object())
         return Error(Status::invalid_argument, cat(what, ": expected a JSON object, found ", in_quotes(text)),
                      std::string(what));
@@ -55,7 +84,9 @@ bool number(const Json& v, float& out) {
     return true;
 }
 bool integer(const Json& v, int32_t& out) {
-    if (!v.is_number_integer() || v.get<int64_t>() < INT32_MIN || v.get<int64_t>() > INT32_MAX) return false;
+    // Unsigned numbers beyond int64's range would wrap to small ones.
+    if (!v.is_number_integer() || (v.is_number_unsigned() && v.get<uint64_t>() > INT32_MAX)) return false;
+    if (v.get<int64_t>() < INT32_MIN || v.get<int64_t>() > INT32_MAX) return false;
     out = v.get<int32_t>();
     return true;
 }
@@ -123,8 +154,9 @@ const Key keys[] = {
      }},
 };
 
-// Reads every key but those of `own`, which the caller reads.
-Result<void> read_keys(const Json& json, std::initializer_list<std::string_view> own, Request& request) {
+// Reads every key but those of `own`, which the caller reads, and checks what was read.
+Result<void> read_keys(const Model& model, const Json& json, std::initializer_list<std::string_view> own,
+                       Request& request) {
     for (const auto& [name, value] : json.items()) {
         if (std::find(own.begin(), own.end(), name) != own.end()) continue;
         const Key* key =
@@ -133,7 +165,7 @@ Result<void> read_keys(const Json& json, std::initializer_list<std::string_view>
             return Error(Status::invalid_argument, cat("request: unknown key ", in_quotes(name)), name);
         if (!value.is_null() && !key->read(value, request)) return wrong(name, key->expected, value);
     }
-    return {};
+    return check_options(request.options, model.spec().n_vocab);
 }
 
 Result<void> check_messages(const Json& json) {
@@ -144,6 +176,9 @@ Result<void> check_messages(const Json& json) {
     for (const Json& m : *messages) {
         if (!m.is_object() || !m.contains("role") || !m["role"].is_string())
             return wrong("messages", "objects with a role", m);
+    }
+    for (const char* key : {"tools", "documents"}) {
+        if (json.contains(key) && !json[key].is_null() && !json[key].is_array()) return wrong(key, "a list", json[key]);
     }
     return {};
 }
@@ -185,7 +220,7 @@ Result<Request> parse_chat_request(const Model& model, std::string_view text) {
     auto json = parse_object(text, "request");
     if (!json) return std::move(json).error();
     Request request;
-    if (auto read = read_keys(*json, {"messages", "tools", "documents"}, request); !read)
+    if (auto read = read_keys(model, *json, {"messages", "tools", "documents"}, request); !read)
         return std::move(read).error();
     if (auto checked = check_messages(*json); !checked) return std::move(checked).error();
     const auto chat = model.chat_template();
@@ -208,7 +243,7 @@ Result<Request> parse_completion_request(const Model& model, std::string_view te
     auto json = parse_object(text, "request");
     if (!json) return std::move(json).error();
     Request request;
-    if (auto read = read_keys(*json, {"prompt", "ids"}, request); !read) return std::move(read).error();
+    if (auto read = read_keys(model, *json, {"prompt", "ids"}, request); !read) return std::move(read).error();
     if (json->contains("prompt") == json->contains("ids"))
         return Error(Status::invalid_argument, "request: expected one of the keys \"prompt\" and \"ids\"", "prompt");
     if (json->contains("prompt")) {

@@ -1,0 +1,149 @@
+// What a host was compiled against: values of enums, sizes and offsets of structs, and what a struct of another size
+// means.
+#include <elver/elver_ops.h>
+
+#include <cstddef>
+
+#include "handles.hpp"
+
+using namespace capi_test;
+
+TEST_CASE("abi: the numbers of enums never change") {
+    CHECK(ELVER_OK == 0);
+    CHECK(ELVER_INVALID_ARGUMENT == 1);
+    CHECK(ELVER_NOT_FOUND == 2);
+    CHECK(ELVER_IO == 3);
+    CHECK(ELVER_BAD_FILE == 4);
+    CHECK(ELVER_UNSUPPORTED == 5);
+    CHECK(ELVER_OVER_BUDGET == 6);
+    CHECK(ELVER_OUT_OF_MEMORY == 7);
+    CHECK(ELVER_CANCELLED == 8);
+    CHECK(ELVER_CONTEXT_FULL == 9);
+    CHECK(ELVER_MISMATCH == 10);
+    CHECK(ELVER_BUSY == 11);
+    CHECK(ELVER_INTERNAL == 12);
+    CHECK(ELVER_CACHE_DEFAULT == 0);
+    CHECK(ELVER_CACHE_F32 == 1);
+    CHECK(ELVER_CACHE_F16 == 2);
+    CHECK(ELVER_CACHE_Q8_0 == 3);
+    CHECK(ELVER_CACHE_Q4_0 == 4);
+    CHECK(ELVER_DESCRIBE_METADATA == 0);
+    CHECK(ELVER_DESCRIBE_TENSORS == 1);
+    CHECK(ELVER_DESCRIBE_SPEC == 2);
+    CHECK(ELVER_DESCRIBE_PROGRAM == 3);
+    CHECK(ELVER_DESCRIBE_TEMPLATE == 4);
+    CHECK(ELVER_DESCRIBE_MACHINE == 5);
+    CHECK(ELVER_FINISH_NONE == 0);
+    CHECK(ELVER_FINISH_STOP == 1);
+    CHECK(ELVER_FINISH_LENGTH == 2);
+    CHECK(ELVER_FINISH_CANCELLED == 3);
+    CHECK(sizeof(elver_status) == 4);
+}
+
+TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
+    if (sizeof(void*) != 8) return;
+#define AT(type, field, offset) CHECK_MESSAGE(offsetof(type, field) == (offset), #type "." #field)
+    CHECK(sizeof(elver_source) == 64);
+    AT(elver_source, path, 8);
+    AT(elver_source, path_size, 16);
+    AT(elver_source, fd, 24);
+    AT(elver_source, offset, 32);
+    AT(elver_source, length, 40);
+    AT(elver_source, memory, 48);
+    AT(elver_source, memory_size, 56);
+    CHECK(sizeof(elver_session_options) == 24);
+    AT(elver_session_options, n_ctx, 8);
+    AT(elver_session_options, max_batch, 12);
+    AT(elver_session_options, cache_type, 16);
+    CHECK(sizeof(elver_model_options) == 32);
+    AT(elver_model_options, n_threads, 8);
+    AT(elver_model_options, budget_bytes, 16);
+    AT(elver_model_options, session, 24);
+    CHECK(sizeof(elver_plan) == 56);
+    AT(elver_plan, weights, 8);
+    AT(elver_plan, kv_cache, 16);
+    AT(elver_plan, scratch, 24);
+    AT(elver_plan, total, 32);
+    AT(elver_plan, n_ctx, 40);
+    AT(elver_plan, max_batch, 44);
+    AT(elver_plan, cache_type, 48);
+    CHECK(sizeof(elver_machine) == 24);
+    AT(elver_machine, dot_ops_per_s, 8);
+    AT(elver_machine, read_bytes_per_s, 16);
+    CHECK(sizeof(elver_prefill_options) == 48);
+    AT(elver_prefill_options, progress, 8);
+    AT(elver_prefill_options, on_logits, 16);
+    AT(elver_prefill_options, wanted, 24);
+    AT(elver_prefill_options, n_wanted, 32);
+    AT(elver_prefill_options, context, 40);
+    CHECK(sizeof(elver_event) == 48);
+    AT(elver_event, text, 8);
+    AT(elver_event, text_size, 16);
+    AT(elver_event, id, 24);
+    AT(elver_event, finish, 28);
+    AT(elver_event, logprob, 32);
+    AT(elver_event, n_top, 36);
+    AT(elver_event, top, 40);
+    CHECK(sizeof(elver_logprob) == 8);
+    AT(elver_logprob, logprob, 4);
+    CHECK(sizeof(elver_ops_options) == 16);
+    AT(elver_ops_options, n_threads, 8);
+#undef AT
+}
+
+TEST_CASE("abi: a smaller struct is an older host's, a larger one a newer host's") {
+    const auto model = load(path_source(tiny_path()));
+    const auto plan_of = [&](const void* options, elver_plan& plan) {
+        return failure([&](elver_error** e) {
+            return elver_model_plan(model.get(), static_cast<const elver_session_options*>(options), &plan, e);
+        });
+    };
+    struct Newer {
+        elver_session_options now = ELVER_SESSION_OPTIONS_INIT;
+        uint64_t later = 0;
+    } newer;
+    newer.now.struct_size = sizeof newer;
+    newer.now.n_ctx = 32;
+    elver_plan plan = ELVER_PLAN_INIT;
+    CHECK(plan_of(&newer, plan).status == ELVER_OK);
+    CHECK(plan.n_ctx == 32);
+
+    newer.later = 1;
+    const Failure unknown = plan_of(&newer, plan);
+    CHECK(unknown.status == ELVER_INVALID_ARGUMENT);
+    CHECK(contains(unknown.message, "elver_session_options"));
+    CHECK(contains(unknown.message, "byte 24"));
+
+    // Older: only n_ctx was there; what follows in memory is not read.
+    elver_session_options older = ELVER_SESSION_OPTIONS_INIT;
+    older.struct_size = offsetof(elver_session_options, max_batch);
+    older.n_ctx = 16;
+    older.max_batch = older.cache_type = -7;
+    CHECK(plan_of(&older, plan).status == ELVER_OK);
+    CHECK(plan.n_ctx == 16);
+    CHECK(plan.max_batch == 16);
+
+    for (const size_t size : {size_t{0}, size_t{7}, size_t{1} << 40, ~size_t{0}}) {
+        older.struct_size = size;
+        CAPTURE(size);
+        const Failure f = plan_of(&older, plan);
+        CHECK(f.status == ELVER_INVALID_ARGUMENT);
+        CHECK(contains(f.message, "struct_size"));
+    }
+    elver_session_options reserved = ELVER_SESSION_OPTIONS_INIT;
+    reserved.reserved = 1;
+    CHECK(contains(plan_of(&reserved, plan).message, "reserved"));
+}
+
+TEST_CASE("abi: an older host's struct is filled as far as it goes") {
+    const auto model = load(path_source(tiny_path()));
+    elver_plan plan;
+    std::memset(&plan, 0x5a, sizeof plan);
+    plan.struct_size = offsetof(elver_plan, scratch);
+    REQUIRE(elver_model_plan(model.get(), nullptr, &plan, nullptr) == ELVER_OK);
+    CHECK(plan.struct_size == offsetof(elver_plan, scratch));
+    CHECK(plan.weights > 0);
+    CHECK(plan.weights != 0x5a5a5a5a5a5a5a5a);
+    CHECK(plan.scratch == 0x5a5a5a5a5a5a5a5a);
+    CHECK(plan.total == 0x5a5a5a5a5a5a5a5a);
+}

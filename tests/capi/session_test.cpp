@@ -1,0 +1,220 @@
+// A session through the ABI: prefill with chosen logits, callbacks that stop or throw, chat, next, rewind, cancel.
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
+#include "handles.hpp"
+
+using namespace capi_test;
+
+namespace {
+
+const int32_t some_ids[] = {3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9, 3};
+constexpr size_t n_some = std::size(some_ids);
+
+struct Rows {
+    std::vector<size_t> indices;
+    std::vector<std::vector<float>> logits;
+    size_t stop_after = ~size_t{0};
+    bool throws = false;
+};
+
+int take(size_t index, const float* logits, size_t n_vocab, void* context) {
+    auto& rows = *static_cast<Rows*>(context);
+    rows.indices.push_back(index);
+    rows.logits.emplace_back(logits, logits + n_vocab);
+    if (rows.throws) throw 42;
+    return rows.indices.size() < rows.stop_after ? 1 : 0;
+}
+
+Failure prefill(elver_session* s, Rows& rows, const std::vector<size_t>* wanted = nullptr) {
+    elver_prefill_options options = ELVER_PREFILL_OPTIONS_INIT;
+    options.on_logits = take;
+    options.context = &rows;
+    if (wanted != nullptr) {
+        options.wanted = wanted->data();
+        options.n_wanted = wanted->size();
+    }
+    return failure([&](elver_error** e) { return elver_session_prefill(s, some_ids, n_some, &options, e); });
+}
+
+struct Answer {
+    std::string text;
+    std::vector<int32_t> ids;
+    elver_finish finish = ELVER_FINISH_NONE;
+};
+
+Answer pull(elver_session* s) {
+    Answer a;
+    elver_event event = ELVER_EVENT_INIT;
+    while (a.finish == ELVER_FINISH_NONE) {
+        const Failure f = failure([&](elver_error** e) { return elver_session_next(s, &event, e); });
+        REQUIRE_MESSAGE(f.status == ELVER_OK, f.message);
+        a.text.append(event.text, event.text_size);
+        if (event.id >= 0) a.ids.push_back(event.id);
+        a.finish = event.finish;
+    }
+    return a;
+}
+
+Failure complete(elver_session* s, const std::string& request, elver_progress progress = nullptr,
+                 void* context = nullptr) {
+    return failure([&](elver_error** e) {
+        return elver_session_complete(s, request.data(), request.size(), progress, context, e);
+    });
+}
+
+}  // namespace
+
+TEST_CASE("capi: the logits of chosen tokens are those of all, whatever the passes") {
+    const auto model = load(path_source(tiny_path()));
+    Rows all;
+    const auto whole = session(model.get());
+    REQUIRE(prefill(whole.get(), all).status == ELVER_OK);
+    REQUIRE(all.indices.size() == n_some);
+    const auto last = all.logits.back();
+    CHECK(std::equal(last.begin(), last.end(), elver_session_logits(whole.get())));
+    for (const int32_t batch : {1, 5, 64}) {
+        for (const std::vector<size_t>& wanted :
+             std::vector<std::vector<size_t>>{{0}, {1, 4, 5}, {n_some - 1}, {0, 3, n_some - 1}, {9, 10}}) {
+            const auto s = session(model.get(), 0, batch);
+            Rows rows;
+            REQUIRE(prefill(s.get(), rows, &wanted).status == ELVER_OK);
+            CHECK(rows.indices == wanted);
+            for (size_t i = 0; i < wanted.size(); ++i) CHECK(rows.logits[i] == all.logits[wanted[i]]);
+            CHECK(std::equal(last.begin(), last.end(), elver_session_logits(s.get())));
+            CHECK(elver_session_position(s.get()) == n_some);
+        }
+    }
+}
+
+TEST_CASE("capi: wanted indices that do not rise, or lie outside, change nothing") {
+    const auto model = load(path_source(tiny_path()));
+    const auto s = session(model.get());
+    for (const std::vector<size_t>& wanted :
+         std::vector<std::vector<size_t>>{{n_some}, {3, 3}, {4, 2}, {~size_t{0}}, {~size_t{0}, 0}}) {
+        Rows rows;
+        const Failure f = prefill(s.get(), rows, &wanted);
+        CHECK(f.status == ELVER_INVALID_ARGUMENT);
+        CHECK(f.object == "wanted");
+        CHECK(rows.indices.empty());
+        CHECK(elver_session_position(s.get()) == 0);
+    }
+    elver_prefill_options options = ELVER_PREFILL_OPTIONS_INIT;
+    options.n_wanted = 1;
+    CHECK(elver_session_prefill(s.get(), some_ids, n_some, &options, nullptr) == ELVER_INVALID_ARGUMENT);
+}
+
+TEST_CASE("capi: a callback that says stop, or throws, leaves the session after its last whole pass") {
+    const auto model = load(path_source(tiny_path()));
+    const auto s = session(model.get(), 0, 5);
+    Rows rows;
+    rows.stop_after = 7;
+    CHECK(prefill(s.get(), rows).status == ELVER_CANCELLED);
+    CHECK(rows.indices.size() == 7);
+    CHECK(elver_session_position(s.get()) == 5);
+    CHECK(elver_session_logits(s.get()) == nullptr);
+
+    REQUIRE(elver_session_rewind(s.get(), 0, nullptr) == ELVER_OK);
+    Rows thrown;
+    thrown.throws = true;
+    const Failure f = prefill(s.get(), thrown);
+    CHECK(f.status == ELVER_INTERNAL);
+    CHECK(contains(f.message, "callback"));
+    CHECK(elver_session_position(s.get()) == 0);
+    CHECK(elver_session_logits(s.get()) == nullptr);
+    const auto progress = [](double, void*) -> int { throw std::runtime_error("the host's own trouble"); };
+    const Failure g = complete(s.get(), R"({"ids": [1, 2, 3]})", progress);
+    CHECK(g.status == ELVER_INTERNAL);
+    CHECK(contains(g.message, "the host's own trouble"));
+
+    REQUIRE(elver_session_rewind(s.get(), 0, nullptr) == ELVER_OK);
+    Rows good;
+    REQUIRE(prefill(s.get(), good).status == ELVER_OK);
+    Rows expected;
+    REQUIRE(prefill(session(model.get()).get(), expected).status == ELVER_OK);
+    CHECK(good.logits == expected.logits);
+}
+
+TEST_CASE("capi: an answer is pulled to its end, and once more is an error") {
+    const auto model = load(path_source(tiny_path()));
+    const auto s = session(model.get());
+    elver_event event = ELVER_EVENT_INIT;
+    const auto next = [&] { return failure([&](elver_error** e) { return elver_session_next(s.get(), &event, e); }); };
+    CHECK(contains(next().message, "no answer was begun"));
+    REQUIRE(complete(s.get(), R"({"ids": [3, 4, 5], "max_tokens": 6, "ignore_eos": true, "temperature": 0})").status ==
+            ELVER_OK);
+    const Answer first = pull(s.get());
+    CHECK(first.ids.size() == 6);
+    CHECK(first.finish == ELVER_FINISH_LENGTH);
+    CHECK(contains(next().message, "ended"));
+    // The same again, with what the session holds; and after a rewind into the middle.
+    for (const int32_t back : {9, 5, 0}) {
+        REQUIRE(elver_session_rewind(s.get(), std::min(back, elver_session_position(s.get())), nullptr) == ELVER_OK);
+        CHECK(contains(next().message, "no answer was begun"));
+        REQUIRE(
+            complete(s.get(), R"({"ids": [3, 4, 5], "max_tokens": 6, "ignore_eos": true, "temperature": 0})").status ==
+            ELVER_OK);
+        CHECK(pull(s.get()).ids == first.ids);
+    }
+    REQUIRE(complete(s.get(), R"({"ids": [3], "max_tokens": 2, "logprobs": true, "top_logprobs": 3, "temperature": 0})")
+                .status == ELVER_OK);
+    REQUIRE(next().status == ELVER_OK);
+    REQUIRE(event.n_top == 3);
+    CHECK(event.top[0].id == event.id);
+    CHECK(event.top[0].logprob == event.logprob);
+    CHECK(event.top[0].logprob >= event.top[1].logprob);
+    CHECK(event.logprob < 0);
+}
+
+TEST_CASE("capi: the context's end ends an answer; one more token does not fit") {
+    const auto model = load(path_source(tiny_path()));
+    const auto s = session(model.get(), 16);
+    REQUIRE(complete(s.get(), R"({"ids": [3, 4, 5], "ignore_eos": true})").status == ELVER_OK);
+    const Answer a = pull(s.get());
+    CHECK(a.finish == ELVER_FINISH_LENGTH);
+    CHECK(elver_session_position(s.get()) == elver_session_n_ctx(s.get()));
+    const Failure f = failure([&](elver_error** e) { return elver_session_prefill(s.get(), some_ids, 1, nullptr, e); });
+    CHECK(f.status == ELVER_CONTEXT_FULL);
+    CHECK(contains(f.message, "16"));
+    REQUIRE(elver_session_rewind(s.get(), 4, nullptr) == ELVER_OK);
+    CHECK(elver_session_logits(s.get()) == nullptr);
+    CHECK(failure([&](elver_error** e) { return elver_session_rewind(s.get(), 5, e); }).status ==
+          ELVER_INVALID_ARGUMENT);
+    CHECK(failure([&](elver_error** e) { return elver_session_rewind(s.get(), -1, e); }).status ==
+          ELVER_INVALID_ARGUMENT);
+}
+
+TEST_CASE("capi: cancel ends an answer with an event, is used up by it, and the session goes on") {
+    const Bytes bytes = tiny_with_template();
+    const auto model = load(memory_source(bytes));
+    const auto s = session(model.get());
+    const std::string request =
+        R"({"messages": [{"role": "user", "content": "be a cab"}], "max_tokens": 30, "ignore_eos": true})";
+    const auto chat = [&](elver_progress progress) {
+        return failure([&](elver_error** e) {
+            return elver_session_chat(s.get(), request.data(), request.size(), progress, nullptr, e);
+        });
+    };
+    REQUIRE(chat(nullptr).status == ELVER_OK);
+    elver_event event = ELVER_EVENT_INIT;
+    REQUIRE(elver_session_next(s.get(), &event, nullptr) == ELVER_OK);
+    CHECK(event.finish == ELVER_FINISH_NONE);
+    elver_session_cancel(s.get());
+    REQUIRE(elver_session_next(s.get(), &event, nullptr) == ELVER_OK);
+    CHECK(event.finish == ELVER_FINISH_CANCELLED);
+    CHECK(event.id == -1);
+    elver_session_cancel(s.get());
+    CHECK(chat(nullptr).status == ELVER_CANCELLED);
+    REQUIRE(chat(nullptr).status == ELVER_OK);
+    CHECK(pull(s.get()).ids.size() == 30);
+    elver_session_cancel(nullptr);
+}
+
+TEST_CASE("capi: a session outlives the handle of its model") {
+    auto model = load(path_source(tiny_path()));
+    const auto s = session(model.get());
+    model.reset();
+    Rows rows;
+    CHECK(prefill(s.get(), rows).status == ELVER_OK);
+}
