@@ -24,6 +24,8 @@ struct Options {
 
 // A whole file, or an error naming it.
 std::string read_file(const std::string& path);
+// On one line; what is no UTF-8 as U+FFFD.
+std::string dump(const Json& json);
 std::vector<int32_t> parse_ids(const std::string& text);
 elver_session_options session_options(const Options& o);
 // Opens and loads with a progress line on the terminal.

@@ -1,8 +1,10 @@
 // The elver program. Results go to standard output; an error is one line on standard error and exit code 1, or 2 for
 // usage.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <map>
+#include <stdexcept>
 #include <string>
 
 #include "commands.hpp"
@@ -125,11 +127,18 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
-        const int code = app.exit(e);
-        return code == 0 ? 0 : 2;
+        if (e.get_exit_code() == 0) return app.exit(e);  // --help and --version
+        std::string message = e.what();
+        if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty())
+            message = "unknown command \"" + std::string(argv[1]) + "\"";
+        std::replace(message.begin(), message.end(), '\n', ' ');
+        std::fprintf(stderr, "elver: %s; see elver --help\n", message.c_str());
+        return 2;
     }
     try {
-        return run(o);
+        const int code = run(o);
+        if (std::fflush(stdout) != 0) throw std::runtime_error("standard output: cannot write");
+        return code;
     } catch (const std::exception& e) {
         std::fprintf(stderr, "elver: %s\n", e.what());
         return 1;

@@ -36,16 +36,16 @@ void each_line(const std::string& path, const Body& body) {
     for (size_t number = 1; std::getline(in, line); ++number) body(line, number);
 }
 
-std::string dump(const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 double median(std::vector<double> v) {
     std::sort(v.begin(), v.end());
     return v.size() % 2 == 1 ? v[v.size() / 2] : (v[v.size() / 2 - 1] + v[v.size() / 2]) / 2;
 }
 
 }  // namespace
+
+std::string dump(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 elver_session_options session_options(const Options& o) {
     elver_session_options s = ELVER_SESSION_OPTIONS_INIT;
