@@ -1,5 +1,5 @@
-# The install tree: headers, the shared library, the program, a CMake package and a pkg-config file. A static build of
-# elver is for use inside the same build tree and is not installed.
+# The install tree: headers, the shared and the static library, the program, a CMake package and a pkg-config file. A build
+# without the shared library is for use inside the same build tree and is not installed.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/elver DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
@@ -12,7 +12,8 @@ endif()
 if(NOT BUILD_SHARED_LIBS)
     return()
 endif()
-install(TARGETS elver EXPORT elverTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS elver elver_static EXPORT elverTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+                                                       ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 set(ELVER_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/elver)
 install(EXPORT elverTargets NAMESPACE elver:: DESTINATION ${ELVER_PACKAGE_DIR})
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/elverConfig.cmake.in ${PROJECT_BINARY_DIR}/elverConfig.cmake

@@ -1,7 +1,7 @@
 # elver_room(NAME SEES rooms... LINKS libraries... FILES sources...): a folder of src as one static target. A room is
 # compiled with an include path that holds only itself and the rooms it sees, so an include against the direction of the
 # data fails to compile.
-set(ELVER_ROOM_INCLUDES ${CMAKE_BINARY_DIR}/rooms)
+set(ELVER_ROOM_INCLUDES ${PROJECT_BINARY_DIR}/rooms)
 
 function(elver_room name)
     cmake_parse_arguments(ROOM "" "" "SEES;LINKS;FILES" ${ARGN})
