@@ -49,6 +49,7 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     elver_text* out = NULL;
     elver_ids* ids = NULL;
     const int32_t some[2] = {1, 2};
+    float embedding[30];
     n_wrong = 0;
     text = log;
     room = log_size;
@@ -70,6 +71,7 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     EQUAL(elver_ids_size(NULL), 0);
     EQUAL(elver_model_n_vocab(NULL), 0);
     EQUAL(elver_model_n_ctx_train(NULL), 0);
+    EQUAL(elver_model_width(NULL), 0);
     EQUAL(elver_tokenizer_n_vocab(NULL), 0);
     EQUAL(elver_tokenizer_is_end(NULL, 0), 0);
     EQUAL(elver_session_position(NULL), 0);
@@ -132,6 +134,11 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_session_prefill(NULL, some, 2, NULL, error), "session");
     INVALID(elver_session_prefill(session, NULL, 2, NULL, error), "ids");
     INVALID(elver_session_prefill(session, some, 2, &bad_prefill, error), "elver_prefill_options");
+    INVALID(elver_embed(NULL, ELVER_POOLING_MEAN, some, 2, embedding, 30, error), "session");
+    INVALID(elver_embed(session, ELVER_POOLING_MEAN, NULL, 2, embedding, 30, error), "ids");
+    INVALID(elver_embed(session, ELVER_POOLING_MEAN, some, 2, NULL, 30, error), "out");
+    INVALID(elver_embed(session, ELVER_POOLING_MEAN, some, 2, embedding, 29, error), "29");
+    INVALID(elver_embed(session, (elver_pooling)9, some, 2, embedding, 30, error), "pooling");
     INVALID(elver_session_rewind(NULL, 0, error), "session");
     INVALID(elver_session_rewind(session, -1, error), "rewind");
     INVALID(elver_session_rewind(session, 0x7fffffff, error), "rewind");
