@@ -22,6 +22,7 @@ from forward import greedy  # noqa: E402
 from llama_forward import LlamaForward  # noqa: E402
 from template_reference import Reference  # noqa: E402
 from tokenizer_references import Vocabulary, reference  # noqa: E402
+from tokenizers.decoders import ByteLevel  # noqa: E402
 
 # A greedy text is only taken as far as its least certain token is this much better than the next, so that quantised
 # activations cannot change it.
@@ -47,6 +48,7 @@ class Oracle:
         vocabulary = Vocabulary(path)
         self.tokens = vocabulary.tokens
         self.encoders = {special: reference(vocabulary, special) for special in (False, True)}
+        self.bytes = ByteLevel()  # SmolLM2's tokens are spelled in it
         self.template = Reference(self.key("tokenizer.chat_template"))
         self.model = LlamaForward(path)
 
@@ -62,7 +64,7 @@ class Oracle:
         return self.template.render(names | variables)["text"]
 
     def decode(self, ids):
-        return self.encoders[True].tokenizer.decode(ids, skip_special_tokens=False)
+        return self.bytes.decode([self.tokens[i] for i in ids])
 
     def continuation(self, prompt, n):
         """n greedy ids after the prompt; refuses those that another rounding could change."""
@@ -285,7 +287,7 @@ def logits_rows(o):
     prompt = o.encode("The capital of France is")
     other = prompt[:3] + o.encode(" Germany is")
     best, best_other = o.logits(prompt, 5), o.logits(other, 5)
-    within = 0.4
+    within = 0.7
     return [
         {"name": "logits after a prefill", "file": "smollm2", "steps": ready() + [
             step("prefill", {"position": len(prompt)}, ids=prompt),

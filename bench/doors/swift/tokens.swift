@@ -1,4 +1,4 @@
-// tokens MODEL: microseconds a token through the Swift package, best of 7 answers of 128 tokens each.
+// tokens MODEL: microseconds a token through the Swift package, best of 5 answers of 128 tokens each.
 import Elver
 import Foundation
 
@@ -9,7 +9,7 @@ import Foundation
         let model = try await Model(contentsOf: URL(fileURLWithPath: CommandLine.arguments[1]))
         let session = try Session(model: model)
         var best = Double.infinity
-        for _ in 0..<7 { best = min(best, try await answer(session)) }
+        for _ in 0..<5 { best = min(best, try await answer(session)) }
         print(String(format: "%.2f", best))
     }
 

@@ -1,0 +1,254 @@
+import Foundation
+import Testing
+
+@testable import Elver
+
+/// The table of tests/scenarios, which every door into the library must pass; its README says what a row means.
+struct Scenario: Decodable, Sendable, CustomTestStringConvertible {
+    struct File: Decodable, Sendable {
+        let environment, golden, name, content: String?
+        let first_bytes: Int?
+    }
+    struct Failure: Decodable, Sendable {
+        let status: String
+        let object: String?
+        let says: [String]
+    }
+    struct Step: Decodable, Sendable {
+        let `do`: String
+        let with, gives: [String: JSONValue]?
+        let fails: Failure?
+        let within: Double?
+    }
+    let name, file: String
+    let steps: [Step]
+    var testDescription: String { name }
+    /// Swift's compiler refuses a cache type that is none, before there is anything to run.
+    var compiles: Bool { !steps.contains { $0.with?["cache_type"]?.int != nil } }
+}
+
+enum JSONValue: Codable, Sendable, Equatable {
+    case null, bool(Bool), number(Double), text(String), list([JSONValue]), object([String: JSONValue])
+
+    init(from decoder: any Decoder) throws {
+        let c = try decoder.singleValueContainer()
+        if c.decodeNil() { self = .null } else if let v = try? c.decode(Bool.self) { self = .bool(v) }
+        else if let v = try? c.decode(Double.self) { self = .number(v) }
+        else if let v = try? c.decode(String.self) { self = .text(v) }
+        else if let v = try? c.decode([JSONValue].self) { self = .list(v) }
+        else { self = .object(try c.decode([String: JSONValue].self)) }
+    }
+    func encode(to encoder: any Encoder) throws {
+        var c = encoder.singleValueContainer()
+        switch self {
+        case .null: try c.encodeNil()
+        case .bool(let v): try c.encode(v)
+        case .number(let v): if let n = Int(exactly: v) { try c.encode(n) } else { try c.encode(v) }
+        case .text(let v): try c.encode(v)
+        case .list(let v): try c.encode(v)
+        case .object(let v): try c.encode(v)
+        }
+    }
+    init(_ n: Int) { self = .number(Double(n)) }
+    init(_ ids: [Int32]) { self = .list(ids.map { .number(Double($0)) }) }
+
+    var int: Int? { if case .number(let v) = self { Int(exactly: v) } else { nil } }
+    var double: Double? { if case .number(let v) = self { v } else { nil } }
+    var bool: Bool? { if case .bool(let v) = self { v } else { nil } }
+    var string: String? { if case .text(let v) = self { v } else { nil } }
+    var ids: [Int32]? { if case .list(let v) = self { v.compactMap { $0.int.map { Int32($0) } } } else { nil } }
+    var json: String { get throws { String(decoding: try JSONEncoder().encode(self), as: UTF8.self) } }
+}
+
+private let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+
+private struct Table: Decodable {
+    let files: [String: Scenario.File]
+    let scenarios: [Scenario]
+
+    static func rows() throws -> [Scenario] { try shared.get().scenarios.filter { $0.compiles } }
+
+    static let shared = Result {
+        try JSONDecoder().decode(Table.self, from: Data(contentsOf: tests.appending(path: "scenarios/scenarios.json")))
+    }
+}
+
+extension ElverTests {
+    @Test(arguments: try Table.rows()) func scenario(_ row: Scenario) async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = try #require(Table.shared.get().files[row.file])
+        let door = Door(url: try url(of: file, in: folder))
+        for (number, step) in row.steps.enumerated() {
+            let place = Comment(rawValue: "step \(number + 1), \(step.do)")
+            do {
+                let result = try await door.take(step.do, step.with ?? [:])
+                #expect(step.fails == nil, place)
+                for (key, wanted) in step.gives ?? [:] { compare(wanted, result[key], step.within, place) }
+            } catch {
+                compare(error, step.fails, door.url.path, place)
+            }
+        }
+    }
+
+    private func url(of file: Scenario.File, in folder: URL) throws -> URL {
+        if let variable = file.environment {
+            return URL(fileURLWithPath: try #require(ProcessInfo.processInfo.environment[variable]))
+        }
+        var data: Data?
+        var name = file.name ?? "model.gguf"
+        if let golden = file.golden {
+            let source = tests.appending(path: "golden/" + golden)
+            guard let count = file.first_bytes else { return source }
+            data = try Data(contentsOf: source).prefix(count)
+            name = "cut.gguf"
+        } else if let content = file.content {
+            data = Data(content.utf8)
+        }
+        let url = folder.appending(path: name)
+        try data?.write(to: url)
+        return url
+    }
+
+    private func compare(_ wanted: JSONValue, _ found: JSONValue?, _ within: Double?, _ place: Comment) {
+        guard case .object(let wanted) = wanted, let within, case .object(let found)? = found else {
+            #expect(found == wanted, place)
+            return
+        }
+        for (id, logit) in wanted {
+            let difference = abs((logit.double ?? .nan) - (found[id]?.double ?? .nan))
+            #expect(difference <= within, place)
+        }
+    }
+
+    private func compare(_ error: any Error, _ wanted: Scenario.Failure?, _ path: String, _ place: Comment) {
+        guard let wanted, let error = error as? ElverError else {
+            Issue.record(error, place)
+            return
+        }
+        #expect("\(error.code)".filter(\.isLetter).lowercased() == wanted.status.filter(\.isLetter), place)
+        if let object = wanted.object {
+            #expect(error.object == object.replacingOccurrences(of: "{file}", with: path), place)
+        }
+        for words in wanted.says {
+            #expect(error.message.contains(words.replacingOccurrences(of: "{file}", with: path)), place)
+        }
+    }
+}
+
+/// The calls that steps name, through this package.
+private final class Door {
+    let url: URL
+    private var model: Model?
+    private var session: Session?
+    private var answer: Events.Iterator?
+
+    init(url: URL) { self.url = url }
+
+    func take(_ call: String, _ with: [String: JSONValue]) async throws -> [String: JSONValue] {
+        switch call {
+        case "open":
+            var options = ModelOptions()
+            options.threads = with["n_threads"]?.int ?? 0
+            options.budget = UInt64(with["budget_bytes"]?.int ?? 0)
+            let model = try await Model.open(url, options: options)
+            self.model = model
+            return [
+                "n_vocab": JSONValue(try model.vocabularySize), "n_ctx_train": JSONValue(try model.trainedContextLength),
+            ]
+        case "load":
+            try await #require(model).load(progress: progress(with))
+            return [:]
+        case "plan":
+            let plan = try #require(model).plan(try sessionOptions(with))
+            return [
+                "kv_cache": JSONValue(Int(plan.cache)), "n_ctx": JSONValue(plan.session.contextLength),
+                "max_batch": JSONValue(plan.session.maximumBatch), "cache_type": .text("\(plan.session.cacheType)"),
+            ]
+        case "encode":
+            let ids = try #require(model).tokenizer.encode(
+                with["text"]?.string ?? "", addSpecial: with["add_special"]?.bool ?? true,
+                parseSpecial: with["parse_special"]?.bool ?? false)
+            return ["ids": JSONValue(ids)]
+        case "decode":
+            let text = try #require(model).tokenizer.decode(
+                with["ids"]?.ids ?? [], special: with["special"]?.bool ?? false)
+            return ["text": .text(text)]
+        case "render":
+            return ["text": .text(try #require(model).tokenizer.render(try #require(with["variables"]).json))]
+        case "session":
+            let session = try Session(model: #require(model), options: sessionOptions(with))
+            self.session = session
+            return ["position": JSONValue(try await session.position), "n_ctx": JSONValue(try session.contextLength)]
+        default:
+            return try await take(call, with, in: #require(session))
+        }
+    }
+
+    private func take(
+        _ call: String, _ with: [String: JSONValue], in session: Session
+    ) async throws -> [String: JSONValue] {
+        switch call {
+        case "position": break
+        case "prefill": try await session.prefill(with["ids"]?.ids ?? [])
+        case "rewind": try await session.rewind(to: with["position"]?.int ?? 0)
+        case "cancel": session.sendCancel()
+        case "logits":
+            let logits = try await session.logits
+            guard !logits.isEmpty else { return ["logits": .null] }
+            let named = logits.enumerated().map { ("\($0)", JSONValue.number(Double($1))) }
+            return ["logits": .object(Dictionary(uniqueKeysWithValues: named))]
+        case "chat", "complete":
+            answer = nil
+            let request = try with["request"]?.json ?? "{}"
+            let events =
+                call == "chat"
+                ? session.chat(request, progress: progress(with)) : session.complete(request, progress: progress(with))
+            var answer = events.makeAsyncIterator()
+            try await answer.begin()
+            self.answer = answer
+        case "next":
+            guard var answer else {
+                _ = try await session.next(Session.Use(session))  // what no iterator can do
+                return [:]
+            }
+            let event = try #require(try await answer.next())
+            self.answer = answer
+            return [
+                "text": .text(event.text), "id": JSONValue(Int(event.id ?? -1)),
+                "finish": .text(event.finish.map { "\($0)" } ?? "none"),
+            ]
+        case "answer":
+            var answer = try #require(answer)
+            defer { self.answer = nil }
+            var text = "", ids: [Int32] = [], finish = "none"
+            do {
+                while let event = try await answer.next() {
+                    text += event.text
+                    if let id = event.id { ids.append(id) }
+                    if let end = event.finish { finish = "\(end)" }
+                }
+            } catch let error as ElverError where error.code == .cancelled {
+                finish = "cancelled"
+            }
+            return ["text": .text(text), "ids": JSONValue(ids), "finish": .text(finish)]
+        default: Issue.record("a step \(call) is not known")
+        }
+        return ["position": JSONValue(try await session.position)]
+    }
+
+    private func progress(_ with: [String: JSONValue]) -> OnProgress? {
+        with["cancel_at"]?.double.map { limit in { $0 < limit } }
+    }
+
+    private func sessionOptions(_ with: [String: JSONValue]) throws -> SessionOptions {
+        var options = SessionOptions()
+        options.contextLength = with["n_ctx"]?.int ?? 0
+        options.maximumBatch = with["max_batch"]?.int ?? 0
+        if let type = with["cache_type"]?.string {
+            options.cacheType = try #require(CacheType.allCases.first { "\($0)" == type })
+        }
+        return options
+    }
+}
