@@ -114,7 +114,7 @@ void q5_1(const float* x, uint8_t* out) noexcept {
 // The scale is a power of two. The largest value lies at 4 to 8 of a scale's units (E2M1 ends at 6, here at 12 halves).
 void mxfp4(const float* x, uint8_t* out) noexcept {
     const float extreme = std::fabs(fit::largest(x, 32));
-    const int exponent = extreme > 0.0f ? std::ilogb(extreme) : -1000;
+    const int exponent = !(extreme > 0.0f) ? -1000 : std::isfinite(extreme) ? std::ilogb(extreme) : 127;
     uint8_t best = 0;
     float best_error = fit::squared_error<Mxfp4>(x, 32, blocks::mxfp4_scale(0));
     for (int e = exponent + 124; e <= exponent + 126; ++e) {

@@ -46,10 +46,11 @@ inline uint32_t even_signs(uint32_t seven) noexcept {
     return seven | static_cast<uint32_t>(std::popcount(seven) & 1) << 7;
 }
 
-// Fields whose q are values + 64.
+// Fields whose q are values + 64, which says of a format that it has grid_values.
+inline constexpr int grid_offset = 64;
 template <int Sub>
 struct GridFields : Fields<256, Sub> {
-    static constexpr int offset = 64;
+    static constexpr int offset = grid_offset;
     using Fields<256, Sub>::q;
 
     // Elements [at, at + 8) from an entry of 2-bit numbers, or [at, at + 4) from one of 4-bit numbers.

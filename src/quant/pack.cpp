@@ -167,7 +167,7 @@ void pack_block(const uint8_t* source, size_t b, int row, uint8_t* chunk) noexce
             for (size_t quad = 0; quad < 8; ++quad) planes.put_bits(b * 8 + quad, bits >> (4 * quad) & 15);
         }
     } else {
-        if constexpr (blocks::grid_values<type> != nullptr) {
+        if constexpr (B::offset == blocks::grid_offset) {
             for (uint8_t& code : block.q) code = index_of<type>[code];
         }
         uint32_t quads[B::n / 4];

@@ -60,7 +60,7 @@ void check_codes() {
                     int found = code;
                     if (type == DType::iq4_nl || type == DType::iq4_xs) found = blocks::iq4_values[code] + 128;
                     if (type == DType::mxfp4) found = blocks::mxfp4_values[code] + 128;
-                    if constexpr (blocks::grid_values<type> != nullptr) {
+                    if constexpr (Block::offset == blocks::grid_offset) {
                         found = blocks::grid_values<type>[code] + Block::offset;
                     }
                     wrong += found != expected;
