@@ -65,11 +65,14 @@ enum class Finish : uint8_t {
     gelu_tanh,  // y = gelu(v), by tanh
     relu,       // y = max(v, 0)
     relu2,      // y = max(v, 0)^2
+    tanh,       // y = tanh(v)
+    sigmoid,    // y = 1 / (1 + exp(-v))
     // Gated: y holds the gate's product already.
     mul_silu,  // y = silu(y) * v
     mul_gelu,
     mul_gelu_tanh,
     mul_relu,
+    mul_silu_clamped,  // g = min(y, 7), y = g * sigmoid(1.702 g) * (clamp(v, -7, 7) + 1): gpt-oss
 };
 
 struct MatmulArgs {

@@ -54,6 +54,13 @@ class EmbedPhase final : public Phase {
     DecodeRow decode_;
 };
 
+// Columns of a buffer, from `first` on.
+struct Columns {
+    Buffer buffer;
+    int first = 0;
+    Columns(Buffer b, int column = 0) : buffer(b), first(column) {}
+};
+
 // input -> norm -> quantise -> products. The matrices share the input; each writes its own buffer.
 class LinearPhase final : public Phase {
   public:
@@ -68,7 +75,7 @@ class LinearPhase final : public Phase {
     // Of every token, or the head: of the tokens whose logits are wanted, with activations to about 16 bits, since
     // nothing behind it evens its errors out.
     enum class Of : uint8_t { tokens, outputs };
-    LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products,
+    LinearPhase(Program& program, std::string name, Columns input, Norm norm, std::vector<Product> products,
                 Of of = Of::tokens);
     void run(const Pass& pass, int worker) const noexcept override;
     std::string describe() const override;
@@ -77,7 +84,7 @@ class LinearPhase final : public Phase {
   private:
     const Program* program_;
     std::string name_;
-    Buffer input_;
+    Columns input_;
     Norm norm_;
     std::vector<Product> products_;
     Of of_;

@@ -5,7 +5,7 @@
 
 namespace elver {
 
-LinearPhase::LinearPhase(Program& program, std::string name, Buffer input, Norm norm, std::vector<Product> products,
+LinearPhase::LinearPhase(Program& program, std::string name, Columns input, Norm norm, std::vector<Product> products,
                          Of of)
     : program_(&program),
       name_(std::move(name)),
@@ -26,8 +26,8 @@ void LinearPhase::run(const Pass& pass, int worker) const noexcept {
     const int parts = is_head ? 2 : 1;
     const bool quantized = pass.kernels->reads_packs && k_ % 32 == 0;
     std::byte* own = program_->worker_memory(s, worker);
-    const float* input = program_->row(s, input_, 0);
-    const size_t input_stride = program_->widths.stride(input_);
+    const float* input = program_->row(s, input_.buffer, 0) + input_.first;
+    const size_t input_stride = program_->widths.stride(input_.buffer);
     const float* normed;
     size_t normed_stride;
     QuantizedActs acts;

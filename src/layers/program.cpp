@@ -1,11 +1,22 @@
 #include "layers/program.hpp"
 
 #include <algorithm>
+#include <cstdarg>
+#include <cstdio>
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
+#include "layers/moe.hpp"
 
 namespace elver {
+
+void Fault::raise(const char* format, ...) noexcept {
+    if (raised_.exchange(true, std::memory_order_relaxed)) return;
+    va_list values;
+    va_start(values, format);
+    std::vsnprintf(text_, sizeof text_, format, values);
+    va_end(values);
+}
 
 Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) const noexcept {
     Scratch s;
@@ -29,13 +40,12 @@ Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) co
                      sizeof(float));
     const size_t act_rows = std::max(tokens, 2 * outputs);  // the head's have two parts
     s.acts_at = take(quantized_acts_bytes(act_rows, max_k));
-    s.moe_at = take(widths.n_experts == 0 ? 0
-                                          : tokens * static_cast<size_t>(widths.top_k) * 16 +
-                                                static_cast<size_t>(widths.n_experts + 1) * 8);
+    s.moe_at = take(place_moe(widths.moe, nullptr, max_tokens).n_bytes);
     s.worker_acts_at = round_up(max_k * sizeof(float), 64);
     s.worker_kernel_at = s.worker_acts_at + round_up(quantized_acts_bytes(2, max_k), 64);
     const size_t kernel =
-        std::max(matmul_scratch_bytes(act_rows), attention_scratch_bytes(widths.head_scratch, widths.head_scratch));
+        std::max({matmul_scratch_bytes(act_rows), attention_scratch_bytes(widths.head_scratch, widths.head_scratch),
+                  router_scratch(widths.moe.n_experts) * sizeof(float)});
     s.worker_bytes = s.worker_kernel_at + round_up(kernel, 64);
     s.worker_at = take(static_cast<size_t>(n_workers) * s.worker_bytes);
     s.n_bytes = at;
@@ -49,12 +59,13 @@ bool Program::run(Pass& pass, size_t first, size_t last) const noexcept {
             phases_[i]->run(pass, worker);
             // Worker 0 names the phase before the barrier that ends it. Behind the barrier it may be a phase ahead of
             // the others: what it names there is not yet theirs.
-            if (worker == 0 && pass.cancelled(worker)) pass.stop->store(i, std::memory_order_relaxed);
+            if (worker == 0 && (pass.cancelled(worker) || pass.fault->raised()))
+                pass.stop->store(i, std::memory_order_relaxed);
             pass.pool->barrier();
             if (pass.stop->load(std::memory_order_relaxed) <= i) return;
         }
     });
-    return pass.stop->load(std::memory_order_relaxed) == SIZE_MAX;
+    return pass.stop->load(std::memory_order_relaxed) == SIZE_MAX && !pass.fault->raised();
 }
 
 std::string Program::describe() const {

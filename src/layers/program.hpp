@@ -12,11 +12,32 @@
 #include "base/thread_pool.hpp"
 #include "kernels/table.hpp"
 #include "layers/kv_cache.hpp"
+#include "layers/recurrent_state.hpp"
 
 namespace elver {
 
 // f32 activations of the pass, [n_tokens, width] with rows padded to 16 floats. One arena holds them all.
-enum class Buffer : uint8_t { x, normed, branch, q, k, v, attn, hidden, gate, router, outputs, logits, count };
+enum class Buffer : uint8_t { x, normed, branch, q, k, v, attn, hidden, gate, router, shared, outputs, logits, count };
+
+// Floats from one row of `width` to the next.
+constexpr size_t padded_row(int width) noexcept {
+    return (static_cast<size_t>(width) + 31) & ~size_t{31};
+}
+
+// Why a pass must not go on: told by the first worker that sees it.
+class Fault {
+  public:
+    // As printf.
+    [[gnu::format(printf, 2, 3)]] void raise(const char* format, ...) noexcept;
+    void clear() noexcept { raised_.store(false, std::memory_order_relaxed); }
+    bool raised() const noexcept { return raised_.load(std::memory_order_relaxed); }
+    // Once the pass has ended.
+    const char* text() const noexcept { return text_; }
+
+  private:
+    std::atomic<bool> raised_{false};
+    char text_[160] = "";
+};
 
 // Where a session's scratch memory lies. Made by Program::plan_scratch for a largest batch; the session owns the arena.
 struct Scratch {
@@ -28,7 +49,7 @@ struct Scratch {
     size_t acts_at = 0;    // quantised activations of the batch
     size_t worker_at = 0;  // each worker's own: a normed row, its quantised form, kernel scratch
     size_t worker_bytes = 0, worker_acts_at = 0, worker_kernel_at = 0;
-    size_t moe_at = 0;
+    size_t moe_at = 0;  // sorted tokens and what their experts make (MoeScratch)
 };
 
 // One forward pass: n_tokens tokens at consecutive positions of one session.
@@ -37,6 +58,7 @@ struct Pass {
     ThreadPool* pool;
     const Scratch* scratch;
     KvCache* cache;
+    RecurrentState* state;
     const int32_t* ids;      // [n_tokens]
     const int32_t* pos;      // [n_tokens]
     const int32_t* outputs;  // [n_outputs] tokens of this pass whose logits are wanted, ascending
@@ -44,8 +66,19 @@ struct Pass {
     int n_outputs;
     CancelToken* cancel;
     std::atomic<size_t>* stop;  // the last phase to run, once cancelled
+    Fault* fault;
 
     bool cancelled(int worker) const noexcept { return cancel != nullptr && cancel->cancelled(worker); }
+};
+
+// The greatest sizes of a model's sparse FFNs.
+struct MoeWidths {
+    int n_experts = 0, top_k = 0, width = 0, hidden = 0;
+
+    void need(int experts, int chosen, int in, int middle) noexcept {
+        const auto raise = [](int& have, int want) { have = want > have ? want : have; };
+        raise(n_experts, experts), raise(top_k, chosen), raise(width, in), raise(hidden, middle);
+    }
 };
 
 // Widths of the buffers and tables, gathered while the program is built.
@@ -54,7 +87,7 @@ struct Widths {
     int max_k = 0;         // the widest matrix input
     int head_scratch = 0;  // head_dim + v_head_dim, the largest
     int n_rope_tables = 0, rope_dims = 0;
-    int n_experts = 0, top_k = 0;
+    MoeWidths moe;
 
     void need(Buffer b, int width) noexcept {
         int& w = buffer[static_cast<size_t>(b)];
@@ -62,7 +95,7 @@ struct Widths {
     }
     int of(Buffer b) const noexcept { return buffer[static_cast<size_t>(b)]; }
     // Floats from one token's row to the next.
-    size_t stride(Buffer b) const noexcept { return (static_cast<size_t>(of(b)) + 31) & ~size_t{31}; }
+    size_t stride(Buffer b) const noexcept { return padded_row(of(b)); }
 };
 
 class Phase {
@@ -97,7 +130,7 @@ class Program {
     Scratch plan_scratch(int max_tokens, int max_outputs, int n_workers) const noexcept;
 
     // The body extends the cache by the pass's tokens and leaves x; the head makes logits of pass.outputs from x. False
-    // if the cancel token stopped it: what it left is then not valid.
+    // if the cancel token or a fault stopped it: what it left is then not valid.
     bool run_body(Pass& pass) const noexcept { return run(pass, 0, head_begin_); }
     bool run_head(Pass& pass) const noexcept { return run(pass, head_begin_, hidden_begin_); }
     // Leaves the hidden states of pass.outputs, after the last norm, in Buffer::outputs.

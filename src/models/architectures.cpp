@@ -13,7 +13,7 @@ constexpr auto gelu_tanh = Activation::gelu_tanh;
 
 // clang-format off
 constexpr Architecture table[] = {
-    {.name = "llama", .pairing = adjacent},  // Mistral and Mixtral too
+    {.name = "llama", .pairing = adjacent, .renormalises = true},  // Mistral and Mixtral too
     {.name = "qwen2"},
     {.name = "qwen3", .ignored = "cls."},
     {.name = "phi2", .norm = layer, .activation = gelu_tanh, .gated = false, .parallel_residual = true},
@@ -67,7 +67,6 @@ constexpr Architecture table[] = {
     {.name = "plamo3", .window_period = 8, .window_global = 7},
     {.name = "spark2_5", .activation = gelu_tanh},
     {.name = "muse-glimmer", .pairing = adjacent, .embedding_normalised = true, .reads = reads_soft_caps, .post_norm_eps = 1e-8, .window_period = 4, .window_global = 3, .turns_local_only = true},
-    {.name = "granitemoe", .pairing = adjacent, .reads = reads_scales, .divides_by_logit_scale = true},
     {.name = "llada", .pairing = adjacent, .causal = false, .ignored = biases},
     {.name = "dream", .causal = false, .ignored = "output.bias"},
     {.name = "jais", .norm = layer, .rope = false, .reads = reads_alibi, .alibi_max_bias = 8.0, .attention_power = 1.0},
@@ -76,6 +75,21 @@ constexpr Architecture table[] = {
     {.name = "jina-bert-v2", .norm = layer, .rope = false, .activation = gelu, .causal = false, .has_head = false, .alibi_max_bias = 8.0, .ignored = "cls", .renames = {{"attn_norm_2", nullptr}}},
     {.name = "modern-bert", .norm = layer, .activation = gelu, .causal = false, .has_head = false, .local_rope_base = 10000.0, .window_period = 3, .window_global = 0, .ignored = "cls"},
     {.name = "jais2", .norm = layer, .activation = Activation::relu2, .gated = false},
+    {.name = "qwen2moe"},
+    {.name = "qwen3moe", .renormalises = true},
+    {.name = "olmoe"},
+    {.name = "granitemoe", .pairing = adjacent, .reads = reads_scales, .divides_by_logit_scale = true, .renormalises = true},
+    {.name = "deepseek", .pairing = adjacent},
+    {.name = "dbrx", .norm = layer, .reads = reads_qkv_clamp, .renormalises = true, .renames = {{"ffn_norm", "attn_output_norm"}, {"attn_output_norm", nullptr}}},
+    {.name = "gpt-oss", .activation = Activation::silu_clamped, .window_period = 2, .window_global = 1, .router = RouterScore::softmax_chosen, .renames = {{"ffn_norm", "post_attention_norm"}, {"post_attention_norm", nullptr}}},
+    {.name = "bailingmoe", .pairing = adjacent},
+    {.name = "dots1"},
+    {.name = "glm4moe", .router = RouterScore::sigmoid, .renames = {{"ffn_norm", "post_attention_norm"}, {"post_attention_norm", nullptr}}},
+    {.name = "hunyuan-moe", .qk_norm_after_rope = true, .renormalises = true},
+    {.name = "mamba", .rope = false, .recurrent = true},
+    {.name = "mamba2", .rope = false, .recurrent = true, .mixer = RecurrentKind::mamba2},
+    {.name = "rwkv6", .norm = layer, .rope = false, .recurrent = true, .mixer = RecurrentKind::rwkv6},
+    {.name = "rwkv7", .norm = layer, .rope = false, .recurrent = true, .mixer = RecurrentKind::rwkv7},
 };
 // clang-format on
 

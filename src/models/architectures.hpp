@@ -53,6 +53,10 @@ struct Architecture {
     bool turns_local_only = false;  // in a model with windows, layers without one are not rotated
     int unturned_period = 0;        // every so manyth layer is not rotated; 0: all are
     const char* ignored = "";
+    RouterScore router = RouterScore::softmax;  // where the file does not say
+    bool renormalises = false;                  // the same
+    bool recurrent = false;                     // every layer, or those without attention heads
+    RecurrentKind mixer = RecurrentKind::mamba;
     Rename renames[4] = {};
 };
 

@@ -154,6 +154,55 @@ void read_attention(const Gguf& file, Keys& keys, const Architecture& arch, Mode
                       q_norm->view.shape.columns() == static_cast<int64_t>(l.n_heads) * l.head_dim;
 }
 
+// Layers with a router have experts; the file's tensors say which, and how wide the shared expert is.
+void read_experts(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
+    ExpertsSpec& e = s.experts;
+    e.n_experts = keys.integer("expert_count", 0);
+    if (e.n_experts == 0) return;
+    e.top_k = keys.integer("expert_used_count");
+    e.ffn_width = keys.integer("expert_feed_forward_length", s.layers.front().ffn_width);
+    const int function = keys.integer("expert_gating_func", 0);
+    e.score = function == 1   ? RouterScore::softmax
+              : function == 2 ? RouterScore::sigmoid
+              : function == 3 ? RouterScore::softmax_chosen
+                              : arch.router;
+    e.renormalise = keys.flag("expert_weights_norm", arch.renormalises);
+    e.scale = keys.scale("expert_weights_scale", 1.0);
+    e.n_groups = std::max(keys.integer("expert_group_count", 1), 1);
+    e.n_groups_used = std::max(keys.integer("expert_group_used_count", e.n_groups), 1);
+    for (int i = 0; i < s.n_layers; ++i) {
+        if (file.find_tensor(cat(s.tensors.of("ffn_gate_inp", i), ".weight")) == nullptr) continue;
+        s.layers[static_cast<size_t>(i)].sparse = true;
+        s.layers[static_cast<size_t>(i)].ffn_width = 0;
+        const GgufTensor* shared = file.find_tensor(cat(s.tensors.of("ffn_up_shexp", i), ".weight"));
+        if (shared != nullptr)
+            e.shared_width = static_cast<int>(std::min<int64_t>(shared->view.shape.rows(), INT32_MAX));
+    }
+}
+
+void read_recurrent(Keys& keys, const Architecture& arch, ModelSpec& s) {
+    if (!arch.recurrent) return;
+    RecurrentSpec& r = s.recurrent;
+    r.kind = arch.mixer;
+    if (r.kind == RecurrentKind::mamba || r.kind == RecurrentKind::mamba2) {
+        r.width = keys.integer("ssm.inner_size");
+        r.n_state = keys.integer("ssm.state_size");
+        r.n_taps = keys.integer("ssm.conv_kernel");
+        const int rank = keys.integer("ssm.time_step_rank");
+        (r.kind == RecurrentKind::mamba ? r.dt_rank : r.n_heads) = rank;
+        r.n_groups = r.kind == RecurrentKind::mamba ? 0 : keys.integer("ssm.group_count", 1);
+    } else {
+        const int head_dim = keys.integer("wkv.head_size");
+        r.n_heads = head_dim > 0 && s.width % head_dim == 0 ? s.width / head_dim : 0;
+        r.ffn_width = s.layers.front().ffn_width;
+        r.halve_every = r.kind == RecurrentKind::rwkv6 ? keys.integer("rescale_every_n_layers", 0) : 0;
+    }
+    for (LayerSpec& l : s.layers) {
+        l.recurrent = l.n_heads == 0;
+        if (l.recurrent && r.ffn_width > 0) l.ffn_width = 0;  // the channel mix
+    }
+}
+
 RopeSpec read_rope(const Gguf& file, Keys& keys, const ModelSpec& s) {
     RopeSpec rope;
     rope.dims = keys.integer("rope.dimension_count", s.layers.front().head_dim);
@@ -260,8 +309,6 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
     s.width = keys.integer("embedding_length");
     s.n_layers = keys.integer("block_count");
     s.n_ctx_train = keys.integer("context_length");
-    s.n_experts = keys.integer("expert_count", 0);
-    s.top_k = keys.integer("expert_used_count", 0);
     if (keys.error()) return std::move(*keys.error());
     if (s.n_layers < 1 || s.n_layers > 4096)
         return file.key_error(keys.prefix() + "block_count", "1 to 4096", cat(s.n_layers));
@@ -287,6 +334,8 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
     read_layers(keys, *arch, s);
     if (keys.error()) return std::move(*keys.error());
     read_attention(file, keys, *arch, s);
+    read_experts(file, keys, *arch, s);
+    read_recurrent(keys, *arch, s);
     read_patterns(file, keys, *arch, s);
     keys.refuse_others();
     if (keys.error()) return std::move(*keys.error());

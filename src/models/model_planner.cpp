@@ -9,7 +9,7 @@
 
 namespace elver {
 
-class Planner {
+class Planner : private WeightRequests {
   public:
     Planner(const ModelSpec& spec, const Gguf& file, Weights& weights) : s_(spec), file_(file), weights_(weights) {}
 
@@ -22,7 +22,9 @@ class Planner {
             l_ = &s_.layers[static_cast<size_t>(i)];
             ModelBuilder::Layer layer;
             if (l_->n_heads > 0) plan_attention(layer);
+            if (l_->recurrent) plan_recurrent(layer);
             if (l_->ffn_width > 0) plan_ffn(layer);
+            if (l_->sparse) plan_experts(layer);
             b.layers_.push_back(layer);
         }
         plan_rope(b);
@@ -178,17 +180,56 @@ class Planner {
             l.attn_gate = linear("attn_gate", l.gates_each_head ? l_->n_heads : elements, s_.width, "n_heads, width");
         }
         l.out = linear("attn_output", s_.width, int64_t{l_->n_heads} * l_->v_head_dim, "width, n_heads * v_head_dim");
+        if (has("attn_sinks")) l.sinks = vector(name("attn_sinks") + ".weight", l_->n_heads, "n_heads");
         l.post_attn_norm = norm("post_attention_norm", s_.width);
         l.attn_output_norm = norm("attn_output_norm", s_.width);
     }
 
-    void plan_ffn(ModelBuilder::Layer& l) {
-        if (s_.n_experts > 0) {
-            return fail(
-                Error(Status::unsupported,
-                      cat(file_.name(), ": ", s_.architecture, " with ", s_.n_experts, " experts is not supported"),
-                      "expert_count"));
+    // The tensor and part that a recurrent mixer's word for a weight means: "ssm_in/gate" is ssm_in.weight,
+    // "ssm_dt.bias" itself, "ssm_a." a tensor without a part.
+    std::string tensor_of(const std::string& what) const {
+        const std::string role = what.substr(0, what.find_first_of("/."));
+        const size_t dot = what.find('.');
+        const std::string part = dot == std::string::npos ? ".weight" : what.substr(dot);
+        return name(role) + (part == "." ? "" : part);
+    }
+    void matrix(const std::string& what, Range rows, int64_t k) override {
+        const GgufTensor* t = need(tensor_of(what), {rows.total, k}, "rows, columns");
+        if (t == nullptr) return;
+        const auto number = weights_.add_matrix(*t, rows.first, rows.n);
+        if (!number) return fail(number.error());
+        mixer_->put(what, *number);
+    }
+    void vector(const std::string& what, Range elements) override {
+        const std::string tensor = tensor_of(what);
+        const auto t = file_.tensor(tensor);
+        if (!t) return fail(t.error());
+        if ((*t)->view.shape.n_elements() != elements.total) {
+            return fail(Error(Status::bad_file,
+                              cat(file_.name(), ": tensor ", in_quotes(tensor), ": expected ", elements.total,
+                                  " numbers, found ", (*t)->view.shape.text()),
+                              tensor));
         }
+        mixer_->put(what, add_vector(**t, elements.first, elements.n));
+    }
+    int64_t rows(std::string_view role) const override {
+        const GgufTensor* t = file_.find_tensor(cat(name(role), ".weight"));
+        return t == nullptr ? 0 : t->view.shape.rows();
+    }
+    void ignore(std::string_view role) override {
+        const GgufTensor* t = file_.find_tensor(cat(name(role), ".weight"));
+        if (t != nullptr) tables_.insert(t->name);
+    }
+    void plan_recurrent(ModelBuilder::Layer& l) {
+        mixer_ = &l.mixer;
+        const bool mamba = s_.recurrent.kind == RecurrentKind::mamba || s_.recurrent.kind == RecurrentKind::mamba2;
+        if (mamba)
+            plan_mamba(s_, *this);
+        else
+            plan_rwkv(s_, layer_, *this);
+    }
+
+    void plan_ffn(ModelBuilder::Layer& l) {
         const int64_t width = l_->ffn_width;
         l.ffn_norm = norm("ffn_norm", s_.width, true);
         // A parallel layer without its own norm shares attention's.
@@ -203,6 +244,57 @@ class Planner {
         l.down = linear("ffn_down", s_.width, width, "width, ffn_width");
         l.post_ffn_norm = norm("post_ffw_norm", s_.width);
         l.layer_output_norm = norm("layer_output_norm", s_.width);
+    }
+
+    // Rows [first, first + n) of the total that expert e has in a role's tensor: in one tensor of all experts, or in
+    // one of its own, which old files name by the dense FFN's role and the expert's number.
+    Linear expert(std::string_view role, std::string_view alone, int e, int64_t first, int64_t n, int64_t total,
+                  int64_t k, std::string_view meaning) {
+        Linear out;
+        const bool together = has(role);
+        const int64_t all = together ? s_.experts.n_experts : 1, before = together ? e * total : 0;
+        const std::string of = together ? name(role) : cat(name(alone), ".", e);
+        const GgufTensor* t = need(of + ".weight", {all * total, k}, meaning);
+        if (t == nullptr) return out;
+        const auto matrix = weights_.add_matrix(*t, before + first, n);
+        if (!matrix) return fail(matrix.error()), out;
+        out.matrix = *matrix;
+        if (!together || !has_bias(role)) return out;
+        const GgufTensor* bias = need(of + ".bias", {all, total}, meaning);
+        if (bias != nullptr) out.bias = add_vector(*bias, before + first, n);
+        return out;
+    }
+
+    void plan_experts(ModelBuilder::Layer& l) {
+        const ExpertsSpec& x = s_.experts;
+        l.ffn_norm = norm("ffn_norm", s_.width, true);
+        if (s_.parallel_residual && !has("ffn_norm")) l.ffn_norm = l.attn_norm;
+        l.router = linear("ffn_gate_inp", x.n_experts, s_.width, "n_experts, width");
+        if (has_bias("exp_probs_b"))
+            l.choice_bias = vector(name("exp_probs_b") + ".bias", x.n_experts, "n_experts");
+        const char* in = "n_experts * expert width, width";
+        const char* both = "n_experts * 2 * expert width, width";
+        const char* out = "n_experts * width, expert width";
+        const int64_t n = x.ffn_width, width = s_.width;
+        for (int e = 0; e < x.n_experts && !error_; ++e) {
+            ModelBuilder::Expert parts;
+            if (has("ffn_gate_up_exps")) {
+                parts.gate = expert("ffn_gate_up_exps", "", e, 0, n, 2 * n, width, both);
+                parts.up = expert("ffn_gate_up_exps", "", e, n, n, 2 * n, width, both);
+            } else {
+                if (s_.gated) parts.gate = expert("ffn_gate_exps", "ffn_gate", e, 0, n, n, width, in);
+                parts.up = expert("ffn_up_exps", "ffn_up", e, 0, n, n, width, in);
+            }
+            parts.down = expert("ffn_down_exps", "ffn_down", e, 0, width, width, n, out);
+            l.experts.push_back(parts);
+        }
+        if (x.shared_width > 0) {
+            if (s_.gated) l.gate = linear("ffn_gate_shexp", x.shared_width, width, "shared width, width");
+            l.up = linear("ffn_up_shexp", x.shared_width, width, "shared width, width");
+            l.down = linear("ffn_down_shexp", width, x.shared_width, "width, shared width");
+            if (has("ffn_gate_inp_shexp")) l.shared_gate = linear("ffn_gate_inp_shexp", 1, width, "1, width");
+        }
+        l.post_ffn_norm = norm("post_ffw_norm", s_.width);
     }
 
     // Frequencies base^(-2i / dims), scaled. YaRN: Peng et al. 2023, section 3.
@@ -262,6 +354,7 @@ class Planner {
     Weights& weights_;
     int layer_ = 0;
     const LayerSpec* l_ = nullptr;
+    MixerWeights* mixer_ = nullptr;      // of the layer
     std::set<std::string_view> tables_;  // tensors read while planning
     std::optional<Error> error_;
 };

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "layers/moe.hpp"
+
 namespace elver {
 
 Norm ModelBuilder::norm(const Weights& weights, const NormWeights& n) const {
@@ -50,9 +52,10 @@ std::vector<float> alibi_slopes(int n_heads, double max_bias) {
 }  // namespace
 
 Finish ModelBuilder::finish() const {
-    static constexpr Finish gated[] = {Finish::mul_silu, Finish::mul_gelu, Finish::mul_gelu_tanh, Finish::mul_relu,
-                                       Finish::mul_relu};
-    static constexpr Finish plain[] = {Finish::silu, Finish::gelu, Finish::gelu_tanh, Finish::relu, Finish::relu2};
+    static constexpr Finish gated[] = {Finish::mul_silu, Finish::mul_gelu, Finish::mul_gelu_tanh,
+                                       Finish::mul_relu, Finish::mul_relu, Finish::mul_silu_clamped};
+    static constexpr Finish plain[] = {Finish::silu, Finish::gelu,  Finish::gelu_tanh,
+                                       Finish::relu, Finish::relu2, Finish::silu};
     const auto i = static_cast<size_t>(spec_.activation);
     return spec_.gated ? gated[i] : plain[i];
 }
@@ -101,6 +104,7 @@ void ModelBuilder::build_mixing(const Weights& weights, int index, Program& p) c
     attend.window = s.window;
     attend.soft_cap = static_cast<float>(spec_.attn_soft_cap);
     attend.slopes = alibi_slopes(s.n_heads, spec_.alibi_max_bias);
+    if (l.sinks >= 0) attend.sinks = weights.vector(l.sinks);
     p.add<AttentionPhase>(attend);
 }
 
@@ -150,6 +154,50 @@ void ModelBuilder::build_ffn(const Weights& weights, int index, Program& p) cons
         p.add<NormPhase>(Buffer::x, Buffer::x, norm(weights, l.layer_output_norm), spec_.width);
 }
 
+// x -> x + experts, as build_ffn. The shared expert is a dense FFN whose result waits in Buffer::shared.
+void ModelBuilder::build_experts(const Weights& weights, int index, Program& p) const {
+    const Layer& l = layers_[static_cast<size_t>(index)];
+    const Norm in = norm(weights, l.ffn_norm);
+    ExpertsPhase::Config c;
+    c.layer = index;
+    c.norm = in;
+    c.router = spec_.experts.router();
+    if (l.choice_bias >= 0) c.router.choice_bias = weights.vector(l.choice_bias);
+    c.finish = finish();
+    std::vector<LinearPhase::Product> scores = {product(weights, l.router.matrix, l.router.bias, Buffer::router)};
+    if (l.shared_gate.matrix >= 0) {
+        scores.push_back(product(weights, l.shared_gate.matrix, l.shared_gate.bias, Buffer::router));
+        scores.back().out_column = c.shared_gate = scores.front().matrix.n_groups() * 16;
+    }
+    p.add<LinearPhase>("router", Buffer::x, in, std::move(scores));
+    c.shared = l.up.matrix >= 0;
+    if (c.shared) {
+        std::vector<LinearPhase::Product> up;
+        if (spec_.gated) up.push_back(product(weights, l.gate.matrix, l.gate.bias, Buffer::hidden));
+        up.push_back(product(weights, l.up.matrix, l.up.bias, Buffer::hidden, finish()));
+        p.add<LinearPhase>("shared up", Buffer::x, in, std::move(up));
+        p.add<LinearPhase>("shared down", Buffer::hidden, Norm{},
+                           std::vector{product(weights, l.down.matrix, l.down.bias, Buffer::shared)});
+    }
+    const auto vector = [&](int number) { return number < 0 ? nullptr : weights.vector(number); };
+    for (const Expert& e : l.experts) {
+        ExpertsPhase::Expert expert;
+        if (e.gate.matrix >= 0) expert.gate = weights.matrix(e.gate.matrix);
+        expert.up = weights.matrix(e.up.matrix);
+        expert.down = weights.matrix(e.down.matrix);
+        expert.gate_bias = vector(e.gate.bias), expert.up_bias = vector(e.up.bias);
+        expert.down_bias = vector(e.down.bias);
+        c.experts.push_back(expert);
+    }
+    c.scale = static_cast<float>(spec_.residual_scale);
+    if (l.post_ffn_norm.present) c.out = Buffer::gate;
+    const float scale = c.scale;
+    p.add<ExpertsPhase>(std::move(c));
+    if (l.post_ffn_norm.present) p.add<AddPhase>(Buffer::gate, post_norm(weights, l.post_ffn_norm), spec_.width, scale);
+    if (spec_.parallel_residual)
+        p.add<AddPhase>(Buffer::branch, post_norm(weights, l.post_attn_norm), spec_.width, scale);
+}
+
 std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
     auto program = std::make_unique<Program>();
     Program& p = *program;
@@ -157,7 +205,12 @@ std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
     for (int i = 0; i < spec_.n_layers; ++i) {
         const LayerSpec& layer = spec_.layers[static_cast<size_t>(i)];
         if (layer.n_heads > 0) build_attention(weights, i, p);
+        if (layer.recurrent) {
+            const MixerParts parts{spec_, i, layers_[static_cast<size_t>(i)].mixer, weights};
+            (has_mamba() ? build_mamba : build_rwkv)(parts, p);
+        }
         if (layer.ffn_width > 0) build_ffn(weights, i, p);
+        if (layer.sparse) build_experts(weights, i, p);
     }
     p.begin_head();
     if (spec_.has_head) {
@@ -178,6 +231,34 @@ std::unique_ptr<Program> ModelBuilder::build(const Weights& weights) const {
 std::vector<CacheLayerSpec> ModelBuilder::cache_layers() const {
     std::vector<CacheLayerSpec> out;
     for (const LayerSpec& l : spec_.layers) out.push_back({l.n_kv_heads, l.head_dim, l.v_head_dim, l.window});
+    return out;
+}
+
+std::vector<size_t> ModelBuilder::state_layers() const {
+    std::vector<size_t> out;
+    const size_t n = has_mamba() ? mamba_state_floats(spec_.recurrent) : rwkv_state_floats(spec_);
+    for (const LayerSpec& l : spec_.layers) out.push_back(l.recurrent ? n : 0);
+    return out;
+}
+
+LinearPhase::Product MixerParts::product(std::string_view what, Buffer out, int out_column, Finish finish) const {
+    elver::LinearPhase::Product p = elver::product(weights, planned.at(what), -1, out, finish);
+    p.out_column = out_column;
+    return p;
+}
+
+const float* MixerParts::vector(std::string_view what) const noexcept {
+    const int number = planned.at(what);
+    return number < 0 ? nullptr : weights.vector(number);
+}
+
+Norm MixerParts::norm(std::string_view role) const {
+    Norm out;
+    if (!planned.has(role)) return out;
+    out.kind = spec.norm == NormKind::rms ? Norm::Kind::rms : Norm::Kind::layer;
+    out.eps = static_cast<float>(spec.norm_eps);
+    out.weight = vector(role);
+    out.bias = vector(std::string(role) + ".bias");
     return out;
 }
 

@@ -8,6 +8,7 @@
 
 #include "layers/layers.hpp"
 #include "models/model_spec.hpp"
+#include "models/recurrent_model.hpp"
 
 namespace elver {
 
@@ -20,6 +21,8 @@ class ModelBuilder {
     std::unique_ptr<Program> build(const Weights& weights) const;
 
     std::vector<CacheLayerSpec> cache_layers() const;
+    // Floats of each layer's recurrent state.
+    std::vector<size_t> state_layers() const;
 
   private:
     // Numbers of planned weights; -1: the model has none.
@@ -31,12 +34,20 @@ class ModelBuilder {
         bool present = false;
         bool each_head = false;  // of q or k: weights for each head
     };
+    struct Expert {
+        Linear gate, up, down;
+    };
     struct Layer {
         NormWeights attn_norm, attn_norm_2, q_norm, k_norm, post_attn_norm, attn_output_norm;
         NormWeights ffn_norm, post_ffn_norm, layer_output_norm;
         Linear q, k, v, attn_gate, out;
         bool gates_each_head = false;
-        Linear gate, up, down;
+        int sinks = -1;
+        Linear gate, up, down;  // in a sparse layer, of the shared expert
+        Linear router, shared_gate;
+        int choice_bias = -1;
+        std::vector<Expert> experts;
+        MixerWeights mixer;  // of a recurrent layer
     };
     friend class Planner;
 
@@ -47,6 +58,10 @@ class ModelBuilder {
     void build_mixing(const Weights& weights, int layer, Program& p) const;
     void build_attention(const Weights& weights, int layer, Program& p) const;
     void build_ffn(const Weights& weights, int layer, Program& p) const;
+    void build_experts(const Weights& weights, int layer, Program& p) const;
+    bool has_mamba() const {
+        return spec_.recurrent.kind == RecurrentKind::mamba || spec_.recurrent.kind == RecurrentKind::mamba2;
+    }
     Finish finish() const;
 
     ModelSpec spec_;

@@ -64,7 +64,7 @@ Result<void> check(const LayerSpec& layer, const std::vector<RopeSpec>& ropes, c
                                    {"v_head_dim", layer.v_head_dim, attends ? 1 : 0, 4096},
                                    {"window", layer.window, 0, INT32_MAX},
                                    {"rope", layer.rope, -1, n_ropes - 1},
-                                   {"ffn_width", layer.ffn_width, 0, most}});
+                                   {"ffn_width", layer.ffn_width, 0, layer.sparse ? 0 : most}});
         !good)
         return good;
     if (attends && layer.n_heads % layer.n_kv_heads != 0)
@@ -73,6 +73,40 @@ Result<void> check(const LayerSpec& layer, const std::vector<RopeSpec>& ropes, c
     if (attends && layer.rope >= 0 && ropes[static_cast<size_t>(layer.rope)].dims > layer.head_dim)
         return wrong(within + "rope",
                      cat("turns ", ropes[static_cast<size_t>(layer.rope)].dims, " dims of a head of ", layer.head_dim));
+    return {};
+}
+
+Result<void> check(const RecurrentSpec& r, int width) {
+    const bool mamba = r.kind == RecurrentKind::mamba, mamba2 = r.kind == RecurrentKind::mamba2;
+    const bool channels = mamba || mamba2;
+    if (auto good = check("recurrent.", {Range{"n_channels", r.width, channels, channels ? 1 << 20 : 0},
+                                         {"n_state", r.n_state, channels, channels ? 4096 : 0},
+                                         {"n_taps", r.n_taps, channels, channels ? 64 : 0},
+                                         {"dt_rank", r.dt_rank, mamba, mamba ? 1 << 20 : 0},
+                                         {"n_heads", r.n_heads, !mamba,
+                                          mamba      ? 0
+                                          : channels ? r.width
+                                                     : width},
+                                         {"n_groups", r.n_groups, mamba2, mamba2 ? r.n_heads : 0},
+                                         {"ffn_width", r.ffn_width, !channels, channels ? 0 : most},
+                                         {"halve_every", r.halve_every, 0, 4096}});
+        !good)
+        return good;
+    const auto divides = [](int n, int of) { return n == 0 || of % n == 0; };
+    if (!divides(r.n_heads, channels ? r.width : width) || !divides(r.n_groups, r.n_heads))
+        return wrong("recurrent.n_heads",
+                     cat("expected a divisor of the width, and a multiple of n_groups, found ", r.n_heads));
+    return {};
+}
+
+Result<void> check(const ExpertsSpec& experts) {
+    if (auto good = check("experts.", {Range{"ffn_width", experts.ffn_width, 1, most},
+                                       {"shared_width", experts.shared_width, 0, most},
+                                       {"n_experts", experts.n_experts, 1, 4096}});
+        !good)
+        return good;
+    if (auto good = check(experts.router()); !good)
+        return Error(Status::bad_file, "experts: " + good.error().message(), "experts");
     return {};
 }
 
@@ -88,13 +122,24 @@ bool ModelSpec::ignores(std::string_view tensor) const {
     return false;
 }
 
+RouterOptions ExpertsSpec::router() const {
+    RouterOptions o;
+    o.score = score;
+    o.n_experts = n_experts, o.top_k = top_k;
+    o.renormalise = renormalise;
+    o.scale = static_cast<float>(scale);
+    o.n_groups = n_groups, o.n_groups_used = n_groups_used;
+    return o;
+}
+
 Result<void> ModelSpec::validate() const {
-    if (auto good = check("", {Range{"n_vocab", n_vocab, 1, most},
-                               {"width", width, 1, 1 << 20},
-                               {"n_layers", n_layers, 1, 4096},
-                               {"n_ctx_train", n_ctx_train, 1, INT32_MAX},
-                               {"ffn.n_experts", n_experts, 0, 4096},
-                               {"ffn.top_k", top_k, 0, n_experts}});
+    if (auto good = check("",
+                          {
+                              Range{"n_vocab", n_vocab, 1, most},
+                              {"width", width, 1, 1 << 20},
+                              {"n_layers", n_layers, 1, 4096},
+                              {"n_ctx_train", n_ctx_train, 1, INT32_MAX},
+                          });
         !good)
         return good;
     if (auto good = check("", {Number{"norm.eps", norm_eps, false},
@@ -108,8 +153,17 @@ Result<void> ModelSpec::validate() const {
         return good;
     if (static_cast<int>(layers.size()) != n_layers)
         return wrong("layers", cat("expected ", n_layers, ", found ", layers.size()));
+    if (!gated && activation == Activation::silu_clamped)
+        return Error(Status::unsupported, "ffn.activation: silu_clamped without a gate is not supported",
+                     "ffn.activation");
     if (gated && activation == Activation::relu2)
         return Error(Status::unsupported, "ffn.activation: relu2 with a gate is not supported", "ffn.activation");
+    if (std::any_of(layers.begin(), layers.end(), [](const LayerSpec& l) { return l.sparse; })) {
+        if (auto good = check(experts); !good) return good;
+    }
+    if (std::any_of(layers.begin(), layers.end(), [](const LayerSpec& l) { return l.recurrent; })) {
+        if (auto good = check(recurrent, width); !good) return good;
+    }
     for (size_t i = 0; i < ropes.size(); ++i) {
         if (auto good = check(ropes[i], cat("rope.tables[", i, "].")); !good) return good;
     }

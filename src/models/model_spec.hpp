@@ -8,12 +8,13 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "layers/router.hpp"
 #include "models/tensor_names.hpp"
 
 namespace elver {
 
 enum class NormKind : uint8_t { rms, layer };
-enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu2 };
+enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu2, silu_clamped };
 enum class RopePairing : uint8_t { adjacent, halves };
 enum class RopeScaling : uint8_t { none, linear, yarn };
 
@@ -37,11 +38,41 @@ struct RopeSpec {
 struct LayerSpec {
     int n_heads = 0, n_kv_heads = 0;  // 0: the layer has no attention
     int head_dim = 0, v_head_dim = 0;
-    int window = 0;     // positions a token sees, its own included; 0: all; not causal: window / 2 to each side
-    int rope = -1;      // index into ModelSpec::ropes; -1: no rotation
-    int ffn_width = 0;  // 0: the layer has no FFN
+    int window = 0;          // positions a token sees, its own included; 0: all; not causal: window / 2 to each side
+    int rope = -1;           // index into ModelSpec::ropes; -1: no rotation
+    int ffn_width = 0;       // 0: the layer has no dense FFN
+    bool sparse = false;     // its FFN is ModelSpec::experts
+    bool recurrent = false;  // its mixer is ModelSpec::recurrent
 
     friend bool operator==(const LayerSpec&, const LayerSpec&) = default;
+};
+
+// The FFN of sparse layers.
+struct ExpertsSpec {
+    int n_experts = 0, top_k = 0;
+    int ffn_width = 0;     // of an expert
+    int shared_width = 0;  // of the expert that sees every token; 0: none
+    RouterScore score = RouterScore::softmax;
+    bool renormalise = false;  // the weights of those chosen are made to sum to 1
+    double scale = 1.0;        // of the weights
+    int n_groups = 1, n_groups_used = 1;
+
+    RouterOptions router() const;
+};
+
+enum class RecurrentKind : uint8_t { mamba, mamba2, rwkv6, rwkv7 };
+
+// The mixer of recurrent layers; what a kind has no use for is 0.
+struct RecurrentSpec {
+    RecurrentKind kind = RecurrentKind::mamba;
+    int width = 0;        // mamba, mamba2: channels
+    int n_state = 0;      // mamba, mamba2: numbers a channel
+    int n_taps = 0;       // mamba, mamba2: of the convolution
+    int dt_rank = 0;      // mamba
+    int n_heads = 0;      // mamba2: of the channels; rwkv: of the model's width
+    int n_groups = 0;     // mamba2
+    int ffn_width = 0;    // rwkv: of the channel mix
+    int halve_every = 0;  // rwkv6: x is halved behind every so manyth layer; 0: never
 };
 
 struct ModelSpec {
@@ -72,7 +103,8 @@ struct ModelSpec {
 
     Activation activation = Activation::silu;
     bool gated = true;
-    int n_experts = 0, top_k = 0;
+    ExpertsSpec experts;
+    RecurrentSpec recurrent;
 
     TensorNames tensors;
     // What names of tensors begin with, below blk.{layer} or not, that serve other tasks; separated by spaces.

@@ -25,11 +25,12 @@ constexpr EnumName<NormKind> norm_kinds[] = {{NormKind::rms, "rms"}, {NormKind::
 constexpr EnumName<RopePairing> pairings[] = {{RopePairing::adjacent, "adjacent"}, {RopePairing::halves, "halves"}};
 constexpr EnumName<RopeScaling> scalings[] = {
     {RopeScaling::none, "none"}, {RopeScaling::linear, "linear"}, {RopeScaling::yarn, "yarn"}};
-constexpr EnumName<Activation> activations[] = {{Activation::silu, "silu"},
-                                                {Activation::gelu, "gelu"},
-                                                {Activation::gelu_tanh, "gelu_tanh"},
-                                                {Activation::relu, "relu"},
-                                                {Activation::relu2, "relu2"}};
+constexpr EnumName<Activation> activations[] = {
+    {Activation::silu, "silu"}, {Activation::gelu, "gelu"},   {Activation::gelu_tanh, "gelu_tanh"},
+    {Activation::relu, "relu"}, {Activation::relu2, "relu2"}, {Activation::silu_clamped, "silu_clamped"}};
+constexpr EnumName<RouterScore> scores[] = {{RouterScore::softmax, "softmax"},
+                                            {RouterScore::sigmoid, "sigmoid"},
+                                            {RouterScore::softmax_chosen, "softmax_chosen"}};
 
 constexpr EnumName<Pooling> poolings[] = {
     {Pooling::none, "none"}, {Pooling::mean, "mean"}, {Pooling::first, "first"}, {Pooling::last, "last"}};
@@ -48,6 +49,18 @@ constexpr std::span<const EnumName<RopeScaling>> names(RopeScaling) {
 }
 constexpr std::span<const EnumName<Activation>> names(Activation) {
     return activations;
+}
+
+constexpr std::span<const EnumName<RouterScore>> names(RouterScore) {
+    return scores;
+}
+
+constexpr EnumName<RecurrentKind> recurrent_kinds[] = {{RecurrentKind::mamba, "mamba"},
+                                                       {RecurrentKind::mamba2, "mamba2"},
+                                                       {RecurrentKind::rwkv6, "rwkv6"},
+                                                       {RecurrentKind::rwkv7, "rwkv7"}};
+constexpr std::span<const EnumName<RecurrentKind>> names(RecurrentKind) {
+    return recurrent_kinds;
 }
 
 class Writer {
@@ -211,6 +224,8 @@ void layer_fields(Fields& f, LayerSpec& l) {
     f.value("window", l.window);
     f.value("rope", l.rope);
     f.value("ffn_width", l.ffn_width);
+    f.value("sparse", l.sparse);
+    f.value("recurrent", l.recurrent);
 }
 
 template <class Fields>
@@ -263,8 +278,28 @@ void fields(Fields& f, ModelSpec& s) {
     f.group("ffn", [&s](Fields& g) {
         g.value("gated", s.gated);
         g.value("activation", s.activation);
-        g.value("n_experts", s.n_experts);
-        g.value("top_k", s.top_k);
+    });
+    f.group("experts", [&e = s.experts](Fields& g) {
+        g.value("n_experts", e.n_experts);
+        g.value("top_k", e.top_k);
+        g.value("ffn_width", e.ffn_width);
+        g.value("shared_width", e.shared_width);
+        g.value("score", e.score);
+        g.value("renormalise", e.renormalise);
+        g.value("scale", e.scale);
+        g.value("n_groups", e.n_groups);
+        g.value("n_groups_used", e.n_groups_used);
+    });
+    f.group("recurrent", [&r = s.recurrent](Fields& g) {
+        g.value("kind", r.kind);
+        g.value("n_channels", r.width);
+        g.value("n_state", r.n_state);
+        g.value("n_taps", r.n_taps);
+        g.value("dt_rank", r.dt_rank);
+        g.value("n_heads", r.n_heads);
+        g.value("n_groups", r.n_groups);
+        g.value("ffn_width", r.ffn_width);
+        g.value("halve_every", r.halve_every);
     });
     f.list("layers", s.layers, layer_fields<Fields>);
     f.group("tensors", [&s](Fields& g) { g.names_of(s.tensors); });

@@ -64,6 +64,7 @@ Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling 
             for (int i = 0; i < pass.n_outputs; ++i) pool.add(program.row(scratch_, Buffer::outputs, i));
         }
         ids_.insert(ids_.end(), batch.begin(), batch.end());
+        state_.commit(n_past(), batch.size() > 1);
         at += batch.size();
     }
     return pool.unit();

@@ -127,9 +127,9 @@ Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, con
             .first -
         past.begin());
     same = std::min(same, ids.size() - 1);  // the last token's logits are wanted
-    if (same < past.size() && !session.rewind(static_cast<int>(same))) {
-        same = 0;
-        if (auto done = session.rewind(0); !done) return done;
+    if (same < past.size()) {
+        same = static_cast<size_t>(session.nearest_rewind(static_cast<int>(same)));
+        if (auto done = session.rewind(static_cast<int>(same)); !done) return done;
     }
     return session.prefill(ids.subspan(same), {}, progress);
 }

@@ -57,6 +57,7 @@ class Model {
     // One that is not there or cannot be parsed is an error of whoever asks for it.
     Result<const ChatTemplate*> chat_template() const;
     std::vector<CacheLayerSpec> cache_layers() const { return builder_->cache_layers(); }
+    std::vector<size_t> state_layers() const { return builder_->state_layers(); }
     // Defaults filled in and bounded by the model.
     SessionOptions effective(const SessionOptions& options) const noexcept;
 

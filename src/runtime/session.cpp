@@ -21,6 +21,9 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     auto cache = KvCache::make(model->cache_layers(), *o.cache_type, o.n_ctx, o.max_batch);
     if (!cache) return std::move(cache).error();
     s->cache_ = *std::move(cache);
+    auto state = RecurrentState::make(model->state_layers());
+    if (!state) return std::move(state).error();
+    s->state_ = *std::move(state);
     s->scratch_ = model->program().plan_scratch(o.max_batch, outputs_at_once, model->pool().n_threads());
     auto memory = AlignedBuffer::make(s->scratch_.n_bytes, "session scratch");
     if (!memory) return std::move(memory).error();
@@ -42,6 +45,7 @@ Pass Session::make_pass(std::span<const int32_t> ids) {
     pass.pool = &model_->pool();
     pass.scratch = &scratch_;
     pass.cache = &cache_;
+    pass.state = &state_;
     pass.ids = ids.data();
     pass.pos = pos_.data();
     pass.outputs = outputs_.data();
@@ -49,6 +53,8 @@ Pass Session::make_pass(std::span<const int32_t> ids) {
     pass.n_outputs = 0;
     pass.cancel = &cancel_;
     pass.stop = &stop_;
+    fault_.clear();
+    pass.fault = &fault_;
     return pass;
 }
 
@@ -116,10 +122,15 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
     if (!ids.empty()) logits_ = {};
     size_t next_wanted = 0;
     for (size_t at = 0; at < ids.size();) {
-        const auto batch = ids.subspan(at, std::min(static_cast<size_t>(options_.max_batch), ids.size() - at));
+        size_t n = std::min(static_cast<size_t>(options_.max_batch), ids.size() - at);
+        // A recurrent state before the last token lets another answer to the same text begin there.
+        if (!state_.empty() && n > 1 && at + n == ids.size()) --n;
+        const auto batch = ids.subspan(at, n);
         const bool last = at + batch.size() == ids.size();
         Pass pass = make_pass(batch);
         const auto cancelled = [&] {
+            if (fault_.raised())
+                return Error(Status::bad_file, cat(model_->file().name(), ": ", fault_.text()), model_->file().name());
             return Error(Status::cancelled, cat("cancelled at position ", n_past()), "session");
         };
         if (cancel_.cancelled() || !model_->program().run_body(pass)) return cancelled();
@@ -135,6 +146,7 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
         if (last && !last_is_wanted) heads_.push_back(end);
         if (!run_heads(pass, on_logits, at, last_is_wanted || !last)) return cancelled();
         ids_.insert(ids_.end(), batch.begin(), batch.end());
+        state_.commit(n_past(), n > 1);
         if (last) logits_ = row(static_cast<size_t>(pass.n_outputs) - 1);
         at += batch.size();
         if (progress && !progress(static_cast<double>(at) / static_cast<double>(ids.size())) && !last)
@@ -143,18 +155,24 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
     return {};
 }
 
+int Session::nearest_rewind(int n_past_wanted) const noexcept {
+    const int nearest = state_.nearest(n_past_wanted);
+    return nearest < cache_.oldest_rewind(n_past()) ? 0 : nearest;
+}
+
 Result<void> Session::rewind(int n_past_wanted) {
     if (n_past_wanted < 0 || n_past_wanted > n_past()) {
         return Error(Status::invalid_argument, cat("rewind: expected 0 to ", n_past(), ", found ", n_past_wanted),
                      "n_past");
     }
-    const int oldest = n_past_wanted == 0 ? 0 : cache_.oldest_rewind(n_past());
-    if (n_past_wanted < oldest) {
+    const int nearest = nearest_rewind(n_past_wanted);
+    if (nearest != n_past_wanted) {
         return Error(Status::unsupported,
-                     cat("rewind to ", n_past_wanted, ": the sliding window keeps what is needed from ", oldest,
-                         " on only; rewind to 0 and prefill again"),
+                     cat("rewind to ", n_past_wanted, ": what is needed there is gone (sliding windows and recurrent ",
+                         "layers keep little); rewind to ", nearest, " and prefill from there"),
                      "n_past");
     }
+    state_.go_back(n_past_wanted);
     ids_.resize(static_cast<size_t>(n_past_wanted));
     logits_ = {};
     return {};

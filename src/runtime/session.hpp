@@ -42,8 +42,14 @@ class Session {
     // logits() is empty.
     Result<std::vector<float>> embed(std::span<const int32_t> ids, Pooling pooling = Pooling::none);
 
-    // Goes back to n_past positions. An error if a sliding window has let go of what would be needed.
+    // Goes back to n_past positions. An error if a sliding window has let go of what would be needed, or no recurrent
+    // state was kept there.
     Result<void> rewind(int n_past);
+    // The greatest position up to n_past that rewind can go to; 0 always can.
+    int nearest_rewind(int n_past) const noexcept;
+
+    // What recurrent layers remember, for a snapshot; empty for other models.
+    RecurrentState& recurrent_state() noexcept { return state_; }
 
     void cancel() noexcept { cancel_.cancel(); }
     CancelToken& cancel_token() noexcept { return cancel_; }
@@ -62,6 +68,7 @@ class Session {
     std::shared_ptr<const Model> model_;
     SessionOptions options_;
     KvCache cache_ = {};
+    RecurrentState state_;
     Scratch scratch_;
     AlignedBuffer scratch_memory_;
     std::vector<int32_t> ids_, pos_;
@@ -70,6 +77,7 @@ class Session {
     std::span<const float> logits_;
     CancelToken cancel_;
     std::atomic<size_t> stop_{SIZE_MAX};
+    Fault fault_;
 };
 
 }  // namespace elver

@@ -180,6 +180,13 @@ TEST_CASE("matmul: what happens where the product lands") {
         {Finish::silu, [](double, double v) { return v / (1 + std::exp(-v)); }},
         {Finish::relu, [](double, double v) { return std::max(v, 0.0); }},
         {Finish::relu2, [](double, double v) { return std::max(v, 0.0) * std::max(v, 0.0); }},
+        {Finish::tanh, [](double, double v) { return std::tanh(v); }},
+        {Finish::sigmoid, [](double, double v) { return 1 / (1 + std::exp(-v)); }},
+        {Finish::mul_silu_clamped,
+         [](double y, double v) {
+             const double g = std::min(y, 7.0), u = std::clamp(v, -7.0, 7.0);
+             return g / (1 + std::exp(-1.702 * g)) * (u + 1);
+         }},
         {Finish::mul_silu, [](double y, double v) { return y / (1 + std::exp(-y)) * v; }},
         {Finish::mul_relu, [](double y, double v) { return std::max(y, 0.0) * v; }},
         {Finish::mul_gelu, [](double y, double v) { return 0.5 * y * (1 + std::erf(y / std::sqrt(2.0))) * v; }},
@@ -191,7 +198,7 @@ TEST_CASE("matmul: what happens where the product lands") {
     const RandomMatrix w(DType::q4_0, 20, 64, 3);
     std::vector<float> x = exact_activations(9, 64, 1), y(9 * 32);
     for (float& v : x) v /= 4096;
-    for (size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>(static_cast<int>(i % 41) - 20) / 5;
+    for (size_t i = 0; i < y.size(); ++i) y[i] = static_cast<float>(static_cast<int>(i % 41) - 20) / 2;
     for (const char* level : available_kernels()) {
         const KernelTable& table = **find_kernels(level);
         const Product plain = multiply(table, w, x, 9);

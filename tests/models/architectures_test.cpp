@@ -41,5 +41,5 @@ TEST_CASE("architectures: logits of every tiny model are its oracle's") {
             CHECK(worst < (exact ? 1e-4 : 0.1));
         }
     }
-    CHECK(n_supported == 62);
+    CHECK(n_supported == 80);
 }

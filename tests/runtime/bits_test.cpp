@@ -46,6 +46,27 @@ TEST_CASE("logits: equal bits at every level and cache type over batches and thr
     }
 }
 
+TEST_CASE("logits: equal bits of sparse and recurrent models over batches and threads") {
+    for (const char* isa : available_kernels()) {
+        for (const char* name :
+             {"mixtral", "mixtral-q8_0", "gpt-oss", "qwen2moe", "mamba", "mamba2", "rwkv6", "rwkv7"}) {
+            CAPTURE(isa);
+            CAPTURE(name);
+            std::vector<float> expected;
+            for (const int n_threads : {1, 2}) {
+                const auto model = load(tiny_path(name), n_threads, isa);
+                const auto ids = random_ids(19, model->spec().n_vocab);
+                for (const int batch : {19, 1, 7}) {
+                    const auto session = open_session(model, {.n_ctx = 32, .max_batch = batch, .cache_type = {}});
+                    const auto logits = all_logits(*session, ids);
+                    if (expected.empty()) expected = logits;
+                    CHECK(logits == expected);
+                }
+            }
+        }
+    }
+}
+
 TEST_CASE("logits: a session that was rewound, or reused for another text, gives the bits of a new one") {
     const auto model = load(smollm2_path(), 2);
     const auto a = random_ids(100, model->spec().n_vocab);

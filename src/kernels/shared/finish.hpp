@@ -20,6 +20,11 @@ struct Activation {
         const F inner = V::mul(V::set_f(0.79788456080286535588f), V::fma(V::set_f(0.044715f), cube, x));
         return V::mul(V::mul(V::set_f(0.5f), x), V::add(V::set_f(1.0f), V::tanh(inner)));
     }
+    static inline F sigmoid(F x) noexcept { return V::div(V::set_f(1.0f), V::add(V::set_f(1.0f), V::exp(V::neg(x)))); }
+    static inline F silu_clamped(F gate, F up) noexcept {
+        const F limit = V::set_f(7.0f), g = V::min(gate, limit), u = V::max(V::min(up, limit), V::neg(limit));
+        return V::mul(V::mul(g, sigmoid(V::mul(V::set_f(1.702f), g))), V::add(u, V::set_f(1.0f)));
+    }
     static inline F relu(F x) noexcept { return V::max(x, V::zero_f()); }
 };
 
@@ -52,6 +57,12 @@ inline void finish(const MatmulArgs& a, int token, int row, typename V::F v) noe
             v = V::mul(r, r);
             break;
         }
+        case Finish::tanh:
+            v = V::tanh(v);
+            break;
+        case Finish::sigmoid:
+            v = A::sigmoid(v);
+            break;
         case Finish::mul_silu:
             v = V::mul(A::silu(V::load_f(y)), v);
             break;
@@ -63,6 +74,9 @@ inline void finish(const MatmulArgs& a, int token, int row, typename V::F v) noe
             break;
         case Finish::mul_relu:
             v = V::mul(A::relu(V::load_f(y)), v);
+            break;
+        case Finish::mul_silu_clamped:
+            v = A::silu_clamped(V::load_f(y), v);
             break;
     }
     V::store_f(y, v);
