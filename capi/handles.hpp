@@ -9,6 +9,7 @@
 #include <shared_mutex>
 #include <string>
 
+#include "base/byte_sink.hpp"
 #include "base/text.hpp"
 #include "elver/elver.h"
 #include "runtime/generate.hpp"
@@ -98,6 +99,8 @@ void write_struct(T* out, T full) noexcept {
 Error not_zero(const char* name);
 
 Result<ByteSource> open_source(const elver_source* source);
+// Runs body with the sink; a path's file appears when it succeeds.
+Result<void> with_sink(const elver_sink* sink, const std::function<Result<void>(const ByteSink&)>& body);
 // Nothing for ELVER_CACHE_DEFAULT.
 Result<std::optional<CacheType>> cache_type_of(int number);
 // Null: the defaults.

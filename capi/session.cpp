@@ -102,6 +102,33 @@ elver_status elver_session_rewind(elver_session* session, int32_t position, elve
     });
 }
 
+elver_status elver_session_save(elver_session* session, const elver_sink* sink, elver_error** error) {
+    return in_session(session, error,
+                      [&](Session& s) { return with_sink(sink, [&](const ByteSink& out) { return s.save(out); }); });
+}
+
+elver_status elver_session_restore(elver_session* session, const elver_source* source, elver_error** error) {
+    return in_session(session, error, [&](Session& s) -> Result<void> {
+        const auto bytes = open_source(source);
+        if (!bytes) return bytes.error();
+        auto done = s.restore(bytes->bytes(), bytes->name());
+        if (done) session->generator.reset();
+        return done;
+    });
+}
+
+elver_status elver_session_fork(elver_session* session, elver_session** out, elver_error** error) {
+    if (out == nullptr) return null_argument(error, "out");
+    return in_session(session, error, [&](Session& s) -> Result<void> {
+        auto other = s.fork();
+        if (!other) return std::move(other).error();
+        auto handle = std::make_unique<elver_session>();
+        handle->session = *std::move(other);
+        *out = handle.release();
+        return {};
+    });
+}
+
 elver_status elver_session_chat(elver_session* session, const char* request, size_t size, elver_progress progress,
                                 void* context, elver_error** error) {
     return begin(session, request, size, progress, context, parse_chat_request, error);

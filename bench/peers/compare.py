@@ -3,9 +3,10 @@
 
     compare.py --elver build/release/bin/elver --llama-bench DIR/build/bin/llama-bench --model A.gguf --rounds 5
 
-Each round runs every engine once per model, the order turning from round to round, so that what else the machine does
+`./dev bench peers` builds what it needs, writes synthetic models and runs this. Each round runs every engine once per model, the order turning from round to round, so that what else the machine does
 falls on all alike. Prefill is the prompt's tokens per second with an empty cache, decode the generated tokens a second
-after it. DIR is the folder of build_llama_cpp.sh; --ik takes another llama-bench (ik_llama.cpp's); openvino-genai joins
+after it. The shares beside elver's speeds are of what the same run measured: a prefill's two operations a weight of the
+layers by the peak of byte dot products, a decode's bytes of weights by the read bandwidth. DIR is the folder of build_llama_cpp.sh; --ik takes another llama-bench (ik_llama.cpp's); openvino-genai joins
 where it can be imported and --openvino is given. Standard library only.
 """
 
@@ -15,7 +16,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 
 class EngineError(Exception):
@@ -38,13 +39,36 @@ def run(command: List[str], timeout_s: int) -> str:
 class Elver:
     def __init__(self, program: str):
         self.program = program
+        self.shares: Dict[str, List[Tuple[float, float]]] = {}  # of dot peak and read bandwidth, by model and round
+
+    def layer_weights(self, model: str, o) -> float:
+        """Weights of the layers' matrices that a token meets: of experts, those used."""
+        keys = json.loads(run([self.program, "info", model], o.timeout))
+        used = [keys[key] for key in keys if key.endswith(".expert_used_count")]
+        total = 0.0
+        for tensor in json.loads(run([self.program, "info", model, "--tensors"], o.timeout)):
+            shape = tensor["shape"]
+            if not tensor["name"].startswith("blk.") or len(shape) < 2:
+                continue
+            n = 1
+            for size in shape:
+                n *= size
+            total += n * used[0] / shape[0] if used and len(shape) == 3 else n
+        return total
 
     def measure(self, model: str, o) -> Dict[str, float]:
         command = [self.program, "bench", model, "--prompt", str(o.prompt), "--generate", str(o.generate)]
         text = run(command + ["--threads", str(o.threads), "--repeat", str(o.repeat), "--json"], o.timeout)
         try:
             record = json.loads(text)
-            return {phase: float(record[phase]["tokens_per_s"]) for phase in ("prefill", "decode")}
+            speeds = {phase: float(record[phase]["tokens_per_s"]) for phase in ("prefill", "decode")}
+            machine = record["machine"]
+            operations = 2 * self.layer_weights(model, o) * speeds["prefill"]
+            read = record["weights_bytes"] * speeds["decode"]
+            self.shares.setdefault(model, []).append(
+                (operations / (machine["dot_tops"] * 1e12), read / (machine["read_gb_per_s"] * 1e9))
+            )
+            return speeds
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"cannot read the output of elver bench: {error!r}") from error
 
@@ -126,6 +150,13 @@ def measure_model(model: str, everyone: Dict[str, object], o) -> Dict[str, Dict[
     return speeds
 
 
+def shares(model: str, elver: Elver) -> List[str]:
+    if model not in elver.shares:
+        return []
+    dots, read = (statistics.median(values) for values in zip(*elver.shares[model]))
+    return [f"elver: prefill at {100 * dots:.0f} % of the dot peak, decode at {100 * read:.0f} % of the read bandwidth"]
+
+
 def table(model: str, speeds) -> List[str]:
     lines = [f"{Path(model).name}", f"{'':16}{'tokens/s: median (lowest to highest)':^64}{'elver is, times':^20}"]
     lines.append(f"{'':16}{'prefill':^32}{'decode':^32}{'prefill':^10}{'decode':^10}")
@@ -162,7 +193,7 @@ def main() -> int:
         speeds = measure_model(model, everyone, o)
         complete &= {"elver", "llama.cpp"} <= set(speeds)
         results[model] = speeds
-        print("\n".join(table(model, speeds)) + "\n", flush=True)
+        print("\n".join(table(model, speeds) + shares(model, everyone["elver"])) + "\n", flush=True)
     if o.json:
         settings = {key: getattr(o, key) for key in ("rounds", "prompt", "generate", "threads", "repeat")}
         o.json.write_text(json.dumps({"settings": settings, "speeds": results}, indent=1) + "\n")

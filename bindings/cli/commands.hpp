@@ -13,9 +13,10 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
     std::string model, prompt, prompt_file, tokens, text, output, text_file, jsonl, template_file, question, system,
-        type;
+        type, synthetic;
     int cache_type = ELVER_CACHE_DEFAULT, pooling = ELVER_POOLING_DEFAULT;
-    int threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512, generate_tokens = 64;
+    int layers = 0, threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512,
+        generate_tokens = 64;
     double temperature = -1, top_p = -1;
     long long seed = -1;
     bool json = false, special = false, ignore_eos = false, spec = false, program = false, tensors = false,
@@ -42,5 +43,9 @@ int run_info(const Options& o);
 int run_plan(const Options& o);
 int run_bench(const Options& o);
 int run_quantize(const Options& o);
+int run_synth(const Options& o);
+int run_pack(const Options& o);
+// A model of dimensions alone (o.synthetic), not loaded.
+Model open_synthetic(const Options& o, const elver_model_options& options);
 
 }  // namespace elver::cli

@@ -112,7 +112,16 @@ int main(int argc, char** argv) {
     plan->add_flag("--json", o.json, "print JSON");
     session(plan);
 
-    auto* bench = command("bench", "Measure prefill and decode", run_bench);
+    const auto layers = [&](CLI::App* sub) {
+        sub->add_option("--layers", o.layers, "layers of the synthetic model (default: as many as fit in memory)")
+            ->check(CLI::Range(1, 4096));
+    };
+    auto* bench = command("bench", "Measure prefill and decode", run_bench, false);
+    auto* measured = bench->add_option_group("measured");
+    measured->add_option("model", o.model, "GGUF file");
+    measured->add_option("--synthetic", o.synthetic, "dimensions and format without a file, as llama-1b:q4_0");
+    measured->require_option(1);
+    layers(bench);
     bench->add_option("--prompt", o.prompt_tokens, "tokens of the prompt")->check(CLI::Range(1, 1 << 20));
     bench->add_option("--generate", o.generate_tokens, "tokens to generate")->check(CLI::Range(1, 1 << 20));
     bench->add_option("--repeat", o.repeat, "rounds; medians are printed")->check(CLI::Range(1, 1000));
@@ -123,6 +132,16 @@ int main(int argc, char** argv) {
     quantize->add_option("output", o.output, "GGUF file to write")->required();
     quantize->add_option("--type", o.type, "F16, Q4_0, Q8_0, Q4_K, IQ4_NL, MXFP4, ...")->required();
     threads(quantize);
+
+    auto* synth = command("synth", "Write a model of known dimensions with random weights", run_synth, false);
+    synth->add_option("name", o.synthetic, "NAME:FORMAT, NAME of llama-1b, phi-2, mistral-7b, mixtral-8x7b")
+        ->required();
+    synth->add_option("output", o.output, "GGUF file to write")->required();
+    layers(synth);
+
+    auto* pack = command("pack", "Write a model as this machine's kernels read it: it loads by mapping", run_pack);
+    pack->add_option("output", o.output, "file to write")->required();
+    threads(pack);
 
     try {
         app.parse(argc, argv);

@@ -83,7 +83,7 @@ std::vector<int32_t> parse_ids(const std::string& text) {
 
 Model load_model(const Options& o) {
     elver_model_options m = model_options(o);
-    Model model = Model::open(o.model, m);
+    Model model = o.synthetic.empty() ? Model::open(o.model, m) : open_synthetic(o, m);
     const bool terminal = isatty(STDERR_FILENO) != 0;
     model.load([terminal](double fraction) {
         if (terminal)

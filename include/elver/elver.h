@@ -495,6 +495,68 @@ typedef enum elver_pooling {
 ELVER_API elver_status elver_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids,
                                    float* out, size_t n_out, elver_error** error);
 
+/** Where bytes go: exactly one of path, descriptor and function. */
+typedef struct elver_sink {
+    size_t struct_size; /**< sizeof(elver_sink), by ELVER_SINK_INIT */
+    const char* path;   /**< UTF-8, path_size bytes; or NULL. The file appears when it is complete, or not at all */
+    size_t path_size;   /**< bytes of path */
+    int fd;             /**< an open file, or -1; stays yours */
+    int reserved;       /**< 0 */
+    /** Takes the next bytes, borrowed for the call; answers 0 if it cannot. NULL if unused. */
+    int (*write)(const void* bytes, size_t n_bytes, void* context);
+    void* context; /**< given to write */
+} elver_sink;
+/** Defaults of elver_sink. */
+#define ELVER_SINK_INIT \
+    { sizeof(elver_sink), NULL, 0, -1, 0, NULL, NULL }
+
+/** Writes a session: its tokens, the logits after the last and its cache. An answer that is under way is not part of
+ *  it: begin another after restoring.
+ *  @param sink  Borrowed for the call.
+ *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_IO (also where the function answered 0); ELVER_BUSY.
+ *  Threads: the session's. Since: 0.1. */
+ELVER_API elver_status elver_session_save(elver_session* session, const elver_sink* sink, elver_error** error);
+
+/** Makes a session what was saved, to the bit; an answer under way ends. After an error it holds what it held.
+ *  @param source Borrowed for the call.
+ *  @param error  NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_MISMATCH (another model, instruction set, context, batch or cache type: the message says
+ *  which); ELVER_BAD_FILE (damaged); ELVER_NOT_FOUND; ELVER_IO; ELVER_BUSY.
+ *  Threads: the session's. Since: 0.1. */
+ELVER_API elver_status elver_session_restore(elver_session* session, const elver_source* source, elver_error** error);
+
+/** A session that holds the same, in memory of its own.
+ *  @param out   Written only on ELVER_OK: a session you own; elver_session_release() it.
+ *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_OUT_OF_MEMORY; ELVER_BUSY.
+ *  Threads: the session's. Since: 0.1. */
+ELVER_API elver_status elver_session_fork(elver_session* session, elver_session** out, elver_error** error);
+
+/** Writes an open model as a packed file, which loads by mapping: its weights lie in it as this machine's kernels read
+ *  them (docs/packed.md). It is opened like any model.
+ *  @param sink     Borrowed for the call.
+ *  @param progress NULL, or asked whether to go on.
+ *  @param context  Given to progress.
+ *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_UNSUPPORTED (the level reads no packs); ELVER_IO; ELVER_CANCELLED.
+ *  Threads: any; sessions of the model wait meanwhile. Since: 0.1. */
+ELVER_API elver_status elver_model_pack(const elver_model* model, const elver_sink* sink, elver_progress progress,
+                                        void* context, elver_error** error);
+
+/** Writes a GGUF model of well-known dimensions with random weights, for measuring speed.
+ *  @param name     [name_size] "NAME:FORMAT": llama-1b, phi-2, mistral-7b or mixtral-8x7b, and a weight format.
+ * Borrowed.
+ *  @param n_layers 0: all of them, or as many as take two fifths of this machine's memory.
+ *  @param sink     Borrowed for the call.
+ *  @param progress NULL, or asked whether to go on.
+ *  @param context  Given to progress.
+ *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (the message lists the names); ELVER_IO; ELVER_CANCELLED.
+ *  Threads: any. Since: 0.1. */
+ELVER_API elver_status elver_synth_write(const char* name, size_t name_size, int32_t n_layers, const elver_sink* sink,
+                                         elver_progress progress, void* context, elver_error** error);
+
 #ifdef __cplusplus
 }
 #endif

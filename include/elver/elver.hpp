@@ -136,6 +136,13 @@ inline elver_source path_source(std::string_view path) noexcept {
     return source;
 }
 
+inline elver_sink path_sink(std::string_view path) noexcept {
+    elver_sink sink = ELVER_SINK_INIT;
+    sink.path = path.data();
+    sink.path_size = path.size();
+    return sink;
+}
+
 // A C++ callable behind the ABI's function and context. What it throws stops the call and comes out of it again.
 template <class F>
 class Callback {
@@ -314,6 +321,20 @@ class Model {
             },
             [&] { return Text(out); });
     }
+    // Writes a packed file. progress: fraction -> false to cancel; or nothing.
+    template <class F>
+    Outcome<void> pack(const elver_sink& sink, F&& progress) const {
+        detail::Callback<std::remove_reference_t<F>> call(progress);
+        return detail::outcome([&](elver_error** e) {
+            const elver_status status = elver_model_pack(c(), &sink, call.progress, call.context(), e);
+            call.rethrow();
+            return status;
+        });
+    }
+    Outcome<void> pack(std::string_view path) const {
+        const elver_sink sink = detail::path_sink(path);
+        return detail::outcome([&](elver_error** e) { return elver_model_pack(c(), &sink, nullptr, nullptr, e); });
+    }
     int32_t n_vocab() const noexcept { return elver_model_n_vocab(c()); }
     int32_t width() const noexcept { return elver_model_width(c()); }
     int32_t n_ctx_train() const noexcept { return elver_model_n_ctx_train(c()); }
@@ -432,6 +453,20 @@ class Session {
     Outcome<void> rewind(int32_t position) {
         return detail::outcome([&](elver_error** e) { return elver_session_rewind(c(), position, e); });
     }
+    Outcome<void> save(const elver_sink& sink) {
+        return detail::outcome([&](elver_error** e) { return elver_session_save(c(), &sink, e); });
+    }
+    Outcome<void> save(std::string_view path) { return save(detail::path_sink(path)); }
+    Outcome<void> restore(const elver_source& source) {
+        return detail::outcome([&](elver_error** e) { return elver_session_restore(c(), &source, e); });
+    }
+    Outcome<void> restore(std::string_view path) { return restore(detail::path_source(path)); }
+    // A session of its own that holds the same.
+    Outcome<Session> fork() {
+        elver_session* out = nullptr;
+        return detail::outcome<Session>([&](elver_error** e) { return elver_session_fork(c(), &out, e); },
+                                        [&] { return Session(out); });
+    }
     int32_t position() const noexcept { return elver_session_position(c()); }
     int32_t n_ctx() const noexcept { return elver_session_n_ctx(c()); }
     void cancel() noexcept { elver_session_cancel(c()); }        // from any thread
@@ -513,6 +548,18 @@ class Events {
     bool begun_ = false, ended_ = false;
 };
 static_assert(std::input_iterator<Events::Iterator>);
+
+// Writes a model of well-known dimensions ("llama-1b:q4_0") with random weights; n_layers 0: as many as fit.
+template <class F>
+Outcome<void> write_synth(std::string_view name, int32_t n_layers, const elver_sink& sink, F&& progress) {
+    detail::Callback<std::remove_reference_t<F>> call(progress);
+    return detail::outcome([&](elver_error** e) {
+        const elver_status status =
+            elver_synth_write(name.data(), name.size(), n_layers, &sink, call.progress, call.context(), e);
+        call.rethrow();
+        return status;
+    });
+}
 
 inline Events Session::events() noexcept {
     return Events(*this);

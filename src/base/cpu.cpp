@@ -1,5 +1,6 @@
 #include "base/cpu.hpp"
 
+#include <unistd.h>
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -164,6 +165,11 @@ std::string cpu_name() {
     }
 #endif
     return "unknown";
+}
+
+uint64_t physical_memory() noexcept {
+    const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
+    return pages < 0 || page < 0 ? 0 : static_cast<uint64_t>(pages) * static_cast<uint64_t>(page);
 }
 
 int usable_cores() {

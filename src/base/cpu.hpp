@@ -1,6 +1,7 @@
 // What this processor can do and how much of it this process may use.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace elver {
@@ -23,6 +24,9 @@ std::string cpu_name();
 // Cores that the CPU quotas of this process's cgroup and of those above it buy, at least 1; 0 where there is no quota.
 // root: where the system's /proc and /sys lie, "" but in tests.
 int cgroup_cores(const std::string& root);
+
+// Bytes of memory that this machine has; 0 where the system does not say.
+uint64_t physical_memory() noexcept;
 
 // Physical cores that this process may run on at once: hardware, affinity mask and cgroup quota; at least 1.
 int usable_cores();

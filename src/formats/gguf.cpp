@@ -434,6 +434,17 @@ const GgufTensor* Gguf::find_tensor(std::string_view name) const noexcept {
     return it == tensor_index_.end() || tensors_[*it].name != name ? nullptr : &tensors_[*it];
 }
 
+void Gguf::set_packed(size_t i, DType type, const Shape& shape) noexcept {
+    tensors_[i].view.type = type;
+    tensors_[i].view.shape = shape;
+    tensors_[i].packed = true;
+}
+
+void Gguf::drop_last_tensor() {
+    std::erase(tensor_index_, static_cast<uint32_t>(tensors_.size() - 1));
+    tensors_.pop_back();
+}
+
 Error Gguf::key_error(std::string_view key, std::string_view expected, std::string_view found) const {
     return Error(Status::bad_file, cat(name(), ": key ", in_quotes(key), ": expected ", expected, ", found ", found),
                  std::string(key));

@@ -62,7 +62,8 @@ class GgufValue {
 struct GgufTensor {
     std::string_view name;
     TensorView view;
-    size_t offset;  // of the bytes, in the source
+    size_t offset;        // of the bytes, in the source
+    bool packed = false;  // the bytes are a kernel's pack of the view's rows, not the rows (weights/packed_file.hpp)
 };
 
 class Gguf {
@@ -92,6 +93,11 @@ class Gguf {
     Result<std::string_view> get_string_or(std::string_view key, std::string_view fallback) const;
     // The tensor, or an error that names file and tensor.
     Result<const GgufTensor*> tensor(std::string_view name) const;
+
+    // Says of tensor i that its bytes are a pack of a matrix of this type and shape.
+    void set_packed(size_t i, DType type, const Shape& shape) noexcept;
+    // Takes the last tensor out of the directory: one that tells of the file and not of the model.
+    void drop_last_tensor();
 
     // "FILE: key \"K\": expected ..., found ..."
     Error key_error(std::string_view key, std::string_view expected, std::string_view found) const;

@@ -1,10 +1,7 @@
 #include "formats/gguf_writer.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <memory>
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
@@ -119,14 +116,14 @@ void GgufWriter::copy(std::string_view name, const GgufValue& value) {
 }
 
 void GgufWriter::add_tensor(std::string_view name, DType type, const Shape& shape, std::span<const std::byte> bytes) {
-    add_tensor(name, type, shape, [bytes]() -> Result<std::span<const std::byte>> { return bytes; });
+    add_tensor(name, type, shape, [bytes](const ByteSink& sink) { return sink(bytes); });
 }
 
 void GgufWriter::add_tensor(std::string_view name, DType type, const Shape& shape, Producer producer) {
     tensors_.push_back({std::string(name), type, shape, std::move(producer)});
 }
 
-Result<void> GgufWriter::write(const Sink& sink) const {
+Result<void> GgufWriter::write(const ByteSink& sink) const {
     if (!is_gguf_alignment(alignment_)) {
         return Error(Status::invalid_argument,
                      cat("key ", in_quotes(gguf_alignment_key), ": expected a power of two from 8 to 1048576, found ",
@@ -158,16 +155,19 @@ Result<void> GgufWriter::write(const Sink& sink) const {
     if (auto done = sink(as_bytes(head)); !done) return done;
     const std::string zeros(alignment, '\0');
     for (const Entry& t : tensors_) {
-        const auto bytes = t.producer();
-        if (!bytes) return bytes.error();
         const size_t expected = *tensor_bytes(t.name, t.type, t.shape);
-        if (bytes->size() != expected) {
+        size_t found = 0;
+        const auto checked = [&](std::span<const std::byte> bytes) -> Result<void> {
+            found += bytes.size();
+            return found <= expected ? sink(bytes) : Result<void>();
+        };
+        if (auto done = t.producer(checked); !done) return done;
+        if (found != expected) {
             return Error(Status::invalid_argument,
                          cat("tensor ", in_quotes(t.name), ": expected ", expected, " bytes for ", dtype_name(t.type),
-                             " ", t.shape.text(), ", found ", bytes->size()),
+                             " ", t.shape.text(), ", found ", found),
                          t.name);
         }
-        if (auto done = sink(*bytes); !done) return done;
         const size_t padding = round_up(expected, alignment) - expected;
         if (auto done = sink(as_bytes(zeros).first(padding)); !done) return done;
     }
@@ -185,29 +185,7 @@ Result<std::vector<std::byte>> GgufWriter::write_memory() const {
 }
 
 Result<void> GgufWriter::write_file(const std::string& path) const {
-    const std::string partial = path + ".partial";
-    const auto failed = [&](const char* doing) {
-        return Error(Status::io, cat(path, ": cannot ", doing, ": ", std::strerror(errno)), path);
-    };
-    // Removed on every way out but the last one, an exception of a producer's too.
-    struct Partial {
-        const std::string& path;
-        bool made = false;
-        ~Partial() {
-            if (made) std::remove(path.c_str());
-        }
-    } neighbour{partial};
-    std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(partial.c_str(), "wb"), std::fclose);
-    if (!file) return failed("create");
-    neighbour.made = true;
-    auto done = write([&](std::span<const std::byte> bytes) -> Result<void> {
-        if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) return failed("write");
-        return {};
-    });
-    if (done && std::fclose(file.release()) != 0) done = failed("write");
-    if (done && std::rename(partial.c_str(), path.c_str()) != 0) done = failed("rename");
-    neighbour.made = !done;
-    return done;
+    return write_path(path, [&](const ByteSink& sink) { return write(sink); });
 }
 
 }  // namespace elver

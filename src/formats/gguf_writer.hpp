@@ -1,5 +1,5 @@
-// Writes GGUF version 3. Tensor bytes are asked for one tensor at a time, so a model larger than memory can be written.
-// A file appears under its name only when it is complete.
+// Writes GGUF version 3. Tensor bytes are asked for one tensor at a time and in pieces, so a model larger than memory
+// can be written. A file appears under its name only when it is complete.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_sink.hpp"
 #include "base/result.hpp"
 #include "formats/gguf.hpp"
 #include "tensor/tensor.hpp"
@@ -16,8 +17,8 @@ namespace elver {
 
 class GgufWriter {
   public:
-    // Gives a tensor's bytes, at least until it is called for the next tensor.
-    using Producer = std::function<Result<std::span<const std::byte>>()>;
+    // Gives a tensor's bytes to the sink, in as many pieces as it likes.
+    using Producer = std::function<Result<void>(const ByteSink&)>;
 
     // Tensors are laid out at the alignment that the key "general.alignment" says, set here or copied.
     void set_u32(std::string_view key, uint32_t value);
@@ -36,6 +37,8 @@ class GgufWriter {
     void add_tensor(std::string_view name, DType type, const Shape& shape, std::span<const std::byte> bytes);
     void add_tensor(std::string_view name, DType type, const Shape& shape, Producer producer);
 
+    // The head (metadata, directory, padding) is the first piece that the sink is given.
+    Result<void> write(const ByteSink& sink) const;
     // Writes to a neighbour of path and renames it; on an error nothing is left behind.
     Result<void> write_file(const std::string& path) const;
     Result<std::vector<std::byte>> write_memory() const;
@@ -47,10 +50,8 @@ class GgufWriter {
         Shape shape;
         Producer producer;
     };
-    using Sink = std::function<Result<void>(std::span<const std::byte>)>;
 
     void key(std::string_view name, GgufType type);
-    Result<void> write(const Sink& sink) const;
 
     std::string pairs_;  // the metadata as it will stand in the file
     std::vector<std::string> keys_;

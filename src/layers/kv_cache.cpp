@@ -39,6 +39,17 @@ Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, CacheTy
     return cache;
 }
 
+std::vector<std::span<std::byte>> KvCache::filled(int n_past) noexcept {
+    std::vector<std::span<std::byte>> out;
+    const int n_used = (n_past + page_positions - 1) / page_positions;
+    for (const Layer& l : layers_) {
+        const size_t slot = static_cast<size_t>(l.spec.n_kv_heads) * static_cast<size_t>(l.shape.page_bytes());
+        for (int page = std::max(0, n_used - l.n_pages); page < n_used; ++page)
+            out.push_back(memory_.bytes().subspan(l.offset + static_cast<size_t>(page % l.n_pages) * slot, slot));
+    }
+    return out;
+}
+
 int KvCache::oldest_rewind(int n_past) const noexcept {
     int oldest = 0;
     for (const Layer& l : layers_) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -38,6 +39,9 @@ class KvCache {
     }
     // Whether a text may go on beyond n_ctx: every layer has a window, and room for it.
     bool endless() const noexcept { return endless_; }
+    // The memory that a session's first n_past positions have filled and that is still needed, always in the same
+    // order.
+    std::vector<std::span<std::byte>> filled(int n_past) noexcept;
     // Positions of the session's context.
     int n_ctx() const noexcept { return n_ctx_; }
     const CacheShape& shape(int layer) const noexcept { return layers_[static_cast<size_t>(layer)].shape; }

@@ -15,7 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <string_view>
 
 #include "tensor/dtype.hpp"
 
@@ -38,6 +38,9 @@ struct PackLayout {
         return (n_rows + pack_rows - 1) / pack_rows * group_bytes(k);
     }
 };
+
+// Names the layouts above in files that hold packs; a change of any layout changes the name.
+inline constexpr std::string_view pack_name = "c4.1";
 
 // Null for types that have no pack.
 const PackLayout* pack_layout(DType type) noexcept;

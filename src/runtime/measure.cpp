@@ -1,6 +1,7 @@
 #include "runtime/measure.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -66,10 +67,11 @@ Result<Machine> measure_machine(const Model& model) {
     std::vector<int32_t> sinks(n_threads * 16);
     const auto* bytes = reinterpret_cast<const uint8_t*>(buffer->data());
     for (int round = 0; round < 5; ++round) {
-        constexpr uint64_t steps = 2'000'000;
+        constexpr uint64_t steps = 8'000'000;  // about 20 ms: waking the threads does not count
+        std::atomic<uint64_t> n_ops{0};
         const double dots =
-            seconds(pool, [&](int w) { kernels.peak_dots(steps, &sinks[static_cast<size_t>(w) * 16]); });
-        out.dot_ops_per_s = std::max(out.dot_ops_per_s, static_cast<double>(n_threads * steps * 12 * 64 * 2) / dots);
+            seconds(pool, [&](int w) { n_ops += kernels.peak_dots(steps, &sinks[static_cast<size_t>(w) * 16]); });
+        out.dot_ops_per_s = std::max(out.dot_ops_per_s, static_cast<double>(n_ops.load()) / dots);
         const size_t part = n_bytes / n_threads;
         const double read = seconds(pool, [&](int w) {
             kernels.peak_read(bytes + static_cast<size_t>(w) * part, part, &sinks[static_cast<size_t>(w) * 16]);

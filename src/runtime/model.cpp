@@ -8,6 +8,7 @@
 #include "models/gguf_spec.hpp"
 #include "runtime/gguf_vocab.hpp"
 #include "runtime/session.hpp"
+#include "weights/packed_file.hpp"
 
 namespace elver {
 
@@ -16,6 +17,7 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     auto file = Gguf::parse(std::move(source));
     if (!file) return std::move(file).error();
     m->file_ = std::make_unique<Gguf>(*std::move(file));
+    if (auto packs = read_packs(*m->file_); !packs) return std::move(packs).error();
     auto spec = spec_from_gguf(*m->file_);
     if (!spec) return std::move(spec).error();
     m->spec_ = *std::move(spec);

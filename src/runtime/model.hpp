@@ -47,6 +47,12 @@ class Model {
     bool loaded() const noexcept { return loaded_; }
 
     Plan plan(const SessionOptions& options) const;
+    // Writes a file that loads by mapping (weights/packed_file.hpp). The model need not be loaded.
+    Result<void> pack(const ByteSink& sink, const Progress& progress) const {
+        return weights_->write_packed(*pool_, sink, progress);
+    }
+    // Tells models apart: a sum over the metadata, the tensors' directory and samples of their bytes.
+    uint64_t fingerprint() const noexcept;
 
     const Gguf& file() const noexcept { return *file_; }
     const ModelSpec& spec() const noexcept { return spec_; }

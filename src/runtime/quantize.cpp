@@ -140,9 +140,11 @@ Result<void> quantize_file(ByteSource source, const std::string& path, const Qua
     for (const GgufTensor& tensor : file->tensors()) {
         job.count(tensor);
         const DType type = type_of(tensor, *target);
-        writer.add_tensor(tensor.name, type, tensor.view.shape, [&job, &tensor, type] {
-            return type == tensor.view.type ? job.keep(tensor) : job.encode(tensor, type);
-        });
+        writer.add_tensor(tensor.name, type, tensor.view.shape,
+                          [&job, &tensor, type](const ByteSink& sink) -> Result<void> {
+                              const auto bytes = type == tensor.view.type ? job.keep(tensor) : job.encode(tensor, type);
+                              return bytes ? sink(*bytes) : bytes.error();
+                          });
     }
     return writer.write_file(path);
 }

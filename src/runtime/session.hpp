@@ -51,6 +51,13 @@ class Session {
     // What recurrent layers remember, for a snapshot; empty for other models.
     RecurrentState& recurrent_state() noexcept { return state_; }
 
+    // Writes what the session holds: tokens, logits, cache (snapshot.cpp has the format).
+    Result<void> save(const ByteSink& sink);
+    // Becomes what was saved, to the bit. An error (another model, setting or version; damage) changes nothing.
+    Result<void> restore(std::span<const std::byte> snapshot, std::string_view name);
+    // A session of its own that holds the same. (Not const: it reads the cache through the way that fills it.)
+    Result<std::unique_ptr<Session>> fork();
+
     void cancel() noexcept { cancel_.cancel(); }
     CancelToken& cancel_token() noexcept { return cancel_; }
 
@@ -59,6 +66,9 @@ class Session {
     // Whether the ids are the vocabulary's and there is room for them.
     Result<void> check(std::span<const int32_t> ids) const;
     Pass make_pass(std::span<const int32_t> ids);
+    struct SnapshotHead;
+    SnapshotHead snapshot_head() const noexcept;
+    std::span<float> logits_row() noexcept;
     // The logits of an output of the last run of the head.
     std::span<const float> row(size_t i) const noexcept;
     // Computes the logits after the tokens of heads_ and gives them to on_logits, the last only if it is wanted.

@@ -1,12 +1,14 @@
 #include "weights/weights.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
 #include "quant/decode.hpp"
 #include "quant/pack.hpp"
+#include "weights/packed_file.hpp"
 
 namespace elver {
 
@@ -27,16 +29,27 @@ Result<int> Weights::add_matrix(const GgufTensor& tensor, int64_t first_row, int
             std::string(tensor.name));
     }
     const auto k = static_cast<size_t>(tensor.view.shape.columns());
+    if (tensor.packed) {
+        if (!kernels_->reads_packs || !whole_groups(tensor, first_row, n_rows)) {
+            return Error(Status::mismatch,
+                         cat(file_->name(), ": tensor ", in_quotes(tensor.name), ": its pack (", pack_name,
+                             ") cannot be read by the level ", kernels_->name, " as rows ", first_row, " to ",
+                             first_row + n_rows, "; use the file that it was made from"),
+                         std::string(tensor.name));
+        }
+        mapped_bytes_ += layout->matrix_bytes(static_cast<size_t>(n_rows), k);
+        return add(tensor, first_row, n_rows, true, 0);
+    }
     return add(tensor, first_row, n_rows, true,
                kernels_->reads_packs ? layout->matrix_bytes(static_cast<size_t>(n_rows), k) : 0);
 }
 
 Result<int> Weights::add_vector(const GgufTensor& tensor, int64_t first, int64_t n) {
     const DType type = tensor.view.type;
-    if (dtype_info(type).block_size != 1 || decoder(type) == nullptr) {
+    if (dtype_info(type).block_size != 1 || decoder(type) == nullptr || tensor.packed) {
         return Error(Status::unsupported,
                      cat(file_->name(), ": tensor ", in_quotes(tensor.name), ": expected F32, F16 or BF16, found ",
-                         dtype_name(type)),
+                         tensor.packed ? "a pack of " : "", dtype_name(type)),
                      std::string(tensor.name));
     }
     return add(tensor, first, n, false, round_up(static_cast<size_t>(n), 16) * sizeof(float));
@@ -60,7 +73,7 @@ std::vector<Weights::Piece> Weights::pieces() const {
             const size_t element = dtype_info(type).block_bytes;
             out.push_back(
                 {&e, 0, 0, e.tensor->offset + static_cast<size_t>(e.first) * element, count * element, e.n_bytes});
-        } else if (e.n_bytes > 0) {  // else the reference level reads the file's rows
+        } else if (e.n_bytes > 0) {
             const size_t k = static_cast<size_t>(e.tensor->view.shape.columns()), stride = row_bytes(type, k);
             const size_t n_groups = ceil_div(count, pack_rows), group = pack_layout(type)->group_bytes(k);
             const size_t step = std::max<size_t>(1, (size_t{1} << 20) / (stride * pack_rows));
@@ -121,7 +134,7 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
             if (cancel != nullptr && cancel->cancelled()) stop = true;
             if (worker == 0 && progress) {  // the caller's thread; what the caller throws may not pass the pool
                 try {
-                    if (!progress(sum / static_cast<double>(n_bytes_))) stop = true;
+                    if (!progress(std::min(1.0, sum / static_cast<double>(std::max<size_t>(n_bytes_, 1))))) stop = true;
                 } catch (...) {
                     thrown = std::current_exception(), stop = true;
                 }
@@ -152,9 +165,18 @@ PackedMatrix Weights::matrix(int number) const noexcept {
     m.type = view.type;
     m.n_rows = static_cast<int>(e.count);
     m.k = static_cast<int>(view.shape.columns());
-    m.data = e.n_bytes == 0 ? view.row(e.first) : arena_.size() == 0 ? nullptr : arena_.data() + e.offset;
-    m.n_bytes =
-        e.n_bytes == 0 ? static_cast<size_t>(e.count) * row_bytes(view.type, static_cast<size_t>(m.k)) : e.n_bytes;
+    const auto k = static_cast<size_t>(m.k);
+    if (e.tensor->packed) {
+        const PackLayout& layout = *pack_layout(view.type);
+        m.data = view.bytes.data() + static_cast<size_t>(e.first) / pack_rows * layout.group_bytes(k);
+        m.n_bytes = layout.matrix_bytes(static_cast<size_t>(e.count), k);
+    } else if (e.n_bytes == 0) {  // the reference level reads the file's rows
+        m.data = view.row(e.first);
+        m.n_bytes = static_cast<size_t>(e.count) * row_bytes(view.type, k);
+    } else {
+        m.data = arena_.size() == 0 ? nullptr : arena_.data() + e.offset;
+        m.n_bytes = e.n_bytes;
+    }
     m.matmul = kernels_->matmul(view.type);
     return m;
 }

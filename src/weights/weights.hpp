@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/byte_sink.hpp"
 #include "base/bytes.hpp"
 #include "base/cancel.hpp"
 #include "base/thread_pool.hpp"
@@ -46,11 +47,14 @@ class Weights {
     // Whether some of the tensor is wanted.
     bool wants(const GgufTensor& tensor) const { return wanted_.count(&tensor) != 0; }
 
-    // Bytes of the arena; exact once everything was added.
-    size_t n_bytes() const noexcept { return n_bytes_; }
+    // Bytes of the arena and of the packs that are read where the file has them; exact once everything was added.
+    size_t n_bytes() const noexcept { return n_bytes_ + mapped_bytes_; }
 
     // Allocates the arena and fills it. Cancelled or failed: the arena is released and the error says which.
     Result<void> load(ThreadPool& pool, const Progress& progress, const CancelToken* cancel);
+
+    // Writes the file again with the matrices that are wanted as packs (packed_file.hpp).
+    Result<void> write_packed(ThreadPool& pool, const ByteSink& sink, const Progress& progress) const;
 
     // Before load the shapes are right and the data null.
     PackedMatrix matrix(int number) const noexcept;
@@ -62,10 +66,11 @@ class Weights {
         int64_t first;  // row of a matrix, element of a vector
         int64_t count;  // rows or elements
         bool is_matrix;
-        size_t offset;  // in the arena
-        size_t n_bytes;
+        size_t offset;   // in the arena
+        size_t n_bytes;  // there; 0: the matrix is read where the file has it
     };
     int add(const GgufTensor& tensor, int64_t first, int64_t count, bool is_matrix, size_t n_bytes);
+    Result<void> write_pack(const TensorView& view, ThreadPool& pool, const ByteSink& sink) const;
     struct Piece;
     std::vector<Piece> pieces() const;
     void fill(const Piece& piece, const std::atomic<bool>& stop, const CancelToken* cancel) noexcept;
@@ -74,7 +79,8 @@ class Weights {
     const KernelTable* kernels_;
     std::vector<Entry> entries_;
     std::unordered_set<const GgufTensor*> wanted_;
-    size_t n_bytes_ = 0;
+    size_t n_bytes_ = 0;       // of the arena
+    size_t mapped_bytes_ = 0;  // of packs in the file
     AlignedBuffer arena_;
 };
 

@@ -1,0 +1,175 @@
+// Session snapshots: a head of fixed size that says what the snapshot is of, then a zstd frame of the tokens' ids, the
+// logits after the last, and the filled pages of the cache. All numbers are little-endian.
+#include <cstring>
+
+#include "base/hash.hpp"
+#include "base/text.hpp"
+#include "formats/zstd_stream.hpp"
+#include "runtime/session.hpp"
+
+namespace elver {
+
+namespace {
+
+constexpr char magic[8] = {'e', 'l', 'v', 'e', 'r', 's', 'e', 's'};
+// Counts changes of the layout, of the cache's pages, and of what kernels put into them.
+constexpr uint32_t version = 1;
+// Of texts without end: what a hostile head may make us allocate for their ids is 256 MiB.
+constexpr int most_positions = 1 << 26;
+
+}  // namespace
+
+struct Session::SnapshotHead {
+    char magic[8];
+    uint32_t version;
+    uint32_t cache_type;
+    uint64_t model;  // its fingerprint
+    char isa[24];    // the level whose bits these are; padded with zeros
+    int32_t n_ctx, max_batch;
+    int32_t n_past;
+    int32_t has_logits;
+    uint64_t sum;  // of all before it
+};
+
+uint64_t Model::fingerprint() const noexcept {
+    Hash64 hash;
+    const auto text = [&](std::string_view s) {
+        hash.add(uint64_t{s.size()});
+        hash.add(std::as_bytes(std::span(s.data(), s.size())));
+    };
+    for (const auto& [key, value] : file_->metadata()) {
+        text(key);
+        hash.add(static_cast<uint64_t>(value.type()));
+        hash.add(value.raw());
+    }
+    for (const GgufTensor& t : file_->tensors()) {
+        text(t.name);
+        hash.add(static_cast<uint64_t>(t.view.type));
+        for (const int64_t d : t.view.shape.dims()) hash.add(static_cast<uint64_t>(d));
+        // Weights differ everywhere when they differ: two samples a tensor tell.
+        const auto bytes = t.view.bytes;
+        const size_t n = std::min<size_t>(bytes.size(), 64);
+        hash.add(bytes.first(n));
+        hash.add(bytes.subspan((bytes.size() - n) / 2, n));
+    }
+    return hash.value();
+}
+
+Session::SnapshotHead Session::snapshot_head() const noexcept {
+    SnapshotHead head{};
+    std::memcpy(head.magic, magic, sizeof magic);
+    head.version = version;
+    head.cache_type = static_cast<uint32_t>(*options_.cache_type);
+    head.model = model_->fingerprint();
+    const std::string_view isa = model_->kernels().name;
+    std::memcpy(head.isa, isa.data(), std::min(isa.size(), sizeof head.isa - 1));
+    head.n_ctx = options_.n_ctx, head.max_batch = options_.max_batch;
+    head.n_past = n_past();
+    head.has_logits = !logits_.empty();
+    return head;
+}
+
+std::span<float> Session::logits_row() noexcept {
+    return {model_->program().row(scratch_, Buffer::logits, 0), static_cast<size_t>(model_->spec().n_vocab)};
+}
+
+namespace {
+
+uint64_t sum_of(std::span<const std::byte> bytes) noexcept {
+    Hash64 hash;
+    hash.add(bytes);
+    return hash.value();
+}
+
+}  // namespace
+
+Result<void> Session::save(const ByteSink& sink) {
+    SnapshotHead head = snapshot_head();
+    const auto bytes = std::as_bytes(std::span(&head, 1));
+    head.sum = sum_of(bytes.first(offsetof(SnapshotHead, sum)));
+    if (auto done = sink(bytes); !done) return done;
+    auto writer = ZstdWriter::make(sink);
+    if (!writer) return std::move(writer).error();
+    if (auto done = writer->write(std::as_bytes(std::span(ids_))); !done) return done;
+    if (auto done = writer->write(std::as_bytes(logits_)); !done) return done;
+    for (const std::span<std::byte> part : cache_.filled(n_past())) {
+        if (auto done = writer->write(part); !done) return done;
+    }
+    return writer->finish();
+}
+
+Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_view name_view) {
+    const std::string name(name_view);
+    const auto bad = [&](std::string_view what) { return Error(Status::bad_file, cat(name, ": ", what), name); };
+    SnapshotHead head;
+    if (snapshot.size() < sizeof head || std::memcmp(snapshot.data(), magic, sizeof magic) != 0)
+        return bad("not a session snapshot");
+    std::memcpy(&head, snapshot.data(), sizeof head);
+    const SnapshotHead own = snapshot_head();
+    const auto mismatch = [&](std::string_view what, auto expected, auto found) {
+        return Error(Status::mismatch, cat(name, ": ", what, ": the session has ", expected, ", the snapshot ", found),
+                     std::string(what));
+    };
+    if (head.version != own.version) return mismatch("snapshot version", own.version, head.version);
+    if (head.sum != sum_of(snapshot.first(offsetof(SnapshotHead, sum)))) return bad("the head is damaged");
+    if (head.model != own.model)
+        return Error(Status::mismatch,
+                     cat(name, ": the snapshot was made with another model than ", model_->file().name()), "model");
+    head.isa[sizeof head.isa - 1] = '\0';
+    if (std::strcmp(head.isa, own.isa) != 0)
+        return mismatch("instruction set", std::string_view(own.isa), std::string_view(head.isa));
+    if (head.cache_type != own.cache_type) return mismatch("cache_type", own.cache_type, head.cache_type);
+    if (head.n_ctx != own.n_ctx) return mismatch("n_ctx", own.n_ctx, head.n_ctx);
+    if (head.max_batch != own.max_batch) return mismatch("max_batch", own.max_batch, head.max_batch);
+    if (head.n_past < 0 || head.n_past > std::min(n_ctx(), most_positions) || head.has_logits < 0 ||
+        head.has_logits > int{model_->spec().has_head})
+        return bad("the head's numbers cannot be");
+
+    std::vector<int32_t> ids(static_cast<size_t>(head.n_past));
+    const auto frame = snapshot.subspan(sizeof head);
+    const auto pages = cache_.filled(head.n_past);
+    // Twice: to see that all of it is whole, then into its place.
+    for (const bool into_place : {false, true}) {
+        auto reader = ZstdReader::make(frame, name);
+        if (!reader) return std::move(reader).error();
+        if (auto done = reader->read(std::as_writable_bytes(std::span(ids))); !done) return done;
+        for (const int32_t id : ids) {
+            if (id < 0 || id >= model_->spec().n_vocab) return bad("a token is not in the vocabulary");
+        }
+        std::vector<std::byte> passing(into_place ? 0 : size_t{64} << 10);
+        const auto part = [&](std::span<std::byte> to) -> Result<void> {
+            if (into_place) return reader->read(to);
+            for (size_t at = 0; at < to.size(); at += passing.size()) {
+                const size_t n = std::min(passing.size(), to.size() - at);
+                if (auto done = reader->read(std::span(passing).first(n)); !done) return done;
+            }
+            return {};
+        };
+        if (head.has_logits != 0) {
+            if (auto done = part(std::as_writable_bytes(logits_row())); !done) return done;
+        }
+        for (const std::span<std::byte> page : pages) {
+            if (auto done = part(page); !done) return done;
+        }
+        if (auto done = reader->end(); !done) return done;
+    }
+    ids_.assign(ids.begin(), ids.end());
+    logits_ = head.has_logits != 0 ? std::span<const float>(logits_row()) : std::span<const float>();
+    return {};
+}
+
+Result<std::unique_ptr<Session>> Session::fork() {
+    auto other = make(model_, options_);
+    if (!other) return other;
+    Session& s = **other;
+    const auto from = cache_.filled(n_past()), to = s.cache_.filled(n_past());
+    for (size_t i = 0; i < from.size(); ++i) std::memcpy(to[i].data(), from[i].data(), from[i].size());
+    s.ids_.assign(ids_.begin(), ids_.end());
+    if (!logits_.empty()) {
+        std::memcpy(s.logits_row().data(), logits_.data(), logits_.size_bytes());
+        s.logits_ = s.logits_row();
+    }
+    return other;
+}
+
+}  // namespace elver

@@ -1,0 +1,170 @@
+// Packed files give the bits of the file they were made from, and synthetic models load within their plan.
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "memory.hpp"
+#include "models.hpp"
+#include "runtime/synth.hpp"
+
+using namespace elver;
+using namespace elver::test;
+
+namespace {
+
+std::vector<std::byte> packed(const Model& model) {
+    std::vector<std::byte> out;
+    const auto done = model.pack(
+        [&](std::span<const std::byte> bytes) -> Result<void> {
+            out.insert(out.end(), bytes.begin(), bytes.end());
+            return {};
+        },
+        {});
+    REQUIRE_MESSAGE(done, done.error().message());
+    return out;
+}
+
+// Bytes at a page's beginning, as a mapped file has them.
+struct Aligned {
+    AlignedBuffer memory;
+    explicit Aligned(std::span<const std::byte> bytes) {
+        auto made = AlignedBuffer::make(bytes.size(), "test");
+        REQUIRE(made);
+        memory = *std::move(made);
+        std::memcpy(memory.data(), bytes.data(), bytes.size());
+    }
+    Result<std::shared_ptr<Model>> open(const std::string& isa = "") const {
+        ModelOptions options;
+        options.n_threads = 2;
+        options.isa = isa;
+        return Model::open(ByteSource::borrow(memory.bytes(), "packed"), options);
+    }
+};
+
+class TemporaryFile {
+  public:
+    explicit TemporaryFile(const char* name)
+        : path_(std::filesystem::temp_directory_path() / (std::string(name) + "-" + std::to_string(getpid()))) {}
+    ~TemporaryFile() { std::filesystem::remove(path_); }
+    std::string path() const { return path_.string(); }
+
+  private:
+    std::filesystem::path path_;
+};
+
+bool reads_packs(const Model& model) {
+    return model.kernels().reads_packs;
+}
+
+}  // namespace
+
+TEST_CASE("packed files: the same logits, bit for bit, and packed again the same file") {
+    // Tied heads, heads of their own, fused qkv, odd numbers of rows, biases.
+    for (const char* name : {"llama", "llama-q4_0", "gemma3", "phi2-fused", "falcon-7b-style", "gpt2"}) {
+        CAPTURE(name);
+        const auto model = load(tiny_path(name), 2);
+        if (!reads_packs(*model)) return;
+        const auto bytes = packed(*model);
+        const Aligned file(bytes);
+        const auto again = file.open();
+        REQUIRE_MESSAGE(again, again.error().message());
+        REQUIRE((*again)->load({}, nullptr));
+        const auto ids = random_ids(30, model->spec().n_vocab);
+        const SessionOptions options{.n_ctx = 64, .max_batch = 16, .cache_type = {}};
+        CHECK(all_logits(*open_session(model, options), ids) == all_logits(*open_session(*again, options), ids));
+        CHECK(packed(**again) == bytes);
+    }
+}
+
+TEST_CASE("packed files: mapped, a model takes no memory of its own but its vectors") {
+    const auto model = load(smollm2_path(), 2);
+    if (!reads_packs(*model)) return;
+    const TemporaryFile file("elver-packed.gguf");
+    REQUIRE(write_path(file.path(), [&](const ByteSink& sink) { return model->pack(sink, {}); }));
+    const auto mapped = load(file.path(), 2);
+    const auto ids = random_ids(20, model->spec().n_vocab);
+    const SessionOptions options{.n_ctx = 64, .max_batch = 32, .cache_type = {}};
+    const auto a = open_session(model, options), b = open_session(mapped, options);
+    REQUIRE(a->prefill(ids));
+    REQUIRE(b->prefill(ids));
+    CHECK(std::equal(a->logits().begin(), a->logits().end(), b->logits().begin(), b->logits().end()));
+    CHECK(mapped->plan(options).weights == model->plan(options).weights);
+    const int64_t before = resident().own;
+    if (before == 0) return;
+    const auto another = load(file.path(), 2);
+    CHECK(resident().own - before < (24 << 20));  // its vocabulary, mostly
+}
+
+TEST_CASE("packed files: damage, another layout and a level that reads no packs are errors") {
+    const auto model = load(tiny_path("llama"), 1);
+    if (!reads_packs(*model)) return;
+    const auto bytes = packed(*model);
+    const auto open = [&](const std::vector<std::byte>& b, const char* isa = "") {
+        const auto opened = Aligned(b).open(isa);
+        REQUIRE(!opened);
+        return opened.error();
+    };
+    const auto replaced = [&](const std::string& from, const std::string& to) {
+        auto out = bytes;
+        const auto* begin = reinterpret_cast<const char*>(out.data());
+        const size_t at = std::string_view(begin, out.size()).find(from);
+        REQUIRE(at != std::string_view::npos);
+        std::memcpy(out.data() + at, to.data(), to.size());
+        return out;
+    };
+    CHECK(open(bytes, "reference").status() == Status::mismatch);
+    const Error layout = open(replaced("c4.1", "c9.7"));
+    CHECK(layout.status() == Status::mismatch);
+    CHECK(layout.message().find("c9.7") != std::string::npos);
+    CHECK(open(replaced("blk.0.attn_norm", "blk.9.attn_norm")).status() == Status::bad_file);
+    // Every byte of the head counts; so do those of the small tensors, at the end.
+    const Aligned file(bytes);
+    const auto whole = file.open();
+    REQUIRE(whole);
+    const size_t head = (*whole)->file().tensors().front().offset;
+    const GgufTensor& norm = *(*whole)->file().find_tensor("output_norm.weight");
+    for (const size_t i : {size_t{200}, head / 2, head - 1, norm.offset + 5}) {
+        auto damaged = bytes;
+        damaged[i] ^= std::byte{1};
+        CAPTURE(i);
+        CHECK(!Aligned(damaged).open());
+    }
+    for (const size_t n : {size_t{0}, size_t{100}, head - 1, bytes.size() / 2, bytes.size() - 4096}) {
+        CAPTURE(n);
+        if (n > 0) CHECK(!Aligned(std::span(bytes).first(n)).open());
+    }
+}
+
+TEST_CASE("synthetic models: of the dimensions named, and loaded within plan and file size") {
+    CHECK(parse_synth("llama-9b:q4_0", 0).error().message().find("mistral-7b") != std::string::npos);
+    CHECK(parse_synth("llama-1b", 0).error().status() == Status::invalid_argument);
+    CHECK(parse_synth("llama-1b:q9", 0).error().status() == Status::invalid_argument);
+    CHECK(parse_synth("llama-1b:i32", 0).error().status() == Status::invalid_argument);
+    CHECK(parse_synth("llama-1b:q4_0", 17).error().status() == Status::invalid_argument);
+    const auto spec = parse_synth("phi-2:q4_0", 1);
+    REQUIRE(spec);
+    const TemporaryFile file("elver-synth.gguf");
+    const auto written = write_path(file.path(), [&](const ByteSink& sink) { return write_synth(*spec, sink, {}); });
+    REQUIRE_MESSAGE(written, written.error().message());
+    const bool can_tell = reset_peak();
+    const int64_t before = resident().all;
+    const auto model = load(file.path(), 2);
+    CHECK(model->spec().n_vocab == 51200);
+    CHECK(model->spec().n_layers == 1);
+    CHECK(model->spec().width == 2560);
+    const auto file_bytes = int64_t(std::filesystem::file_size(file.path()));
+    if (can_tell && before > 0 && reads_packs(*model)) {
+        MESSAGE("after load ", resident().all - before, ", planned ", model->plan({}).weights, ", peak ",
+                peak() - before, ", file ", file_bytes);
+        CHECK(resident().all - before <= int64_t(model->plan({}).weights) + (16 << 20));
+        CHECK(double(peak() - before) <= 1.15 * double(file_bytes));
+    }
+    const auto session = open_session(model, {.n_ctx = 32, .max_batch = 8, .cache_type = {}});
+    REQUIRE(session->prefill(random_ids(5, 51200)));
+    for (const float logit : session->logits()) REQUIRE(std::isfinite(logit));
+    const auto cancelled = write_synth(
+        *spec, [](std::span<const std::byte>) { return Result<void>(); }, [](double f) { return f < 0.1; });
+    CHECK(cancelled.error().status() == Status::cancelled);
+}
