@@ -51,6 +51,31 @@ class Interruption {
 };
 
 class Session {
+    // Runs a body with the session for its own. What a signal handler raised meanwhile goes before anything else.
+    template <class Body>
+    auto call(Body&& body) {
+        const auto session = handle_.get();
+        if (in_use_.exchange(true)) throw Failure{ELVER_BUSY, "the session is used by another thread now", "session"};
+        const struct Leave {
+            std::atomic<bool>& in_use;
+            ~Leave() { in_use.store(false); }
+        } leave{in_use_};
+        interruption_->begin();
+        try {
+            if constexpr (std::is_void_v<decltype(body(session.get()))>) {
+                body(session.get());
+                interruption_->rethrow();
+            } else {
+                auto out = body(session.get());
+                interruption_->rethrow();
+                return out;
+            }
+        } catch (const Failure&) {
+            interruption_->rethrow();
+            throw;
+        }
+    }
+
   public:
     Session(const Model& model, int n_ctx, int max_batch, int cache_type) {
         const auto keeps = std::make_shared<Keeps>(Keeps{model.handle.get(), interruption_});
@@ -145,31 +170,6 @@ class Session {
         std::shared_ptr<elver_model> model;
         std::shared_ptr<Interruption> interruption;
     };
-
-    // Runs a body with the session for its own. What a signal handler raised meanwhile goes before anything else.
-    template <class Body>
-    auto call(Body&& body) {
-        const auto session = handle_.get();
-        if (in_use_.exchange(true)) throw Failure{ELVER_BUSY, "the session is used by another thread now", "session"};
-        const struct Leave {
-            std::atomic<bool>& in_use;
-            ~Leave() { in_use.store(false); }
-        } leave{in_use_};
-        interruption_->begin();
-        try {
-            if constexpr (std::is_void_v<decltype(body(session.get()))>) {
-                body(session.get());
-                interruption_->rethrow();
-            } else {
-                auto out = body(session.get());
-                interruption_->rethrow();
-                return out;
-            }
-        } catch (const Failure&) {
-            interruption_->rethrow();
-            throw;
-        }
-    }
 
     std::shared_ptr<Interruption> interruption_ = std::make_shared<Interruption>();
     Owned<elver_session, elver_session_release> handle_{"session"};
