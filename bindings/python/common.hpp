@@ -157,6 +157,7 @@ void check(Callback& callback, Call&& call) {
         callback.rethrow();
         throw;
     }
+    callback.rethrow();  // a call whose work was done does not fail
 }
 
 elver_session_options session_options(int n_ctx, int max_batch, int cache_type);

@@ -220,15 +220,15 @@ class Ops {
         });
         return out.array;
     }
-    py::object matmul_experts(const std::vector<const Matrix*>& matrices, const py::object& given_ids,
-                              const py::object& given_x, const py::object& given_weights,
-                              const py::object& given) const {
+    py::object matmul_experts(const py::list& matrices, const py::object& given_ids, const py::object& given_x,
+                              const py::object& given_weights, const py::object& given) const {
         const auto ops = handle.get();
         std::vector<std::shared_ptr<elver_matrix>> shares;
         std::vector<const elver_matrix*> pointers;
-        for (const Matrix* m : matrices) {
-            if (m == nullptr) fail("matrices: expected matrices, found None", "matrices");
-            shares.push_back(m->handle.get());
+        for (const py::handle m : matrices) {
+            if (!py::isinstance<Matrix>(m))
+                fail("matrices: expected matrices, found " + std::string(py::repr(m)), "matrices");
+            shares.push_back(m.cast<const Matrix&>().handle.get());
             pointers.push_back(shares.back().get());
         }
         if (pointers.empty()) fail("matrices: expected at least one", "matrices");

@@ -114,13 +114,16 @@ class Session {
             options.n_wanted = indices.size();
         }
         call([&](elver_session* s) {
+            const auto prefill = [&](elver_error** e) {
+                return elver_session_prefill(s, ids.data(), ids.size(), &options, e);
+            };
             try {
-                check(both.logits,
-                      [&](elver_error** e) { return elver_session_prefill(s, ids.data(), ids.size(), &options, e); });
+                check(both.progress, prefill);
             } catch (const Failure&) {
-                both.progress.rethrow();
+                both.logits.rethrow();
                 throw;
             }
+            both.logits.rethrow();
         });
     }
     // A copy: what C lends would change with the next call.

@@ -1,6 +1,7 @@
 """Wrong values, wrong moments and closed objects: always an exception that says what was wrong, never a crash."""
 
 import copy
+import pathlib
 import pickle
 
 import elver
@@ -166,7 +167,7 @@ def test_use_after_close(model_path, small_path):
 
 
 def test_objects_outlive_what_they_came_from(model_path):
-    data = bytearray(open(model_path, "rb").read())
+    data = bytearray(pathlib.Path(model_path).read_bytes())
     model = elver.Model(data)
     session, tokenizer = model.session(n_ctx=64), model.tokenizer
     with pytest.raises(BufferError):

@@ -187,7 +187,7 @@ class Ops(NotPicklable):
         *,
         n_ctx: int,
         v_head_dim: int = 0,
-        max_batch: int = 512,
+        max_batch: Optional[int] = None,
         cache_type: CacheType = "f16",
         window: int = 0,
         scale: float = 0.0,
@@ -195,13 +195,13 @@ class Ops(NotPicklable):
         alibi_slopes: "Optional[Floats]" = None,
         sinks: "Optional[Floats]" = None,
     ) -> Cache:
-        """A cache of ``n_ctx`` positions for one causal layer, ``max_batch`` of them appended at once."""
+        """A cache of ``n_ctx`` positions for one causal layer; ``max_batch`` (by default at most 512) are appended at once."""
         options = _elver.Attention(
             whole("n_heads", n_heads), whole("n_kv_heads", n_kv_heads), whole("head_dim", head_dim),
             whole("v_head_dim", v_head_dim), True, whole("window", window), scale, soft_cap, alibi_slopes, sinks,
         )  # fmt: skip
         cache = Cache()
-        cache._handle = self._handle.cache(options, n_ctx, max_batch, choose("cache_type", cache_type, CACHE_TYPES))
+        cache._handle = self._handle.cache(options, n_ctx, max_batch or min(512, n_ctx), choose("cache_type", cache_type, CACHE_TYPES))
         return cache
 
     def close(self) -> None:
