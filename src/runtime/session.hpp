@@ -68,6 +68,8 @@ class Session {
     Pass make_pass(std::span<const int32_t> ids);
     struct SnapshotHead;
     SnapshotHead snapshot_head() const noexcept;
+    // The memory that n_past positions have filled: of the cache and of recurrent layers, in that order.
+    std::vector<std::span<std::byte>> filled(int n_past) noexcept;
     std::span<float> logits_row() noexcept;
     // The logits of an output of the last run of the head.
     std::span<const float> row(size_t i) const noexcept;

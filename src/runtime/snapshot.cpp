@@ -69,6 +69,12 @@ Session::SnapshotHead Session::snapshot_head() const noexcept {
     return head;
 }
 
+std::vector<std::span<std::byte>> Session::filled(int n_past) noexcept {
+    auto out = cache_.filled(n_past);
+    if (!state_.empty()) out.push_back(state_.bytes());
+    return out;
+}
+
 std::span<float> Session::logits_row() noexcept {
     return {model_->program().row(scratch_, Buffer::logits, 0), static_cast<size_t>(model_->spec().n_vocab)};
 }
@@ -92,7 +98,7 @@ Result<void> Session::save(const ByteSink& sink) {
     if (!writer) return std::move(writer).error();
     if (auto done = writer->write(std::as_bytes(std::span(ids_))); !done) return done;
     if (auto done = writer->write(std::as_bytes(logits_)); !done) return done;
-    for (const std::span<std::byte> part : cache_.filled(n_past())) {
+    for (const std::span<std::byte> part : filled(n_past())) {
         if (auto done = writer->write(part); !done) return done;
     }
     return writer->finish();
@@ -127,7 +133,7 @@ Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_v
 
     std::vector<int32_t> ids(static_cast<size_t>(head.n_past));
     const auto frame = snapshot.subspan(sizeof head);
-    const auto pages = cache_.filled(head.n_past);
+    const auto pages = filled(head.n_past);
     // Twice: to see that all of it is whole, then into its place.
     for (const bool into_place : {false, true}) {
         auto reader = ZstdReader::make(frame, name);
@@ -153,6 +159,7 @@ Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_v
         }
         if (auto done = reader->end(); !done) return done;
     }
+    state_.restored(head.n_past);
     ids_.assign(ids.begin(), ids.end());
     logits_ = head.has_logits != 0 ? std::span<const float>(logits_row()) : std::span<const float>();
     return {};
@@ -162,8 +169,9 @@ Result<std::unique_ptr<Session>> Session::fork() {
     auto other = make(model_, options_);
     if (!other) return other;
     Session& s = **other;
-    const auto from = cache_.filled(n_past()), to = s.cache_.filled(n_past());
+    const auto from = filled(n_past()), to = s.filled(n_past());
     for (size_t i = 0; i < from.size(); ++i) std::memcpy(to[i].data(), from[i].data(), from[i].size());
+    s.state_.restored(n_past());
     s.ids_.assign(ids_.begin(), ids_.end());
     if (!logits_.empty()) {
         std::memcpy(s.logits_row().data(), logits_.data(), logits_.size_bytes());
