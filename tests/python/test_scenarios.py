@@ -85,6 +85,8 @@ class Door:
         self.answered.begin()
 
     def next(self):
+        if not hasattr(self, "answered"):  # a stream is an answer that was begun: only what lies below can be asked
+            return self.session._handle.next()
         event = next(self.answered)
         return event._asdict() | {"finish": event.finish or "none"}
 

@@ -1,6 +1,5 @@
 # The extension module: the C ABI as objects, positional and unadorned. The package's .py files are its only user.
 from collections.abc import Callable
-from typing import Any
 
 import numpy
 from numpy.typing import NDArray
