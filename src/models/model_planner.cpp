@@ -270,8 +270,7 @@ class Planner : private WeightRequests {
         l.ffn_norm = norm("ffn_norm", s_.width, true);
         if (s_.parallel_residual && !has("ffn_norm")) l.ffn_norm = l.attn_norm;
         l.router = linear("ffn_gate_inp", x.n_experts, s_.width, "n_experts, width");
-        if (has_bias("exp_probs_b"))
-            l.choice_bias = vector(name("exp_probs_b") + ".bias", x.n_experts, "n_experts");
+        if (has_bias("exp_probs_b")) l.choice_bias = vector(name("exp_probs_b") + ".bias", x.n_experts, "n_experts");
         const char* in = "n_experts * expert width, width";
         const char* both = "n_experts * 2 * expert width, width";
         const char* out = "n_experts * width, expert width";
