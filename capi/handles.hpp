@@ -67,6 +67,15 @@ elver_status guarded(elver_error** error, Body&& body) noexcept {
     }
 }
 
+// The number that a caller's enum holds, which may be none of the enum's.
+template <class Enum>
+int number_of(const Enum& value) noexcept {
+    int number = 0;
+    static_assert(sizeof number == sizeof value);
+    std::memcpy(&number, &value, sizeof number);
+    return number;
+}
+
 // Reads a struct of the caller's, smaller or larger than ours: what an older host lacks keeps our default, what a newer
 // one has beyond ours must be zero.
 template <class T>

@@ -77,10 +77,7 @@ elver_status elver_model_describe(const elver_model* model, elver_describe what,
                                   elver_error** error) {
     if (out == nullptr) return null_argument(error, "out");
     return with_model(model, error, [&](const Model& m) -> Result<void> {
-        // Read as the number that it is: the caller's may be no elver_describe.
-        int number = 0;
-        static_assert(sizeof number == sizeof what);
-        std::memcpy(&number, &what, sizeof number);
+        const int number = number_of(what);
         std::string text;
         switch (number) {
             case ELVER_DESCRIBE_METADATA:

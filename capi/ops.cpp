@@ -38,11 +38,10 @@ elver_status with_cache(elver_cache* cache, elver_error** error, Body&& body) no
     return with_ops(cache->ops, error, [&](Ops& ops) { return body(ops, cache->cache); });
 }
 
-Result<DType> dtype_of(elver_dtype number) {
+Result<DType> dtype_of(elver_dtype given) {
+    const int number = number_of(given);
     const auto type = dtype_from_gguf(static_cast<uint32_t>(number));
-    if (!type)
-        return Error(Status::invalid_argument, cat("dtype: expected an elver_dtype, found ", static_cast<int>(number)),
-                     "dtype");
+    if (!type) return Error(Status::invalid_argument, cat("dtype: expected an elver_dtype, found ", number), "dtype");
     return *type;
 }
 
@@ -178,7 +177,7 @@ elver_status elver_cache_open(elver_ops* ops, const elver_attention_options* opt
         const auto o = attention_options(options);
         if (!o) return o.error();
         if (!o->causal) return Error(Status::invalid_argument, "causal: expected 1 for a cache, found 0", "causal");
-        const auto cache_type = cache_type_of(type);
+        const auto cache_type = cache_type_of(number_of(type));
         if (!cache_type) return cache_type.error();
         auto cache = ops_in.make_cache(*o, n_ctx, max_batch, cache_type->value_or(CacheType::f16));
         if (!cache) return std::move(cache).error();

@@ -169,12 +169,11 @@ elver_status elver_embed(elver_session* session, elver_pooling pooling, const in
         const auto width = static_cast<size_t>(s.model().spec().width);
         if (n_out != width)
             return Error(Status::invalid_argument, cat("n_out: expected ", width, ", found ", n_out), "n_out");
-        if (pooling < ELVER_POOLING_DEFAULT || pooling > ELVER_POOLING_LAST) {
-            return Error(Status::invalid_argument, cat("pooling: expected 0 to 3, found ", static_cast<int>(pooling)),
-                         "pooling");
-        }
+        const int number = number_of(pooling);
+        if (number < ELVER_POOLING_DEFAULT || number > ELVER_POOLING_LAST)
+            return Error(Status::invalid_argument, cat("pooling: expected 0 to 3, found ", number), "pooling");
         session->generator.reset();
-        const auto found = s.embed({ids, n_ids}, static_cast<Pooling>(pooling));
+        const auto found = s.embed({ids, n_ids}, static_cast<Pooling>(number));
         if (!found) return found.error();
         std::copy(found->begin(), found->end(), out);
         return {};
