@@ -75,9 +75,8 @@ Line read_line() {
 }
 
 void put_sampling(Json& request, const Options& o, double default_temperature) {
-    request["temperature"] = o.temperature >= 0 ? o.temperature : default_temperature;
-    if (o.top_p >= 0) request["top_p"] = o.top_p;
-    if (o.seed >= 0) request["seed"] = o.seed;
+    request["temperature"] = default_temperature;
+    request.update(o.sampling);
     if (o.max_tokens >= 0) request["max_tokens"] = o.max_tokens;
 }
 

@@ -17,8 +17,7 @@ struct Options {
     int cache_type = ELVER_CACHE_DEFAULT, pooling = ELVER_POOLING_DEFAULT;
     int layers = 0, threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512,
         generate_tokens = 64;
-    double temperature = -1, top_p = -1;
-    long long seed = -1;
+    Json sampling = Json::object();  // fields of a request
     bool json = false, special = false, ignore_eos = false, spec = false, program = false, tensors = false,
          show_template = false;
 };

@@ -18,6 +18,25 @@ const std::map<std::string, int> cache_types = {
 const std::map<std::string, int> poolings = {
     {"mean", ELVER_POOLING_MEAN}, {"first", ELVER_POOLING_FIRST}, {"last", ELVER_POOLING_LAST}};
 
+// An option that is a field of the request.
+struct SamplingNumber {
+    const char *option, *field, *what;
+    double least, greatest;
+};
+
+constexpr SamplingNumber sampling_numbers[] = {
+    {"--temperature", "temperature", "0: always the most likely token", 0, 100},
+    {"--top-p", "top_p", "the fewest tokens whose probabilities sum to this", 0, 1},
+    {"--min-p", "min_p", "tokens at least this times as likely as the likeliest", 0, 1},
+    {"--repetition-penalty", "repetition_penalty", "makes what was said less likely; 1: no change", 0.01, 100},
+    {"--presence-penalty", "presence_penalty", "taken from the logit of what was said", -100, 100},
+    {"--frequency-penalty", "frequency_penalty", "taken from it for each time it was said", -100, 100},
+};
+constexpr SamplingNumber sampling_integers[] = {
+    {"--top-k", "top_k", "the K likeliest tokens", 1, 1 << 24},
+    {"--seed", "seed", "the same seed gives the same answer", 0, 9007199254740991},
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -45,10 +64,19 @@ int main(int argc, char** argv) {
     };
     const auto sampling = [&](CLI::App* sub) {
         sub->add_option("--max-tokens", o.max_tokens, "longest answer, in tokens")->check(CLI::NonNegativeNumber);
-        sub->add_option("--temperature", o.temperature, "0: always the most likely token")
-            ->check(CLI::Range(0.0, 100.0));
-        sub->add_option("--top-p", o.top_p, "nucleus sampling")->check(CLI::Range(0.0, 1.0));
-        sub->add_option("--seed", o.seed, "the same seed gives the same answer")->check(CLI::NonNegativeNumber);
+        for (const SamplingNumber& n : sampling_numbers) {
+            sub->add_option_function<double>(
+                   n.option, [&o, &n](double x) { o.sampling[n.field] = x; }, n.what)
+                ->check(CLI::Range(n.least, n.greatest));
+        }
+        for (const SamplingNumber& n : sampling_integers) {
+            sub->add_option_function<int64_t>(
+                   n.option, [&o, &n](int64_t i) { o.sampling[n.field] = i; }, n.what)
+                ->check(CLI::Range(static_cast<int64_t>(n.least), static_cast<int64_t>(n.greatest)));
+        }
+        sub->add_option_function<std::vector<std::string>>(
+            "--stop", [&o](const std::vector<std::string>& texts) { o.sampling["stop"] = texts; },
+            "a text that ends the answer; may be given more than once");
     };
 
     auto* chat = command("chat", "Ask a question, or talk", run_chat);

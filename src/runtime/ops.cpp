@@ -5,7 +5,6 @@
 
 #include "base/checked.hpp"
 #include "base/cpu.hpp"
-#include "base/text.hpp"
 #include "kernels/select.hpp"
 #include "layers/program.hpp"
 #include "quant/decode.hpp"
@@ -23,33 +22,29 @@ size_t batch_rows(size_t row_floats) noexcept {
     return std::clamp<size_t>((size_t{16} << 20) / (row_floats * sizeof(float)), 16, 256);
 }
 
-Error invalid(std::string_view field, std::string_view expected, int64_t found) {
-    return Error(Status::invalid_argument, cat(field, ": expected ", expected, ", found ", found), std::string(field));
-}
-
 }  // namespace
 
 Result<void> check_rows(std::string_view name, int64_t n, int64_t width, int64_t stride) {
-    if (n < 0 || n > most) return invalid(cat("rows of ", name), cat("0 to ", most), n);
-    if (width < 1 || width > most) return invalid(cat("columns of ", name), cat("1 to ", most), width);
-    if (n > 1 && stride < width) return invalid(cat(name, "_stride"), cat("at least ", width), stride);
+    if (n < 0 || n > most) return wrong(cat("rows of ", name), cat("0 to ", most), n);
+    if (width < 1 || width > most) return wrong(cat("columns of ", name), cat("1 to ", most), width);
+    if (n > 1 && stride < width) return wrong(cat(name, "_stride"), cat("at least ", width), stride);
     if (!checked_mul<int64_t>(std::max(stride, width), n * int64_t{sizeof(float)}))
-        return invalid(cat(name, "_stride"), "a tensor that fits in memory", stride);
+        return wrong(cat(name, "_stride"), "a tensor that fits in memory", stride);
     return {};
 }
 
 Result<size_t> checked_rows_bytes(DType type, int64_t n_rows, int64_t k) {
     if (decoder(type) == nullptr)
         return Error(Status::unsupported, cat("dtype: expected a weight type, found ", dtype_name(type)), "dtype");
-    if (n_rows < 0 || n_rows > most) return invalid("n_rows", cat("0 to ", most), n_rows);
+    if (n_rows < 0 || n_rows > most) return wrong("n_rows", cat("0 to ", most), n_rows);
     const int64_t block = dtype_info(type).block_size;
     if (k < block || k > most || k % block != 0)
-        return invalid("k", cat("a multiple of ", block, " (the block of ", dtype_name(type), ")"), k);
+        return wrong("k", cat("a multiple of ", block, " (the block of ", dtype_name(type), ")"), k);
     return row_bytes(type, static_cast<size_t>(k)) * static_cast<size_t>(n_rows);
 }
 
 Result<std::unique_ptr<Ops>> Ops::make(int n_threads) {
-    if (n_threads < 0) return invalid("n_threads", "0 or more", n_threads);
+    if (n_threads < 0) return wrong("n_threads", "0 or more", n_threads);
     const auto kernels = select_kernels();
     if (!kernels) return kernels.error();
     auto pool = ThreadPool::make(n_threads > 0 ? n_threads : usable_cores());
@@ -76,7 +71,7 @@ namespace {
 Result<void> check_codec(DType type, FloatRows x, size_t rows_size) {
     const auto n_bytes = checked_rows_bytes(type, x.n, x.width);
     if (!n_bytes) return n_bytes.error();
-    if (rows_size != *n_bytes) return invalid("rows_size", cat(*n_bytes), static_cast<int64_t>(rows_size));
+    if (rows_size != *n_bytes) return wrong("rows_size", cat(*n_bytes), static_cast<int64_t>(rows_size));
     return check_rows("x", x.n, x.width, x.stride);
 }
 
@@ -116,8 +111,8 @@ Result<void> Ops::dequantize(DType type, std::span<const std::byte> rows, Mutabl
 Result<OwnMatrix> Ops::pack(DType type, std::span<const std::byte> rows, int64_t n_rows, int64_t k) {
     const auto n_bytes = checked_rows_bytes(type, n_rows, k);
     if (!n_bytes) return n_bytes.error();
-    if (n_rows == 0) return invalid("n_rows", "1 or more", 0);
-    if (rows.size() != *n_bytes) return invalid("rows_size", cat(*n_bytes), static_cast<int64_t>(rows.size()));
+    if (n_rows == 0) return wrong("n_rows", "1 or more", 0);
+    if (rows.size() != *n_bytes) return wrong("rows_size", cat(*n_bytes), static_cast<int64_t>(rows.size()));
     const PackLayout* layout = pack_layout(type);
     if (layout == nullptr || kernels_->matmul(type) == nullptr)
         return Error(Status::unsupported, cat("dtype: no kernel multiplies ", dtype_name(type)), "dtype");

@@ -7,12 +7,19 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/text.hpp"
 #include "base/thread_pool.hpp"
 #include "kernels/table.hpp"
 #include "layers/kv_cache.hpp"
 #include "weights/weights.hpp"
 
 namespace elver {
+
+// "field: expected ..., found ...", an invalid argument.
+template <class Found>
+Error wrong(std::string_view field, std::string_view expected, const Found& found) {
+    return Error(Status::invalid_argument, cat(field, ": expected ", expected, ", found ", found), std::string(field));
+}
 
 // Rows of the caller's floats: [n, width], stride floats from one row to the next.
 template <class Float>

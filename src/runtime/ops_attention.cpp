@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "base/checked.hpp"
-#include "base/text.hpp"
 #include "layers/attention.hpp"
 #include "layers/program.hpp"
 #include "runtime/ops.hpp"
@@ -10,13 +9,6 @@
 namespace elver {
 
 namespace {
-
-Error wrong(std::string_view field, std::string_view expected, const std::string& found) {
-    return Error(Status::invalid_argument, cat(field, ": expected ", expected, ", found ", found), std::string(field));
-}
-Error wrong(std::string_view field, std::string_view expected, int64_t found) {
-    return wrong(field, expected, std::to_string(found));
-}
 
 constexpr int64_t most_positions = int64_t{1} << 30;
 
@@ -34,10 +26,10 @@ Result<AttentionOptions> AttentionOptions::checked() const {
     if (window < 0 || window > most_positions) return wrong("window", cat("0 to ", most_positions), window);
     if (!causal && window != 0) return wrong("window", "0 where causal is 0", window);
     if (!causal && !alibi_slopes.empty()) return wrong("alibi_slopes", "NULL where causal is 0", "an array");
-    if (!std::isfinite(scale)) return wrong("scale", "a finite number", std::to_string(scale));
+    if (!std::isfinite(scale)) return wrong("scale", "a finite number", scale);
     if (scale == 0) o.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
     if (!(soft_cap >= 0) || !std::isfinite(soft_cap))
-        return wrong("soft_cap", "0 or a finite positive number", std::to_string(soft_cap));
+        return wrong("soft_cap", "0 or a finite positive number", soft_cap);
     return o;
 }
 

@@ -1,16 +1,11 @@
 #include <algorithm>
 #include <vector>
 
-#include "base/text.hpp"
 #include "runtime/ops.hpp"
 
 namespace elver {
 
 namespace {
-
-Error wrong(std::string_view field, const std::string& expected, int64_t found) {
-    return Error(Status::invalid_argument, cat(field, ": expected ", expected, ", found ", found), std::string(field));
-}
 
 Result<void> check_choices(const Ops::Choices& c) {
     if (c.experts.empty()) return wrong("n_experts", "1 or more", 0);

@@ -10,6 +10,7 @@
 
 #include "base/bytes.hpp"
 #include "base/text.hpp"
+#include "message_of.hpp"
 
 using namespace elver;
 
@@ -60,7 +61,7 @@ TEST_CASE("bytes: a descriptor is mapped from any offset, stays the caller's and
         CAPTURE(offset);
         const int fd = ::dup(file.fd);
         const auto source = ByteSource::map_fd(fd, offset, n);
-        REQUIRE_MESSAGE(source, source.error().message());
+        REQUIRE_MESSAGE(source, elver::test::message_of(source));
         CHECK(source->name() == cat("descriptor ", fd));
         CHECK(is_open(fd));
         ::close(fd);

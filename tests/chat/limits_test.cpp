@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "chat/template.hpp"
+#include "message_of.hpp"
 
 namespace {
 
@@ -150,7 +151,7 @@ TEST_CASE("chat templates: recursion ends before a small stack does") {
         CAPTURE(source);
         on_small_stack([&] {
             const auto text = rendered(source);
-            if (!text) CHECK_MESSAGE(text.error().status() != Status::internal, text.error().message());
+            if (!text) CHECK_MESSAGE(text.error().status() != Status::internal, elver::test::message_of(text));
         });
     }
 }

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "chat/template.hpp"
+#include "message_of.hpp"
 
 namespace {
 
@@ -39,7 +40,7 @@ TEST_CASE("chat templates: texts and the template's own exceptions are those of 
             const auto text = rendered(source, variables);
             if (run.contains("text")) {
                 ++n_texts;
-                REQUIRE_MESSAGE(text, (text ? "" : text.error().message()));
+                REQUIRE_MESSAGE(text, elver::test::message_of(text));
                 CHECK(*text == run["text"].get_ref<const std::string&>());
                 continue;
             }

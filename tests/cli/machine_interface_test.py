@@ -147,6 +147,19 @@ class Complete(ProgramTest):
         self.assertEqual(once(1), once(1))
         self.assertNotEqual(once(1), once(2))
 
+    def test_sampling_options_reach_the_sampler(self):
+        answer = lambda *options: json.loads(self.good(
+            "complete", TINY, "--prompt", "the bed", "--max-tokens", 12, "--ignore-eos", "--json", *options))
+        likeliest = answer()
+        for only_one in (["--top-k", 1], ["--min-p", 1], ["--top-p", 0]):
+            self.assertEqual(answer("--temperature", 1, "--seed", 3, *only_one)["ids"], likeliest["ids"], only_one)
+        for penalty in ("--repetition-penalty", "--presence-penalty", "--frequency-penalty"):
+            ids = answer(penalty, 100)["ids"]
+            self.assertEqual(len(set(ids)), len(ids), penalty)
+        text = likeliest["text"]
+        stopped = answer("--stop", "not there", "--stop", text[3:5])
+        self.assertEqual((stopped["text"], stopped["finish_reason"]), (text[:text.index(text[3:5])], "stop"))
+
     def test_errors(self):
         self.bad(1, ["65 tokens", "64 positions"], "complete", TINY, "--tokens", ",".join("1" * 65), "--max-tokens", 1)
         self.bad(1, ["found 61"], "complete", TINY, "--tokens", "61", "--max-tokens", 1)
@@ -193,7 +206,8 @@ class Others(ProgramTest):
         self.bad(2, [], "complete", TINY)
         self.bad(2, [], "tokenize", TINY)
         self.bad(2, [], "template", "--jsonl", "x")
-        self.bad(2, ["--temperature"], "complete", TINY, "--prompt", "a", "--temperature", "-1")
+        for option, value in (("--temperature", "-1"), ("--top-p", "1.1"), ("--min-p", "x"), ("--top-k", "0"), ("--top-k", "1.5"), ("--seed", "-1")):
+            self.bad(2, [option], "complete", TINY, "--prompt", "a", option, value)
         self.assertIn("elver", self.good("--help"))
         self.assertRegex(self.good("--version"), r"^\d+\.\d+\.\d+\n$")
 

@@ -13,6 +13,7 @@
 #include "base/text.hpp"
 #include "formats/gguf.hpp"
 #include "gguf_bytes.hpp"
+#include "message_of.hpp"
 
 using namespace elver;
 using namespace elver::test;
@@ -82,7 +83,7 @@ void check_file(ByteSource source, const std::string& name) {
     const auto golden = nlohmann::json::parse(read_bytes(golden_path(name + ".json")));
     const std::string source_name = source.name();
     auto parsed = Gguf::parse(std::move(source));
-    REQUIRE_MESSAGE(parsed, parsed.error().message());
+    REQUIRE_MESSAGE(parsed, message_of(parsed));
     const Gguf file = *std::move(parsed);  // views stay valid when it moves
     CHECK(file.name() == source_name);
     CHECK(file.version() == golden["version"].get<uint32_t>());
@@ -117,7 +118,7 @@ void check_file(ByteSource source, const std::string& name) {
 TEST_CASE("gguf: files of gguf are read as gguf reads them: mapped, through a descriptor at an offset, and in memory") {
     for (const std::string name : {"values", "aligned", "typed", "v2", "metadata"}) {
         auto mapped = ByteSource::map_path(golden_path(name + ".gguf"));
-        REQUIRE_MESSAGE(mapped, mapped.error().message());
+        REQUIRE_MESSAGE(mapped, message_of(mapped));
         check_file(*std::move(mapped), name);
 
         const std::string bytes = read_bytes(golden_path(name + ".gguf"));
@@ -132,7 +133,7 @@ TEST_CASE("gguf: files of gguf are read as gguf reads them: mapped, through a de
             REQUIRE(std::fflush(file) == 0);
             auto part = ByteSource::map_fd(fileno(file), offset, bytes.size());
             std::fclose(file);  // the mapping outlives the descriptor
-            REQUIRE_MESSAGE(part, part.error().message());
+            REQUIRE_MESSAGE(part, message_of(part));
             check_file(*std::move(part), name);
         }
     }
@@ -180,7 +181,7 @@ TEST_CASE("gguf: an unsigned number beyond int64 is no integer, and empty values
                                   .pair("none", type_array, le(type_string) + le(uint64_t{0}))
                                   .pair("zero", type_array, le(type_f32) + le(uint64_t{0}));
     const auto file = Gguf::parse(ByteSource::borrow(std::as_bytes(std::span(bytes))));
-    REQUIRE_MESSAGE(file, file.error().message());
+    REQUIRE_MESSAGE(file, message_of(file));
     CHECK(!file->get_int("big"));
     CHECK(*file->get_float_or("big", 0) == 0x1p64);
     CHECK(file->get_string("empty")->empty());
@@ -195,7 +196,7 @@ TEST_CASE("gguf: keys and tensors are found by name among many") {
     for (uint32_t i = 0; i < 2000; ++i) many.tensor(cat("t", i * 7919 % 2000), {4}, tensor_f32, i * 32);
     const std::string bytes = many.data(2000 * 32);
     const auto file = Gguf::parse(ByteSource::borrow(std::as_bytes(std::span(bytes))));
-    REQUIRE_MESSAGE(file, file.error().message());
+    REQUIRE_MESSAGE(file, message_of(file));
     for (uint32_t i = 0; i < 3000; ++i) CHECK(*file->get_int(cat("key.", i * 7919 % 3000)) == i);
     for (uint32_t i = 0; i < 2000; ++i) {
         CHECK(file->find_tensor(cat("t", i * 7919 % 2000)) == &file->tensors()[i]);

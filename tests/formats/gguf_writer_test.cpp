@@ -12,6 +12,7 @@
 #include "base/text.hpp"
 #include "formats/gguf.hpp"
 #include "formats/gguf_writer.hpp"
+#include "message_of.hpp"
 
 using namespace elver;
 
@@ -29,7 +30,7 @@ ByteSource borrow(const std::string& bytes) {
 
 std::string written(const GgufWriter& writer) {
     const auto bytes = writer.write_memory();
-    REQUIRE_MESSAGE(bytes, bytes.error().message());
+    REQUIRE_MESSAGE(bytes, elver::test::message_of(bytes));
     return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
 }
 
@@ -77,7 +78,7 @@ TEST_CASE("writer: a copy of what gguf wrote has its bytes, at the alignment tha
         CAPTURE(name);
         const std::string bytes = golden(name);
         const auto file = Gguf::parse(borrow(bytes));
-        REQUIRE_MESSAGE(file, file.error().message());
+        REQUIRE_MESSAGE(file, elver::test::message_of(file));
         std::string copy = written(copy_of(*file));
         // gguf pads the metadata only where tensors follow.
         if (file->tensors().empty()) copy.resize(bytes.size());
@@ -97,7 +98,7 @@ TEST_CASE("writer: every alignment is read back, with tensors of odd sizes") {
         }
         const std::string bytes = written(writer);
         const auto file = Gguf::parse(borrow(bytes));
-        REQUIRE_MESSAGE(file, file.error().message());
+        REQUIRE_MESSAGE(file, elver::test::message_of(file));
         REQUIRE(file->tensors().size() == contents.size());
         for (size_t i = 0; i < contents.size(); ++i) {
             const GgufTensor& t = file->tensors()[i];

@@ -1,53 +1,23 @@
 // Any bytes as a chat or completion request (the first byte says which) to a tiny model. None may crash, hang, fail
 // with an internal error, or give a message that is not one line of UTF-8. Those that hold are begun and answered for a
 // few tokens.
-#include <cstdlib>
-
-#include "base/utf8.hpp"
-#include "formats/gguf_writer.hpp"
 #include "runtime/request.hpp"
+#include "tiny_model.hpp"
 
 namespace {
 
 using namespace elver;
+using namespace elver::test;
 
-void check(bool holds) {
-    if (!holds) std::abort();
-}
-
-template <class T>
-T need(Result<T> result) {
-    check(static_cast<bool>(result));
-    return *std::move(result);
-}
-
-// The tiny llama of the goldens, with a chat template that looks at what requests may hold.
+// With a chat template that looks at what requests may hold.
 const std::shared_ptr<Model>& model() {
-    static const std::vector<std::byte> bytes = [] {
-        const Gguf file = need(Gguf::parse(need(ByteSource::map_path(ELVER_FUZZ_MODEL))));
-        GgufWriter writer;
-        for (const auto& [key, value] : file.metadata()) writer.copy(key, value);
+    static const auto loaded = tiny_model([](GgufWriter& writer) {
         writer.set_string("tokenizer.chat_template",
                           "{% for m in messages %}{{ m.role }}{% if m.content is string %}{{ m.content }}{% else %}"
                           "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}"
                           "{% if tools %}{{ tools | tojson }}{% endif %}");
-        for (const GgufTensor& t : file.tensors()) writer.add_tensor(t.name, t.view.type, t.view.shape, t.view.bytes);
-        return need(writer.write_memory());
-    }();
-    static const std::shared_ptr<Model> loaded = [] {
-        ModelOptions options;
-        options.n_threads = 1;
-        auto m = need(Model::open(ByteSource::borrow(bytes), options));
-        check(static_cast<bool>(m->load({}, nullptr)));
-        return m;
-    }();
+    });
     return loaded;
-}
-
-void check_error(const Error& error) {
-    check(error.status() != Status::internal);
-    check(!error.message().empty() && error.message().find('\n') == std::string::npos);
-    check(is_valid_utf8(error.message()) && is_valid_utf8(error.object()));
 }
 
 }  // namespace

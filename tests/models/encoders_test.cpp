@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/select.hpp"
+#include "message_of.hpp"
 #include "tiny_models.hpp"
 
 using namespace elver;
@@ -40,9 +41,9 @@ TEST_CASE("encoders: embeddings are their oracles', at every level") {
         for (const char* isa : available_kernels()) {
             CAPTURE(isa);
             const auto model = open_tiny(encoder(name), isa);
-            REQUIRE_MESSAGE(model, model.error().message());
+            REQUIRE_MESSAGE(model, elver::test::message_of(model));
             const auto found = embedding_of(*model, ids);
-            REQUIRE_MESSAGE(found, found.error().message());
+            REQUIRE_MESSAGE(found, elver::test::message_of(found));
             CHECK(worst(*found, expected) < 2e-6);
         }
     }

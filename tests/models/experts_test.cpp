@@ -8,6 +8,7 @@
 
 #include "formats/gguf_writer.hpp"
 #include "kernels/select.hpp"
+#include "message_of.hpp"
 #include "quant/decode.hpp"
 #include "tiny_models.hpp"
 
@@ -54,14 +55,14 @@ Bytes changed(const std::string& name, const Change& change) {
 
 TinyModel opened(const Bytes& bytes, const std::string& isa) {
     auto model = open_tiny(ByteSource::borrow(bytes, "changed.gguf"), isa);
-    REQUIRE_MESSAGE(model, model.error().message());
+    REQUIRE_MESSAGE(model, elver::test::message_of(model));
     return *model;
 }
 
 std::vector<float> logits(const TinyModel& model, int max_batch = 7) {
     const std::vector<int32_t> ids = {3, 17, 44, 9, 60, 9, 1, 28, 30, 52, 11, 4, 58, 21, 5, 40, 2, 33, 49, 13};
     auto out = logits_of(model, ids, 0, max_batch);
-    REQUIRE_MESSAGE(out, out.error().message());
+    REQUIRE_MESSAGE(out, elver::test::message_of(out));
     return *std::move(out);
 }
 

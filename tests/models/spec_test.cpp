@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "formats/gguf_writer.hpp"
+#include "message_of.hpp"
 #include "models/model_spec.hpp"
 #include "tiny_models.hpp"
 
@@ -63,11 +64,11 @@ TEST_CASE("spec: every tiny model runs by the spec it carries, under names that 
         if (!model) continue;
         const std::string spec = (*model)->spec().to_json();
         const auto again = ModelSpec::from_json(spec);
-        REQUIRE_MESSAGE(again, again.error().message());
+        REQUIRE_MESSAGE(again, elver::test::message_of(again));
         CHECK(again->to_json() == spec);
         const auto bytes = own_spec_file((*model)->file(), spec);
         const auto own = open_tiny(ByteSource::borrow(bytes, "own"), "reference");
-        REQUIRE_MESSAGE(own, own.error().message());
+        REQUIRE_MESSAGE(own, elver::test::message_of(own));
         const auto ids = gold["tokens"].get<std::vector<int32_t>>();
         const auto expected = logits_of(*model, ids), found = logits_of(*own, ids);
         REQUIRE(expected);
@@ -99,7 +100,7 @@ TEST_CASE("spec: the JSON of docs/add-an-architecture.md gives the logits of its
     const auto bytes = out.write_memory();
     REQUIRE(bytes);
     const auto model = open_tiny(ByteSource::borrow(*bytes, "own"), "reference");
-    REQUIRE_MESSAGE(model, model.error().message());
+    REQUIRE_MESSAGE(model, elver::test::message_of(model));
     const auto gold = golden(path);
     const auto logits = logits_of(*model, gold["tokens"].get<std::vector<int32_t>>());
     REQUIRE(logits);
@@ -118,7 +119,7 @@ TEST_CASE("spec: a layer's pattern repeats, and what is not given keeps its defa
     json["layers"].push_back(json["layers"][0]);
     json["layers"][1]["window"] = 7;
     const auto spec = ModelSpec::from_json(json.dump());
-    REQUIRE_MESSAGE(spec, spec.error().message());
+    REQUIRE_MESSAGE(spec, elver::test::message_of(spec));
     REQUIRE(spec->layers.size() == 3);
     CHECK(spec->layers[0].window == 0);
     CHECK(spec->layers[1].window == 7);

@@ -1,6 +1,7 @@
 // Layers with a sliding window: the cache is a ring of pages, its size that of the window, and nothing else changes.
 #include <doctest/doctest.h>
 
+#include "message_of.hpp"
 #include "tiny_models.hpp"
 
 using namespace elver;
@@ -32,7 +33,7 @@ TEST_CASE("window: logits from a ring are those from a cache that holds everythi
     for (const char* name : {"phi3-window", "gemma3", "olmo3-style", "cohere2"}) {
         CAPTURE(name);
         const auto model = open_tiny(tiny_model(name), "reference");
-        REQUIRE_MESSAGE(model, model.error().message());
+        REQUIRE_MESSAGE(model, elver::test::message_of(model));
         const auto ids = long_text(500);
         // One pass keeps every position, masked; passes of 7 go round the ring of two pages.
         const auto whole = logits_of(*model, ids, 500, 500), ring = logits_of(*model, ids, 500, 7);
@@ -48,7 +49,7 @@ TEST_CASE("window: a text has no end where every layer has a window, and ends wi
     const auto ids = long_text(1000);
     const auto expected = logits_of(*model, ids, 1000, 7), found = logits_of(*model, ids, 128, 7);
     REQUIRE(expected);
-    REQUIRE_MESSAGE(found, found.error().message());
+    REQUIRE_MESSAGE(found, elver::test::message_of(found));
     CHECK(*found == *expected);
     // Too few pages for window and batch: the context is the end.
     CHECK(logits_of(*model, ids, 100, 100).error().status() == Status::context_full);

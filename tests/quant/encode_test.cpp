@@ -15,6 +15,7 @@
 
 #include "base/text.hpp"
 #include "formats/gguf.hpp"
+#include "message_of.hpp"
 #include "quant/decode.hpp"
 #include "quant/encode.hpp"
 
@@ -55,7 +56,7 @@ std::vector<float> golden_rows(const std::string& name) {
 
 std::vector<float> model_rows(const Gguf& file, const std::string& name, int64_t n_rows) {
     const auto tensor = file.tensor(name);
-    REQUIRE_MESSAGE(tensor, tensor.error().message());
+    REQUIRE_MESSAGE(tensor, elver::test::message_of(tensor));
     const TensorView& view = (*tensor)->view;
     std::vector<float> out(static_cast<size_t>(n_rows * view.shape.columns()));
     decoder(view.type)(view.bytes.data(), out.data(), out.size());

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "message_of.hpp"
 #include "models.hpp"
 
 using namespace elver;
@@ -23,11 +24,11 @@ Answer answer(const std::shared_ptr<Model>& model, GenerateOptions options, int 
     const auto session = open_session(model, {.n_ctx = n_ctx, .max_batch = 32, .cache_type = {}});
     REQUIRE(session->prefill(prompt));
     auto generator = Generator::make(*session, std::move(options));
-    REQUIRE_MESSAGE(generator, generator.error().message());
+    REQUIRE_MESSAGE(generator, message_of(generator));
     Answer out;
     while (out.finish == FinishReason::none) {
         auto event = generator->next();
-        REQUIRE_MESSAGE(event, event.error().message());
+        REQUIRE_MESSAGE(event, message_of(event));
         out.text += event->text;
         if (event->finish == FinishReason::none) out.ids.push_back(event->id);
         out.finish = event->finish;

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "memory.hpp"
+#include "message_of.hpp"
 #include "models.hpp"
 
 using namespace elver;
@@ -21,7 +22,7 @@ std::shared_ptr<Model> open(const std::string& path, int n_threads) {
     ModelOptions options;
     options.n_threads = n_threads;
     auto model = Model::open(*std::move(source), options);
-    REQUIRE_MESSAGE(model, model.error().message());
+    REQUIRE_MESSAGE(model, message_of(model));
     return *model;
 }
 

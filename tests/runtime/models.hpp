@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "message_of.hpp"
 #include "runtime/session.hpp"
 
 namespace elver::test {
@@ -38,15 +39,15 @@ inline std::shared_ptr<Model> load(const std::string& path, int n_threads, const
     options.n_threads = n_threads;
     options.isa = isa;
     auto model = Model::open(*std::move(source), options);
-    REQUIRE_MESSAGE(model, model.error().message());
+    REQUIRE_MESSAGE(model, message_of(model));
     const auto loaded = (*model)->load({}, nullptr);
-    REQUIRE_MESSAGE(loaded, loaded.error().message());
+    REQUIRE_MESSAGE(loaded, message_of(loaded));
     return *model;
 }
 
 inline std::unique_ptr<Session> open_session(std::shared_ptr<const Model> model, const SessionOptions& options) {
     auto session = Session::make(std::move(model), options);
-    REQUIRE_MESSAGE(session, session.error().message());
+    REQUIRE_MESSAGE(session, message_of(session));
     return *std::move(session);
 }
 
@@ -55,7 +56,7 @@ inline std::vector<float> all_logits(Session& session, std::span<const int32_t> 
     std::vector<float> out;
     const auto done = session.prefill(
         ids, [&](size_t, std::span<const float> logits) { out.insert(out.end(), logits.begin(), logits.end()); });
-    REQUIRE_MESSAGE(done, done.error().message());
+    REQUIRE_MESSAGE(done, message_of(done));
     return out;
 }
 

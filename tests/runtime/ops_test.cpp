@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "message_of.hpp"
 #include "quant/decode.hpp"
 #include "runtime/ops.hpp"
 
@@ -21,7 +22,7 @@ std::vector<float> normal(size_t n, unsigned seed) {
 
 std::unique_ptr<Ops> make(int n_threads) {
     auto ops = Ops::make(n_threads);
-    REQUIRE_MESSAGE(ops, ops.error().message());
+    REQUIRE_MESSAGE(ops, elver::test::message_of(ops));
     return *std::move(ops);
 }
 

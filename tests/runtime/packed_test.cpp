@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "memory.hpp"
+#include "message_of.hpp"
 #include "models.hpp"
 #include "runtime/synth.hpp"
 
@@ -22,7 +23,7 @@ std::vector<std::byte> packed(const Model& model) {
             return {};
         },
         {});
-    REQUIRE_MESSAGE(done, done.error().message());
+    REQUIRE_MESSAGE(done, message_of(done));
     return out;
 }
 
@@ -69,7 +70,7 @@ TEST_CASE("packed files: the same logits, bit for bit, and packed again the same
         const auto bytes = packed(*model);
         const Aligned file(bytes);
         const auto again = file.open();
-        REQUIRE_MESSAGE(again, again.error().message());
+        REQUIRE_MESSAGE(again, message_of(again));
         REQUIRE((*again)->load({}, nullptr));
         const auto ids = random_ids(30, model->spec().n_vocab);
         const SessionOptions options{.n_ctx = 64, .max_batch = 16, .cache_type = {}};
@@ -147,7 +148,7 @@ TEST_CASE("synthetic models: of the dimensions named, and loaded within plan and
     REQUIRE(spec);
     const TemporaryFile file("elver-synth.gguf");
     const auto written = write_path(file.path(), [&](const ByteSink& sink) { return write_synth(*spec, sink, {}); });
-    REQUIRE_MESSAGE(written, written.error().message());
+    REQUIRE_MESSAGE(written, message_of(written));
     const bool can_tell = reset_peak();
     const int64_t before = resident().all;
     const auto model = load(file.path(), 2);

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/text.hpp"
+#include "message_of.hpp"
 #include "models.hpp"
 #include "quant/decode.hpp"
 #include "runtime/quantize.hpp"
@@ -22,7 +23,7 @@ struct Folder {
 
 ByteSource map(const std::string& path) {
     auto source = ByteSource::map_path(path);
-    REQUIRE_MESSAGE(source, source.error().message());
+    REQUIRE_MESSAGE(source, message_of(source));
     return *std::move(source);
 }
 
@@ -44,11 +45,11 @@ TEST_CASE("quantize: matrices change their type, all else stays, and the model r
         std::vector<double> fractions;
         const auto done =
             quantize_file(map(in), out, {type, 2}, [&](double f) { return fractions.push_back(f), true; });
-        REQUIRE_MESSAGE(done, done.error().message());
+        REQUIRE_MESSAGE(done, message_of(done));
         CHECK(std::is_sorted(fractions.begin(), fractions.end()));
         CHECK(fractions.back() == 1.0);
         const auto after = Gguf::parse(map(out));
-        REQUIRE_MESSAGE(after, after.error().message());
+        REQUIRE_MESSAGE(after, message_of(after));
         CHECK(*after->get_string("general.architecture") == *before->get_string("general.architecture"));
         REQUIRE(after->tensors().size() == before->tensors().size());
         size_t n_changed = 0;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <thread>
 
+#include "message_of.hpp"
 #include "models.hpp"
 #include "runtime/request.hpp"
 
@@ -165,7 +166,7 @@ TEST_CASE("requests: what is wrong is named") {
     REQUIRE(good);
     CHECK(good->options.sampler.temperature == 0.0f);
     const auto completion = parse_completion_request(*model, R"({"prompt": "The capital of France is"})");
-    REQUIRE_MESSAGE(completion, completion.error().message());
+    REQUIRE_MESSAGE(completion, message_of(completion));
     CHECK(completion->ids == std::vector<int32_t>{504, 3575, 282, 4649, 314});
     const auto both = parse_completion_request(*model, R"({"prompt": "a", "ids": [1]})");
     REQUIRE(!both);

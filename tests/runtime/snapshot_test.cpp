@@ -1,5 +1,6 @@
 // Snapshots: a restored or forked session is the saved one to the bit; what does not fit or is damaged changes nothing.
 #include "kernels/select.hpp"
+#include "message_of.hpp"
 #include "models.hpp"
 
 using namespace elver;
@@ -13,7 +14,7 @@ std::vector<std::byte> saved(Session& session) {
         out.insert(out.end(), bytes.begin(), bytes.end());
         return {};
     });
-    REQUIRE_MESSAGE(done, done.error().message());
+    REQUIRE_MESSAGE(done, message_of(done));
     return out;
 }
 
@@ -43,7 +44,7 @@ TEST_CASE("snapshot: restored into a new session, text goes on with the same bit
             const auto restored = open_session(model, options);
             REQUIRE(restored->prefill(more));  // what it held is gone afterwards
             const auto done = restored->restore(snapshot, "a snapshot");
-            REQUIRE_MESSAGE(done, done.error().message());
+            REQUIRE_MESSAGE(done, message_of(done));
             CHECK(restored->n_past() == original->n_past());
             CHECK(logits_of(*restored) == logits_of(*original));
             const auto fork = original->fork();
@@ -87,7 +88,7 @@ TEST_CASE("snapshot: another model, setting or instruction set is a mismatch tha
         const auto done = into->restore(snapshot, "a snapshot");
         REQUIRE(!done);
         CHECK(done.error().status() == Status::mismatch);
-        CHECK_MESSAGE(done.error().message().find(what) != std::string::npos, done.error().message());
+        CHECK_MESSAGE(done.error().message().find(what) != std::string::npos, message_of(done));
         CHECK(into->n_past() == 0);
     };
     refused(load(tiny_path("mistral"), 1), small, "another model");

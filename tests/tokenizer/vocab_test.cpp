@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "formats/gguf_writer.hpp"
+#include "message_of.hpp"
 #include "runtime/session.hpp"
 #include "vocabularies.hpp"
 
@@ -189,7 +190,7 @@ TEST_CASE("vocabularies: a model with one of an unknown family opens and answers
     const auto written = writer.write_memory();
     REQUIRE(written);
     const auto model = Model::open(ByteSource::borrow(*written, "small.gguf"), ModelOptions());
-    REQUIRE_MESSAGE(model, (model ? "" : model.error().message()));
+    REQUIRE_MESSAGE(model, message_of(model));
     REQUIRE((*model)->load({}, nullptr));
     auto session = Session::make(*model, SessionOptions());
     REQUIRE(session);

@@ -11,6 +11,7 @@
 
 #include "base/bytes.hpp"
 #include "formats/gguf.hpp"
+#include "message_of.hpp"
 #include "runtime/gguf_vocab.hpp"
 
 namespace elver::test {
@@ -30,7 +31,7 @@ inline std::shared_ptr<const Tokenizer> golden_tokenizer(const std::string& name
     const auto file = Gguf::parse(*std::move(bytes));
     REQUIRE(file);
     auto tokenizer = tokenizer_from_gguf(*file);
-    REQUIRE_MESSAGE(tokenizer, (tokenizer ? "" : tokenizer.error().message()));
+    REQUIRE_MESSAGE(tokenizer, message_of(tokenizer));
     return *tokenizer;
 }
 
