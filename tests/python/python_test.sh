@@ -17,7 +17,7 @@ rm -rf "$work/wheel" "$work/manylinux"
 # As deep as the other build folders: compiler caches see the same relative paths.
 # As CMake names them when asked for nothing, for the same caches.
 export CC=cc CXX=c++
-pip wheel "$source" --no-deps --wheel-dir "$work/wheel" -C build-dir="$source/build/wheel"
+pip wheel "$source" --no-deps --wheel-dir "$work/wheel" --config-settings build-dir="$source/build/wheel"
 if [ "$(uname)" = Linux ]; then
     PATH=$work/venv/bin:$PATH "$python" -m auditwheel repair --wheel-dir "$work/manylinux" "$work"/wheel/*.whl 2>"$work/auditwheel.log" || {
         cat "$work/auditwheel.log"
