@@ -67,6 +67,7 @@ Line read_line() {
         if (interrupts > 1) return {nullptr, std::free};
     }
     editing = 1;
+    rl_prep_terminal(1);  // else what is typed between the prompt and the first read is the terminal's, not the line's
     char* line = readline("> ");
     editing = 0;
     interrupts = 0;
@@ -142,6 +143,7 @@ Json beginning(const Options& o) {
 }
 
 void converse(Session& session, const Options& o) {
+    rl_initialize();
     const std::string history = history_file();
     if (!history.empty()) read_history(history.c_str());
     std::fprintf(stderr, "Ctrl-C stops an answer, Ctrl-D leaves; /new begins a new conversation.\n");
