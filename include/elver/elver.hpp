@@ -157,11 +157,14 @@ class Callback {
         return static_cast<Callback*>(context)->run([&](F& f) { return f(index, std::span<const float>(logits, n)); });
     }
 #if ELVER_HPP_EXCEPTIONS
-    void rethrow() const {
-        if (thrown_) std::rethrow_exception(thrown_);
+    // What the function threw goes on in place of the error that the call made of it.
+    void rethrow(elver_error* error) const {
+        if (!thrown_) return;
+        elver_error_release(error);
+        std::rethrow_exception(thrown_);
     }
 #else
-    void rethrow() const noexcept {}
+    void rethrow(elver_error*) const noexcept {}
 #endif
 
   private:
@@ -288,7 +291,7 @@ class Model {
         detail::Callback<std::remove_reference_t<F>> call(progress);
         return detail::outcome([&](elver_error** e) {
             const elver_status status = elver_model_load(c(), call.progress, call.context(), e);
-            call.rethrow();
+            call.rethrow(*e);
             return status;
         });
     }
@@ -327,7 +330,7 @@ class Model {
         detail::Callback<std::remove_reference_t<F>> call(progress);
         return detail::outcome([&](elver_error** e) {
             const elver_status status = elver_model_pack(c(), &sink, call.progress, call.context(), e);
-            call.rethrow();
+            call.rethrow(*e);
             return status;
         });
     }
@@ -483,7 +486,7 @@ class Session {
         options.n_wanted = n_wanted;
         return detail::outcome([&](elver_error** e) {
             const elver_status status = elver_session_prefill(c(), ids.data(), ids.size(), &options, e);
-            call.rethrow();
+            call.rethrow(*e);
             return status;
         });
     }
@@ -492,7 +495,7 @@ class Session {
         detail::Callback<F> call(progress);
         return detail::outcome([&](elver_error** e) {
             const elver_status status = function(c(), request.data(), request.size(), call.progress, call.context(), e);
-            call.rethrow();
+            call.rethrow(*e);
             return status;
         });
     }
@@ -556,7 +559,7 @@ Outcome<void> write_synth(std::string_view name, int32_t n_layers, const elver_s
     return detail::outcome([&](elver_error** e) {
         const elver_status status =
             elver_synth_write(name.data(), name.size(), n_layers, &sink, call.progress, call.context(), e);
-        call.rethrow();
+        call.rethrow(*e);
         return status;
     });
 }
@@ -575,7 +578,7 @@ Outcome<void> quantize(std::string_view from, std::string_view to, std::string_v
     return detail::outcome([&](elver_error** e) {
         const elver_status status = elver_quantize_file(&source, to.data(), to.size(), type.data(), type.size(),
                                                         n_threads, call.progress, call.context(), e);
-        call.rethrow();
+        call.rethrow(*e);
         return status;
     });
 }

@@ -100,10 +100,11 @@ std::string float_digits(double d, const Spec& spec) {
 
 std::string int_digits(Int i, int base, bool upper_case) {
     if (base == 10) return int_text(i < 0 ? -i : i);
+    const std::string_view digits = upper_case ? "0123456789ABCDEF" : "0123456789abcdef";
     std::string out;
     Int rest = i < 0 ? -i : i;
     do {
-        out.push_back((upper_case ? "0123456789ABCDEF" : "0123456789abcdef")[static_cast<int>(rest % base)]);
+        out.push_back(digits[static_cast<size_t>(rest % base)]);
         rest /= base;
     } while (rest > 0);
     std::reverse(out.begin(), out.end());
