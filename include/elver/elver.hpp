@@ -62,16 +62,27 @@ class Error
     Error(elver_status status, elver_error* owned) noexcept : status_(status) {
         if (owned != nullptr) error_ = std::shared_ptr<elver_error>(owned, elver_error_release);
     }
+    // Of the headers for C++ themselves: a view whose shape does not fit.
+    Error(std::string object, int64_t expected, int64_t found) : status_(ELVER_INVALID_ARGUMENT) {
+        std::string message = object + ": expected " + std::to_string(expected) + ", found " + std::to_string(found);
+        own_ = std::make_shared<const Own>(Own{std::move(message), std::move(object)});
+    }
     elver_status status() const noexcept { return status_; }
-    const char* message() const noexcept { return error_ ? elver_error_message(error_.get()) : "out of memory"; }
-    const char* object() const noexcept { return elver_error_object(error_.get()); }
+    const char* message() const noexcept {
+        return own_ ? own_->message.c_str() : error_ ? elver_error_message(error_.get()) : "out of memory";
+    }
+    const char* object() const noexcept { return own_ ? own_->object.c_str() : elver_error_object(error_.get()); }
 #if ELVER_HPP_EXCEPTIONS
     const char* what() const noexcept override { return message(); }
 #endif
 
   private:
+    struct Own {
+        std::string message, object;
+    };
     elver_status status_;
     std::shared_ptr<elver_error> error_;
+    std::shared_ptr<const Own> own_;
 };
 
 // A value or an Error. Ask which before you take either.
@@ -83,7 +94,9 @@ class [[nodiscard]] Expected {
     explicit operator bool() const noexcept { return state_.index() == 0; }
     T& operator*() & noexcept { return *std::get_if<0>(&state_); }
     T&& operator*() && noexcept { return std::move(*std::get_if<0>(&state_)); }
+    const T& operator*() const& noexcept { return *std::get_if<0>(&state_); }
     T* operator->() noexcept { return std::get_if<0>(&state_); }
+    const T* operator->() const noexcept { return std::get_if<0>(&state_); }
     const Error& error() const noexcept { return *std::get_if<1>(&state_); }
 
   private:
@@ -112,16 +125,20 @@ using Outcome = Expected<T>;
 
 namespace detail {
 
+template <class T>
+Outcome<T> failed(Error error) {
+#if ELVER_HPP_EXCEPTIONS
+    throw std::move(error);
+#else
+    return error;
+#endif
+}
 // Runs a C call that takes an error last; answers what `make` makes of its success.
 template <class T, class Call, class Make>
 Outcome<T> outcome(Call&& call, Make&& make) {
     elver_error* raw = nullptr;
     const elver_status status = call(&raw);
-#if ELVER_HPP_EXCEPTIONS
-    if (status != ELVER_OK) throw Error(status, raw);
-#else
-    if (status != ELVER_OK) return Error(status, raw);
-#endif
+    if (status != ELVER_OK) return failed<T>(Error(status, raw));
     return make();
 }
 template <class Call>
@@ -585,6 +602,3 @@ Outcome<void> quantize(std::string_view from, std::string_view to, std::string_v
 
 }  // namespace ELVER_HPP_NAMESPACE
 }  // namespace elver
-
-#undef ELVER_HPP_NAMESPACE
-#undef ELVER_HPP_EXCEPTIONS

@@ -1,38 +1,12 @@
 /* Every function of elver.h, called with NULL or nonsense in each place: an error of the right kind, never a crash. */
+#include "arguments.h"
+
 #include <elver/elver.h>
-#include <stdio.h>
-#include <string.h>
 
-int wrong_arguments(const char* path, char* log, size_t log_size);
-
-static int n_wrong;
-static char* text;
-static size_t room;
-
-static void note(const char* what, int status, const elver_error* error) {
-    const int n = snprintf(text, room, "%s: status %d, \"%s\"\n", what, status, elver_error_message(error));
-    ++n_wrong;
-    if (n > 0 && (size_t)n < room) text += n, room -= (size_t)n;
+static int take_nothing(const void* bytes, size_t n_bytes, void* context) {
+    (void)bytes, (void)n_bytes, (void)context;
+    return 0;
 }
-
-/* The call with an error object must fail as invalid, naming its argument; without one it must fail as well. */
-#define INVALID(call, name)                                                                                  \
-    do {                                                                                                     \
-        elver_error* e = NULL;                                                                               \
-        elver_error** error = &e;                                                                            \
-        int status = call;                                                                                   \
-        if (status != ELVER_INVALID_ARGUMENT || e == NULL || strstr(elver_error_message(e), name) == NULL || \
-            elver_error_status(e) != ELVER_INVALID_ARGUMENT || elver_error_object(e) == NULL)                \
-            note(#call, status, e);                                                                          \
-        elver_error_release(e);                                                                              \
-        error = NULL;                                                                                        \
-        status = call;                                                                                       \
-        if (status != ELVER_INVALID_ARGUMENT) note(#call " without an error", status, NULL);                 \
-    } while (0)
-#define EQUAL(expression, value)                                    \
-    do {                                                            \
-        if (!((expression) == (value))) note(#expression, 0, NULL); \
-    } while (0)
 
 int wrong_arguments(const char* path, char* log, size_t log_size) {
     elver_source source = ELVER_SOURCE_INIT;
@@ -50,9 +24,9 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     elver_ids* ids = NULL;
     const int32_t some[2] = {1, 2};
     float embedding[30];
-    n_wrong = 0;
-    text = log;
-    room = log_size;
+    elver_session* fork = NULL;
+    elver_sink sink = ELVER_SINK_INIT, no_sink = ELVER_SINK_INIT, bad_sink = ELVER_SINK_INIT;
+    begin_log(log, log_size);
     source.path = path;
     source.path_size = strlen(path);
     bad_options.struct_size = 1;
@@ -61,6 +35,8 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     bad_plan.struct_size = 3;
     bad_machine.struct_size = 3;
     bad_event.struct_size = 5000;
+    sink.write = take_nothing;
+    bad_sink.struct_size = 2;
 
     EQUAL(elver_error_status(NULL), ELVER_OK);
     EQUAL(strcmp(elver_error_message(NULL), ""), 0);
@@ -72,6 +48,7 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     EQUAL(elver_model_n_vocab(NULL), 0);
     EQUAL(elver_model_n_ctx_train(NULL), 0);
     EQUAL(elver_model_width(NULL), 0);
+    EQUAL(strcmp(elver_version(), "") != 0, 1);
     EQUAL(elver_tokenizer_n_vocab(NULL), 0);
     EQUAL(elver_tokenizer_is_end(NULL, 0), 0);
     EQUAL(elver_session_position(NULL), 0);
@@ -93,7 +70,7 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_tokenizer_open(&empty, &tokenizer, error), "source");
     INVALID(elver_tokenizer_open(&source, NULL, error), "out");
     INVALID(elver_machine_describe(NULL, error), "out");
-    if (elver_model_open(&source, NULL, &model, NULL) != ELVER_OK) return note("open", 0, NULL), n_wrong;
+    if (elver_model_open(&source, NULL, &model, NULL) != ELVER_OK) return note("open", 0, NULL), wrong_calls();
 
     INVALID(elver_model_load(NULL, NULL, NULL, error), "model");
     INVALID(elver_model_plan(NULL, NULL, &plan, error), "model");
@@ -112,11 +89,11 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_model_tokenizer(model, NULL, error), "out");
     INVALID(elver_session_open(NULL, NULL, &session, error), "model");
     INVALID(elver_session_open(model, NULL, &session, error), "not loaded");
-    if (elver_model_load(model, NULL, NULL, NULL) != ELVER_OK) return note("load", 0, NULL), n_wrong;
+    if (elver_model_load(model, NULL, NULL, NULL) != ELVER_OK) return note("load", 0, NULL), wrong_calls();
     INVALID(elver_session_open(model, &bad_session, &session, error), "elver_session_options");
     INVALID(elver_session_open(model, NULL, NULL, error), "out");
 
-    if (elver_model_tokenizer(model, &tokenizer, NULL) != ELVER_OK) return note("tokenizer", 0, NULL), n_wrong;
+    if (elver_model_tokenizer(model, &tokenizer, NULL) != ELVER_OK) return note("tokenizer", 0, NULL), wrong_calls();
     INVALID(elver_tokenizer_encode(NULL, "a", 1, 0, 0, &ids, error), "tokenizer");
     INVALID(elver_tokenizer_encode(tokenizer, NULL, 1, 0, 0, &ids, error), "text");
     INVALID(elver_tokenizer_encode(tokenizer, "a", 1, 0, 0, NULL, error), "out");
@@ -130,7 +107,7 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_template_render(model, "a", 1, NULL, 2, &out, error), "variables");
     INVALID(elver_template_render(model, "a", 1, "{}", 2, NULL, error), "out");
 
-    if (elver_session_open(model, NULL, &session, NULL) != ELVER_OK) return note("session", 0, NULL), n_wrong;
+    if (elver_session_open(model, NULL, &session, NULL) != ELVER_OK) return note("session", 0, NULL), wrong_calls();
     INVALID(elver_session_prefill(NULL, some, 2, NULL, error), "session");
     INVALID(elver_session_prefill(session, NULL, 2, NULL, error), "ids");
     INVALID(elver_session_prefill(session, some, 2, &bad_prefill, error), "elver_prefill_options");
@@ -150,11 +127,37 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_session_next(session, NULL, error), "event");
     INVALID(elver_session_next(session, &bad_event, error), "elver_event");
     INVALID(elver_session_next(session, &event, error), "no answer was begun");
+    INVALID(elver_session_save(NULL, &sink, error), "session");
+    INVALID(elver_session_save(session, NULL, error), "sink");
+    INVALID(elver_session_save(session, &no_sink, error), "sink");
+    INVALID(elver_session_save(session, &bad_sink, error), "elver_sink");
+    INVALID(elver_session_restore(NULL, &source, error), "session");
+    INVALID(elver_session_restore(session, NULL, error), "source");
+    INVALID(elver_session_restore(session, &empty, error), "source");
+    INVALID(elver_session_fork(NULL, &fork, error), "session");
+    INVALID(elver_session_fork(session, NULL, error), "out");
+    INVALID(elver_model_pack(NULL, &sink, NULL, NULL, error), "model");
+    INVALID(elver_model_pack(model, NULL, NULL, NULL, error), "sink");
+    INVALID(elver_model_pack(model, &no_sink, NULL, NULL, error), "sink");
+    INVALID(elver_model_pack(model, &bad_sink, NULL, NULL, error), "elver_sink");
+    INVALID(elver_quantize_file(NULL, "out", 3, "Q8_0", 4, 0, NULL, NULL, error), "source");
+    INVALID(elver_quantize_file(&empty, "out", 3, "Q8_0", 4, 0, NULL, NULL, error), "source");
+    INVALID(elver_quantize_file(&source, NULL, 3, "Q8_0", 4, 0, NULL, NULL, error), "path");
+    INVALID(elver_quantize_file(&source, "out", 0, "Q8_0", 4, 0, NULL, NULL, error), "path");
+    INVALID(elver_quantize_file(&source, "out", 3, NULL, 4, 0, NULL, NULL, error), "type");
+    INVALID(elver_quantize_file(&source, "out", 3, "Q9", 2, 0, NULL, NULL, error), "Q9");
+    INVALID(elver_quantize_file(&source, "out", 3, "Q8_0", 4, -1, NULL, NULL, error), "n_threads");
+    INVALID(elver_synth_write(NULL, 4, 0, &sink, NULL, NULL, error), "name");
+    INVALID(elver_synth_write("ant:q8_0", 8, 0, &sink, NULL, NULL, error), "ant");
+    INVALID(elver_synth_write("llama-1b:q8_0", 13, -1, &sink, NULL, NULL, error), "n_layers");
+    INVALID(elver_synth_write("llama-1b:q8_0", 13, 1, NULL, NULL, NULL, error), "sink");
+    INVALID(elver_synth_write("llama-1b:q8_0", 13, 1, &no_sink, NULL, NULL, error), "sink");
+    EQUAL(elver_session_save(session, &sink, NULL), ELVER_IO);
     EQUAL(elver_session_prefill(session, NULL, 0, NULL, NULL), ELVER_OK);
     EQUAL(elver_session_prefill(session, some, 2, NULL, NULL), ELVER_OK);
 
     elver_session_release(session);
     elver_tokenizer_release(tokenizer);
     elver_model_release(model);
-    return n_wrong;
+    return wrong_calls();
 }

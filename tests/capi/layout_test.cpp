@@ -41,7 +41,37 @@ TEST_CASE("abi: the numbers of enums never change") {
     CHECK(ELVER_FINISH_STOP == 1);
     CHECK(ELVER_FINISH_LENGTH == 2);
     CHECK(ELVER_FINISH_CANCELLED == 3);
+    CHECK(ELVER_ROUTER_SOFTMAX == 0);
+    CHECK(ELVER_ROUTER_SIGMOID == 1);
+    CHECK(ELVER_ROUTER_SOFTMAX_CHOSEN == 2);
+    CHECK(ELVER_DTYPE_F32 == 0);
+    CHECK(ELVER_DTYPE_F16 == 1);
+    CHECK(ELVER_DTYPE_Q4_0 == 2);
+    CHECK(ELVER_DTYPE_Q4_1 == 3);
+    CHECK(ELVER_DTYPE_Q5_0 == 6);
+    CHECK(ELVER_DTYPE_Q5_1 == 7);
+    CHECK(ELVER_DTYPE_Q8_0 == 8);
+    CHECK(ELVER_DTYPE_Q2_K == 10);
+    CHECK(ELVER_DTYPE_Q3_K == 11);
+    CHECK(ELVER_DTYPE_Q4_K == 12);
+    CHECK(ELVER_DTYPE_Q5_K == 13);
+    CHECK(ELVER_DTYPE_Q6_K == 14);
+    CHECK(ELVER_DTYPE_IQ2_XXS == 16);
+    CHECK(ELVER_DTYPE_IQ2_XS == 17);
+    CHECK(ELVER_DTYPE_IQ3_XXS == 18);
+    CHECK(ELVER_DTYPE_IQ1_S == 19);
+    CHECK(ELVER_DTYPE_IQ4_NL == 20);
+    CHECK(ELVER_DTYPE_IQ3_S == 21);
+    CHECK(ELVER_DTYPE_IQ2_S == 22);
+    CHECK(ELVER_DTYPE_IQ4_XS == 23);
+    CHECK(ELVER_DTYPE_IQ1_M == 29);
+    CHECK(ELVER_DTYPE_BF16 == 30);
+    CHECK(ELVER_DTYPE_TQ1_0 == 34);
+    CHECK(ELVER_DTYPE_TQ2_0 == 35);
+    CHECK(ELVER_DTYPE_MXFP4 == 39);
     CHECK(sizeof(elver_status) == 4);
+    CHECK(sizeof(elver_dtype) == 4);
+    CHECK(sizeof(elver_cache_type) == 4);
 }
 
 TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
@@ -94,6 +124,39 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_logprob, logprob, 4);
     CHECK(sizeof(elver_ops_options) == 16);
     AT(elver_ops_options, n_threads, 8);
+    CHECK(sizeof(elver_sink) == 48);
+    AT(elver_sink, path, 8);
+    AT(elver_sink, path_size, 16);
+    AT(elver_sink, fd, 24);
+    AT(elver_sink, write, 32);
+    AT(elver_sink, context, 40);
+    CHECK(sizeof(elver_attention_options) == 56);
+    AT(elver_attention_options, n_heads, 8);
+    AT(elver_attention_options, n_kv_heads, 12);
+    AT(elver_attention_options, head_dim, 16);
+    AT(elver_attention_options, v_head_dim, 20);
+    AT(elver_attention_options, causal, 24);
+    AT(elver_attention_options, window, 28);
+    AT(elver_attention_options, scale, 32);
+    AT(elver_attention_options, soft_cap, 36);
+    AT(elver_attention_options, alibi_slopes, 40);
+    AT(elver_attention_options, sinks, 48);
+    CHECK(sizeof(elver_router_options) == 48);
+    AT(elver_router_options, score, 8);
+    AT(elver_router_options, n_experts, 12);
+    AT(elver_router_options, top_k, 16);
+    AT(elver_router_options, renormalise, 20);
+    AT(elver_router_options, n_groups, 24);
+    AT(elver_router_options, n_groups_used, 28);
+    AT(elver_router_options, scale, 32);
+    AT(elver_router_options, choice_bias, 40);
+    CHECK(sizeof(elver_experts) == 56);
+    AT(elver_experts, matrices, 8);
+    AT(elver_experts, n_experts, 16);
+    AT(elver_experts, ids, 24);
+    AT(elver_experts, weights, 32);
+    AT(elver_experts, n, 40);
+    AT(elver_experts, top_k, 48);
 #undef AT
 }
 

@@ -1,8 +1,10 @@
-"""What the binaries show to the linker.
+"""What the binaries show to the linker, and that no function of the headers is forgotten.
 
 symbols.py library LIBRARY INCLUDE   exactly the headers' functions are exported, and nothing that ends the process or prints
                                      is called by elver's own code
 symbols.py kernels OBJECTS...        a kernel object's only global symbol is its table (architecture.md, law 8)
+symbols.py covered SOURCE            every function is called wrongly in tests/capi/arguments*.c, every enum value and struct is
+                                     pinned in layout_test.cpp, and every door opens every function
 """
 
 import pathlib
@@ -16,11 +18,27 @@ def nm(*arguments):
     return [line.split() for line in out.splitlines() if line]
 
 
+# What a door has no need of: the language's own way is another.
+LEFT_OUT = {
+    "C++": {"elver_version", "elver_error_status"},
+}
+DOORS = {"C++": "include/elver/*.hpp"}
+
+
+def code_of(folder, pattern):
+    text = "".join(p.read_text() for p in sorted(pathlib.Path(folder).glob(pattern)))
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.S)
+
+
+def functions(include):
+    """(name, whether it can fail) of each that the headers declare."""
+    found = re.findall(r"ELVER_API\s+([^;(]*?)\b(elver_\w+)\s*\(([^;]*)\);", code_of(include, "*.h"))
+    return {name: "elver_error** error" in arguments for returned, name, arguments in found}
+
+
 def library(path, include):
     exported = {row[-1].split("@")[0] for row in nm("-D", "--defined-only", path)}
-    text = "".join(p.read_text() for p in sorted(pathlib.Path(include).glob("*.h")))
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    declared = set(re.findall(r"ELVER_API\s[^;(]*?\b(elver_\w+)\s*\(", text))
+    declared = set(functions(include))
     wrong = [f"{s}: declared, not exported" for s in sorted(declared - exported)]
     wrong += [f"{s}: exported, not declared" for s in sorted(exported - declared)]
     imported = {row[-1].split("@")[0] for row in nm("-D", "--undefined-only", path)}
@@ -48,6 +66,29 @@ def kernels(objects):
     return wrong if seen else ["no kernel objects given"]
 
 
-problems = library(*sys.argv[2:]) if sys.argv[1] == "library" else kernels(sys.argv[2:])
+def covered(source):
+    source = pathlib.Path(source)
+    calls, layout, headers = (code_of(source / f, p) for f, p in (
+        ("tests/capi", "arguments*.c"), ("tests/capi", "layout_test.cpp"), ("include/elver", "*.h")))
+    wrong = []
+    for name, can_fail in functions(source / "include/elver").items():
+        if not re.search((r"INVALID\(" if can_fail else r"\b") + name + r"\(", calls):
+            wrong.append(f"{name}: no row in tests/capi/arguments*.c")
+        wrong += [f"{name}: missing in the door for {door}" for door, files in DOORS.items()
+                  if name not in LEFT_OUT[door] and not re.search(rf"\b{name}\b", code_of(source, files))]
+    for body, name in re.findall(r"typedef enum \w+ \{(.*?)\} (\w+);", headers, re.S):
+        wrong += [f"{value}: its number is not pinned" for value in re.findall(r"\b(ELVER_\w+) =", body)
+                  if not re.search(rf"\b{value} == \d", layout)]
+    for body, name in re.findall(r"typedef struct \w+ \{(.*?)\} (\w+);", headers, re.S):
+        if f"sizeof({name}) ==" not in layout:
+            wrong.append(f"{name}: its size is not pinned")
+        fields = re.findall(r"\(\*(\w+)\)|(\w+);", body)
+        wrong += [f"{name}.{a or b}: its offset is not pinned" for a, b in fields[1:]
+                  if "reserved" not in b and not re.search(rf"AT\({name}, {a or b}, \d+\)", layout)]
+    return wrong
+
+
+run = {"library": lambda: library(*sys.argv[2:]), "kernels": lambda: kernels(sys.argv[2:]), "covered": lambda: covered(sys.argv[2])}
+problems = run[sys.argv[1]]()
 print("\n".join(problems))
 sys.exit(bool(problems))
