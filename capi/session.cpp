@@ -117,13 +117,15 @@ elver_status elver_session_restore(elver_session* session, const elver_source* s
     });
 }
 
-elver_status elver_session_fork(elver_session* session, elver_session** out, elver_error** error) {
+elver_status elver_session_fork(elver_session* session, elver_go_on go_on, void* context, elver_session** out,
+                                elver_error** error) {
     if (out == nullptr) return null_argument(error, "out");
     return in_session(session, error, [&](Session& s) -> Result<void> {
         auto other = s.fork();
         if (!other) return std::move(other).error();
         auto handle = std::make_unique<elver_session>();
         handle->session = *std::move(other);
+        handle->session->cancel_token().watch(go_on, context);
         *out = handle.release();
         return {};
     });

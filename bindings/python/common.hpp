@@ -148,16 +148,33 @@ class Callback {
     std::exception_ptr raised_;
 };
 
+// Where bytes go: a path, or an object with a method write().
+class Sink {
+  public:
+    explicit Sink(const py::object& given);
+    const elver_sink* c() const noexcept { return &sink_; }
+    Callback& callback() noexcept { return write_; }
+
+  private:
+    elver_sink sink_ = ELVER_SINK_INIT;
+    std::string path_;
+    Callback write_{py::none()};
+};
+
 // Runs a C call that may call back; what Python raised there goes before the call's own error.
-template <class Call>
-void check(Callback& callback, Call&& call) {
+template <class Call, class... More>
+void check(Callback& callback, Call&& call, More&... more) {
+    const auto rethrow = [&] {
+        callback.rethrow();
+        (more.rethrow(), ...);
+    };
     try {
         check(std::forward<Call>(call));
     } catch (const Failure&) {
-        callback.rethrow();
+        rethrow();
         throw;
     }
-    callback.rethrow();  // a call whose work was done does not fail
+    rethrow();  // a call whose work was done does not fail
 }
 
 elver_session_options session_options(int n_ctx, int max_batch, int cache_type);
@@ -170,6 +187,9 @@ struct Tokenizer {
 struct Model {
     Owned<elver_model, elver_model_release> handle{"model"};
 };
+
+std::string path_of(const py::object& given);
+std::unique_ptr<Tokenizer> tokenizer_of(std::shared_ptr<elver_model> model);
 
 // Token ids as Python has them: an int32 array, which is borrowed where it is contiguous, or any sequence of integers.
 class Ids {

@@ -49,11 +49,36 @@ py::tuple measure(const Model& self) {
     return py::make_tuple(machine.dot_ops_per_s, machine.read_bytes_per_s);
 }
 
-std::unique_ptr<Tokenizer> tokenizer_of(const Model& self) {
+// Runs a C call that writes to a sink and tells its progress; what Python raised in either goes first.
+template <class Call>
+void write_to(const py::object& given, py::object progress, Call&& call) {
+    Sink sink(given);
+    Callback callback(std::move(progress));
+    check(callback, [&](elver_error** e) { return call(sink.c(), &callback, e); }, sink.callback());
+}
+
+void pack(const Model& self, const py::object& sink, py::object progress) {
     const auto model = self.handle.get();
-    elver_tokenizer* out = nullptr;
-    check([&](elver_error** e) { return elver_model_tokenizer(model.get(), &out, e); });
-    return std::make_unique<Tokenizer>(out, model);
+    write_to(sink, std::move(progress), [&](const elver_sink* to, Callback* callback, elver_error** e) {
+        return elver_model_pack(model.get(), to, Callback::progress, callback, e);
+    });
+}
+
+void write_synth(std::string_view name, int n_layers, const py::object& sink, py::object progress) {
+    write_to(sink, std::move(progress), [&](const elver_sink* to, Callback* callback, elver_error** e) {
+        return elver_synth_write(name.data(), name.size(), n_layers, to, Callback::progress, callback, e);
+    });
+}
+
+void quantize(const py::object& given, const py::object& to, std::string_view type, int n_threads,
+              py::object progress) {
+    const Source source(given);
+    const std::string path = path_of(to);
+    Callback callback(std::move(progress));
+    check(callback, [&](elver_error** e) {
+        return elver_quantize_file(source.c(), path.data(), path.size(), type.data(), type.size(), n_threads,
+                                   Callback::progress, &callback, e);
+    });
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const py::object& given) {
@@ -93,7 +118,16 @@ py::str render(const Tokenizer& self, std::string_view variables) {
 
 }  // namespace
 
+std::unique_ptr<Tokenizer> tokenizer_of(std::shared_ptr<elver_model> model) {
+    elver_tokenizer* out = nullptr;
+    check([&](elver_error** e) { return elver_model_tokenizer(model.get(), &out, e); });
+    return std::make_unique<Tokenizer>(out, std::move(model));
+}
+
 void bind_model(py::module_& m) {
+    m.def("quantize", &quantize, py::arg("source"), py::arg("path"), py::arg("type"), py::arg("n_threads"),
+          py::arg("progress"));
+    m.def("write_synth", &write_synth, py::arg("name"), py::arg("n_layers"), py::arg("sink"), py::arg("progress"));
     py::class_<Model>(m, "Model")
         .def(py::init(&open_model), py::arg("source"), py::arg("n_threads"), py::arg("budget_bytes"), py::arg("n_ctx"),
              py::arg("max_batch"), py::arg("cache_type"))
@@ -101,7 +135,9 @@ void bind_model(py::module_& m) {
         .def("plan", &plan, py::arg("n_ctx"), py::arg("max_batch"), py::arg("cache_type"))
         .def("describe", &describe, py::arg("what"))
         .def("measure", &measure)
-        .def("tokenizer", &tokenizer_of)
+        .def("tokenizer", [](const Model& self) { return tokenizer_of(self.handle.get()); })
+        .def("pack", &pack, py::arg("sink"), py::arg("progress"))
+        .def("width", [](const Model& self) { return elver_model_width(self.handle.get().get()); })
         .def("n_vocab", [](const Model& self) { return elver_model_n_vocab(self.handle.get().get()); })
         .def("n_ctx_train", [](const Model& self) { return elver_model_n_ctx_train(self.handle.get().get()); })
         .def("close", [](Model& self) { self.handle.close(); })

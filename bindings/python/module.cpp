@@ -6,13 +6,25 @@
 
 namespace elver::python {
 
+namespace {
+
+bool is_path(const py::object& given) {
+    return py::hasattr(given, "__fspath__") || py::isinstance<py::str>(given);
+}
+
+}  // namespace
+
+std::string path_of(const py::object& given) {
+    const auto path = py::reinterpret_steal<py::object>(PyOS_FSPath(given.ptr()));
+    if (!path) throw py::error_already_set();
+    PyObject* bytes = nullptr;
+    if (PyUnicode_FSConverter(path.ptr(), &bytes) == 0) throw py::error_already_set();
+    return std::string(py::reinterpret_steal<py::bytes>(bytes));
+}
+
 Source::Source(const py::object& given) {
-    if (py::hasattr(given, "__fspath__") || py::isinstance<py::str>(given)) {
-        const auto path = py::reinterpret_steal<py::object>(PyOS_FSPath(given.ptr()));
-        if (!path) throw py::error_already_set();
-        PyObject* bytes = nullptr;
-        if (PyUnicode_FSConverter(path.ptr(), &bytes) == 0) throw py::error_already_set();
-        path_ = std::string(py::reinterpret_steal<py::bytes>(bytes));
+    if (is_path(given)) {
+        path_ = path_of(given);
         source_.path = path_.data();
         source_.path_size = path_.size();
     } else if (PyObject_CheckBuffer(given.ptr()) != 0) {
@@ -31,6 +43,24 @@ Source::Source(const py::object& given) {
         source_.fd = given.attr("fileno")().cast<int>();
     } else {
         fail("source: expected a path, a file or bytes, found " + std::string(py::str(py::type::of(given))), "source");
+    }
+}
+
+Sink::Sink(const py::object& given) {
+    if (is_path(given)) {
+        path_ = path_of(given);
+        sink_.path = path_.data();
+        sink_.path_size = path_.size();
+    } else if (py::hasattr(given, "write")) {
+        write_ = Callback(given.attr("write"));
+        sink_.context = &write_;
+        sink_.write = [](const void* bytes, size_t n_bytes, void* context) {
+            return static_cast<Callback*>(context)->run([&](const py::object& write) -> py::object {
+                return write(py::bytes(static_cast<const char*>(bytes), n_bytes));
+            });
+        };
+    } else {
+        fail("sink: expected a path or a file, found " + std::string(py::str(py::type::of(given))), "sink");
     }
 }
 

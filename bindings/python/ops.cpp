@@ -181,6 +181,20 @@ class Ops {
         check([&](elver_error** e) { return elver_ops_open(&options, &out, e); });
         handle.reset(out);
     }
+    py::object quantize(int dtype, const py::object& given_x) const {
+        const auto ops = handle.get();
+        const Rows x = rows_of(given_x, "x", 2);
+        const auto type = static_cast<elver_dtype>(dtype);
+        size_t n_bytes = 0;
+        check([&](elver_error** e) { return elver_dtype_row_bytes(type, x.shape[0], &n_bytes, e); });
+        py::array_t<uint8_t> rows({x.n, static_cast<int64_t>(n_bytes)});
+        uint8_t* out = rows.mutable_data();
+        check([&](elver_error** e) {
+            return elver_ops_quantize(ops.get(), type, x.data, x.n, x.shape[0], x.stride, out,
+                                      static_cast<size_t>(rows.size()), e);
+        });
+        return rows;
+    }
     py::object dequantize(int dtype, const py::object& rows, int64_t n_rows, int64_t k, const py::object& given) const {
         const auto ops = handle.get();
         const Bytes bytes(rows);
@@ -353,6 +367,7 @@ void bind_ops(py::module_& m) {
              py::arg("window"), py::arg("scale"), py::arg("soft_cap"), py::arg("alibi_slopes"), py::arg("sinks"));
     py::class_<Ops>(m, "Ops")
         .def(py::init<int>(), py::arg("n_threads"))
+        .def("quantize", &Ops::quantize, py::arg("dtype"), py::arg("x"))
         .def("dequantize", &Ops::dequantize, py::arg("dtype"), py::arg("rows"), py::arg("n_rows"), py::arg("k"),
              py::arg("out"))
         .def("pack", &Ops::pack, py::arg("dtype"), py::arg("rows"), py::arg("n_rows"), py::arg("k"))

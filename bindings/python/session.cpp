@@ -77,15 +77,24 @@ class Session {
     }
 
   public:
-    Session(const Model& model, int n_ctx, int max_batch, int cache_type) {
-        const auto keeps = std::make_shared<Keeps>(Keeps{model.handle.get(), interruption_});
+    Session(const Model& model, int n_ctx, int max_batch, int cache_type) : model_(model.handle.get()) {
         elver_session_options options = session_options(n_ctx, max_batch, cache_type);
         options.go_on = Interruption::go_on;
         options.context = interruption_.get();
         elver_session* out = nullptr;
-        check([&](elver_error** e) { return elver_session_open(keeps->model.get(), &options, &out, e); });
-        handle_.reset(out, keeps);
-        n_vocab_ = elver_model_n_vocab(keeps->model.get());
+        check([&](elver_error** e) { return elver_session_open(model_.get(), &options, &out, e); });
+        take(out);
+    }
+    std::unique_ptr<Session> fork() {
+        std::unique_ptr<Session> other(new Session(model_));
+        call([&](elver_session* s) {
+            elver_session* out = nullptr;
+            check([&](elver_error** e) {
+                return elver_session_fork(s, Interruption::go_on, other->interruption_.get(), &out, e);
+            });
+            other->take(out);
+        });
+        return other;
     }
 
     void prefill(const py::object& given, py::object on_logits, const py::object& wanted, py::object progress) {
@@ -117,22 +126,42 @@ class Session {
             const auto prefill = [&](elver_error** e) {
                 return elver_session_prefill(s, ids.data(), ids.size(), &options, e);
             };
-            try {
-                check(both.progress, prefill);
-            } catch (const Failure&) {
-                both.logits.rethrow();
-                throw;
-            }
-            both.logits.rethrow();
+            check(both.progress, prefill, both.logits);
         });
     }
     // A copy: what C lends would change with the next call.
     py::object logits() {
         return call([&](elver_session* s) -> py::object {
             const float* logits = elver_session_logits(s);
-            return logits == nullptr ? py::none() : py::object(py::array_t<float>(n_vocab_, logits));
+            const int n_vocab = elver_model_n_vocab(model_.get());
+            return logits == nullptr ? py::none() : py::object(py::array_t<float>(n_vocab, logits));
         });
     }
+    py::array_t<float> embed(const py::object& given, int pooling) {
+        const Ids ids(given);
+        py::array_t<float> out(elver_model_width(model_.get()));
+        float* values = out.mutable_data();
+        call([&](elver_session* s) {
+            check([&](elver_error** e) {
+                return elver_embed(s, static_cast<elver_pooling>(pooling), ids.data(), ids.size(), values,
+                                   static_cast<size_t>(out.size()), e);
+            });
+        });
+        return out;
+    }
+    void save(const py::object& given) {
+        Sink sink(given);
+        call([&](elver_session* s) {
+            check(sink.callback(), [&](elver_error** e) { return elver_session_save(s, sink.c(), e); });
+        });
+    }
+    void restore(const py::object& given) {
+        const Source source(given);
+        call([&](elver_session* s) {
+            check([&](elver_error** e) { return elver_session_restore(s, source.c(), e); });
+        });
+    }
+    std::unique_ptr<Tokenizer> tokenizer() const { return tokenizer_of(model_); }
     void rewind(int position) {
         call([&](elver_session* s) { check([&](elver_error** e) { return elver_session_rewind(s, position, e); }); });
     }
@@ -173,11 +202,15 @@ class Session {
         std::shared_ptr<elver_model> model;
         std::shared_ptr<Interruption> interruption;
     };
+    explicit Session(std::shared_ptr<elver_model> model) : model_(std::move(model)) {}
+    void take(elver_session* opened) {
+        handle_.reset(opened, std::make_shared<Keeps>(Keeps{model_, interruption_}));
+    }
 
+    std::shared_ptr<elver_model> model_;
     std::shared_ptr<Interruption> interruption_ = std::make_shared<Interruption>();
     Owned<elver_session, elver_session_release> handle_{"session"};
     std::atomic<bool> in_use_{false};
-    int n_vocab_ = 0;
 };
 
 }  // namespace
@@ -189,6 +222,11 @@ void bind_session(py::module_& m) {
         .def("prefill", &Session::prefill, py::arg("ids"), py::arg("on_logits"), py::arg("wanted"), py::arg("progress"))
         .def("logits", &Session::logits)
         .def("rewind", &Session::rewind, py::arg("position"))
+        .def("embed", &Session::embed, py::arg("ids"), py::arg("pooling"))
+        .def("save", &Session::save, py::arg("sink"))
+        .def("restore", &Session::restore, py::arg("source"))
+        .def("fork", &Session::fork)
+        .def("tokenizer", &Session::tokenizer)
         .def(
             "chat",
             [](Session& self, std::string_view request, py::object progress) {

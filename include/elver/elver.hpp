@@ -482,10 +482,11 @@ class Session {
     }
     Outcome<void> restore(std::string_view path) { return restore(detail::path_source(path)); }
     // A session of its own that holds the same.
-    Outcome<Session> fork() {
+    Outcome<Session> fork(elver_go_on go_on = nullptr, void* context = nullptr) {
         elver_session* out = nullptr;
-        return detail::outcome<Session>([&](elver_error** e) { return elver_session_fork(c(), &out, e); },
-                                        [&] { return Session(out); });
+        return detail::outcome<Session>(
+            [&](elver_error** e) { return elver_session_fork(c(), go_on, context, &out, e); },
+            [&] { return Session(out); });
     }
     int32_t position() const noexcept { return elver_session_position(c()); }
     int32_t n_ctx() const noexcept { return elver_session_n_ctx(c()); }

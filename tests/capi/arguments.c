@@ -134,8 +134,8 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_session_restore(NULL, &source, error), "session");
     INVALID(elver_session_restore(session, NULL, error), "source");
     INVALID(elver_session_restore(session, &empty, error), "source");
-    INVALID(elver_session_fork(NULL, &fork, error), "session");
-    INVALID(elver_session_fork(session, NULL, error), "out");
+    INVALID(elver_session_fork(NULL, NULL, NULL, &fork, error), "session");
+    INVALID(elver_session_fork(session, NULL, NULL, NULL, error), "out");
     INVALID(elver_model_pack(NULL, &sink, NULL, NULL, error), "model");
     INVALID(elver_model_pack(model, NULL, NULL, NULL, error), "sink");
     INVALID(elver_model_pack(model, &no_sink, NULL, NULL, error), "sink");

@@ -48,7 +48,7 @@ class Terminal:
     def type(self, keys):
         os.write(self.fd, keys.encode())
 
-    def exit_code(self, seconds=10):
+    def exit_code(self, seconds=60):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.read(0.02)

@@ -36,23 +36,31 @@ class LlamaForward:
     def new_cache(self):
         return Cache(self.n_layers)
 
+    def product(self, x, w):
+        """x W^T; whoever rounds activations says so in a class of its own."""
+        return x @ w.T
+
     def forward(self, ids, cache):
         """Logits [len(ids), n_vocab] of the next tokens after what `cache` holds; adds them to the cache."""
+        return self.product(self.hidden(ids, cache), self.head)
+
+    def hidden(self, ids, cache):
+        """The hidden states [len(ids), width] after the last norm."""
         n = len(ids)
         positions = np.arange(cache.n_past, cache.n_past + n)
         x = self.embedding[ids]
         for i, w in enumerate(self.layers):
             h = rms_norm(x, w["attn_norm"], self.eps)
-            q = (h @ w["attn_q"].T).reshape(n, self.n_heads, self.head_dim)
-            k = (h @ w["attn_k"].T).reshape(n, self.n_kv_heads, self.head_dim)
-            v = (h @ w["attn_v"].T).reshape(n, self.n_kv_heads, self.head_dim)
+            q = self.product(h, w["attn_q"]).reshape(n, self.n_heads, self.head_dim)
+            k = self.product(h, w["attn_k"]).reshape(n, self.n_kv_heads, self.head_dim)
+            v = self.product(h, w["attn_v"]).reshape(n, self.n_kv_heads, self.head_dim)
             q = rope(q, positions, self.frequencies, halves=False)
             k, v = cache.extend(i, rope(k, positions, self.frequencies, halves=False), v)
-            x = x + attention(q, k, v, self.head_dim**-0.5, self.window) @ w["attn_output"].T
+            x = x + self.product(attention(q, k, v, self.head_dim**-0.5, self.window), w["attn_output"])
             h = rms_norm(x, w["ffn_norm"], self.eps)
-            x = x + (silu(h @ w["ffn_gate"].T) * (h @ w["ffn_up"].T)) @ w["ffn_down"].T
+            x = x + self.product(silu(self.product(h, w["ffn_gate"])) * self.product(h, w["ffn_up"]), w["ffn_down"])
         cache.n_past += n
-        return rms_norm(x, self.output_norm, self.eps) @ self.head.T
+        return rms_norm(x, self.output_norm, self.eps)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """Makes scenarios.json beside it: what every door of elver must answer. README.md tells how a row is read.
 
 Ids come from Hugging Face `tokenizers`, prompts from jinja2, text and logits from a float64 forward in NumPy, cache sizes
-from the file's metadata: nothing here knows elver. Errors are written by hand. Packages: tests/oracle/requirements.txt.
+from the file's metadata, operations from operations.py: nothing here knows elver. Errors are written by hand. Packages: tests/oracle/requirements.txt.
 
     make.py MODEL       MODEL being the SmolLM2 file of cmake/fetch_model.py
 """
@@ -20,6 +20,8 @@ import gguf  # noqa: E402
 import numpy as np  # noqa: E402
 from forward import greedy  # noqa: E402
 from llama_forward import LlamaForward  # noqa: E402
+from operations import operation_rows  # noqa: E402
+from steps import step  # noqa: E402
 from template_reference import Reference  # noqa: E402
 from tokenizer_references import Vocabulary, reference  # noqa: E402
 from tokenizers.decoders import ByteLevel  # noqa: E402
@@ -41,6 +43,15 @@ FILES = {
 }
 
 
+class EightBits(LlamaForward):
+    """Activations rounded to 8 bits in blocks of 32 before each product, as every engine over such weights does."""
+
+    def product(self, x, w):
+        blocks = x.reshape(*x.shape[:-1], -1, 32)
+        steps = np.abs(blocks).max(-1, keepdims=True) / 127
+        return (np.round(blocks / np.where(steps == 0, 1, steps)) * steps).reshape(x.shape) @ w.T
+
+
 class Oracle:
     def __init__(self, path):
         self.path = path
@@ -50,7 +61,7 @@ class Oracle:
         self.encoders = {special: reference(vocabulary, special) for special in (False, True)}
         self.bytes = ByteLevel()  # SmolLM2's tokens are spelled in it
         self.template = Reference(self.key("tokenizer.chat_template"))
-        self.model = LlamaForward(path)
+        self.model, self.rounded = LlamaForward(path), EightBits(path)
 
     def key(self, name):
         return self.fields[name].contents()
@@ -88,9 +99,18 @@ class Oracle:
         return ids[:n]
 
     def logits(self, ids, n):
-        row = self.model.forward(ids, self.model.new_cache())[-1]
+        """(the n best, how far off they may be): as far as 8-bit activations move any logit of that row in NumPy."""
+        row, rounded = (model.forward(ids, model.new_cache())[-1] for model in (self.model, self.rounded))
         best = np.argsort(-row)[:n]
-        return {str(i): round(float(row[i]), 3) for i in best}
+        return {str(i): round(float(row[i]), 3) for i in best}, round(float(np.abs(row - rounded).max()), 2)
+
+    def embedding(self, ids, pool, n):
+        """(the first n values of the pooled hidden states at unit length, how far off they may be)"""
+        rows = []
+        for model in (self.model, self.rounded):
+            row = pool(model.hidden(ids, model.new_cache()))
+            rows.append(row / np.linalg.norm(row))
+        return {str(i): round(float(rows[0][i]), 5) for i in range(n)}, round(float(np.abs(rows[0] - rows[1]).max()), 4)
 
 
 def kv_bytes(path, n_ctx, cache_type):
@@ -102,19 +122,6 @@ def kv_bytes(path, n_ctx, cache_type):
         get("embedding_length") // get("attention.head_count"))
     values = 2 * get("block_count") * get("attention.head_count_kv") * head_dim * -(-n_ctx // PAGE) * PAGE
     return int(values * CACHE_BYTES[cache_type])
-
-
-def step(do, gives=None, fails=None, within=None, **given):
-    out = {"do": do}
-    if given:
-        out["with"] = given
-    if gives is not None:
-        out["gives"] = gives
-    if fails is not None:
-        out["fails"] = dict(zip(("status", "object", "says"), fails))
-    if within is not None:
-        out["within"] = within
-    return out
 
 
 def user(*turns):
@@ -286,8 +293,7 @@ def cancel_rows(o):
 def logits_rows(o):
     prompt = o.encode("The capital of France is")
     other = prompt[:3] + o.encode(" Germany is")
-    best, best_other = o.logits(prompt, 5), o.logits(other, 5)
-    within = 0.7
+    (best, within), (best_other, within_other) = o.logits(prompt, 5), o.logits(other, 5)
     return [
         {"name": "logits after a prefill", "file": "smollm2", "steps": ready() + [
             step("prefill", {"position": len(prompt)}, ids=prompt),
@@ -296,7 +302,7 @@ def logits_rows(o):
             step("prefill", {"position": len(prompt)}, ids=prompt),
             step("rewind", {"position": 3}, position=3),
             step("prefill", {"position": len(other)}, ids=other[3:]),
-            step("logits", {"logits": best_other}, within=within),
+            step("logits", {"logits": best_other}, within=within_other),
             step("rewind", {"position": 0}, position=0),
             step("prefill", {"position": len(prompt)}, ids=prompt),
             step("logits", {"logits": best}, within=within)]},
@@ -322,12 +328,45 @@ def logits_rows(o):
     ]
 
 
+def snapshot_rows(o):
+    prompt = o.encode("The capital of France is")
+    best, within = o.logits(prompt, 5)
+    ready_64 = ready(n_ctx=64) + [step("prefill", {"position": len(prompt)}, ids=prompt)]
+    after = [step("logits", {"logits": best}, within=within)]
+    return [
+        {"name": "save, go on, restore", "file": "smollm2", "steps": ready_64 + [
+            step("save"), step("prefill", {"position": len(prompt) + 2}, ids=prompt[:2]),
+            step("restore", {"position": len(prompt)})] + after},
+        {"name": "restore into another context", "file": "smollm2", "steps": ready_64 + [
+            step("save"), step("session", {"position": 0}, n_ctx=128),
+            step("restore", fails=("mismatch", None, ["64", "128"])), step("position", {"position": 0})]},
+        {"name": "fork, and go on in the fork", "file": "smollm2", "steps": ready_64 + [
+            step("fork", {"position": len(prompt)})] + after + [
+            step("rewind", {"position": 2}, position=2),
+            step("prefill", {"position": len(prompt)}, ids=prompt[2:])] + after},
+    ]
+
+
+def embed_rows(o):
+    ids = o.encode("The capital of France is")
+    rows = []
+    for pooling, pool in (("mean", lambda h: h.mean(0)), ("first", lambda h: h[0]), ("last", lambda h: h[-1])):
+        embedding, within = o.embedding(ids, pool, 8)
+        rows.append({"name": f"an embedding, {pooling}", "file": "smollm2", "steps": ready(n_ctx=64) + [
+            step("embed", {"embedding": embedding}, within=within, ids=ids, pooling=pooling),
+            step("logits", {"logits": None})]})
+    rows.append({"name": "an embedding of nothing, and of an id beyond the vocabulary", "file": "smollm2", "steps": ready(n_ctx=64) + [
+        step("embed", fails=("invalid_argument", None, ["ids"]), ids=[]),
+        step("embed", fails=("invalid_argument", None, [str(len(o.tokens))]), ids=[1, len(o.tokens)])]})
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     o = Oracle(parser.parse_args().model)
     rows = load_rows() + plan_rows(o) + tokenise_rows(o) + template_rows(o) + chat_rows(o) + complete_rows(o)
-    rows += cancel_rows(o) + logits_rows(o)
+    rows += cancel_rows(o) + logits_rows(o) + snapshot_rows(o) + embed_rows(o) + operation_rows()
     names = [row["name"] for row in rows]
     assert len(set(names)) == len(names), "names must differ"
     lines = ",\n".join(

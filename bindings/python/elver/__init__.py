@@ -29,7 +29,7 @@ from ._errors import (
     Status,
     UnsupportedError,
 )
-from ._model import Measurement, Model, Plan, Tensor, Tokenizer, machine, render_template
+from ._model import Measurement, Model, Plan, Tensor, Tokenizer, machine, quantize, render_template, write_synth
 from ._session import Event, Logprob, Session, Stream
 
 __version__: str = _version()
@@ -64,5 +64,7 @@ __all__ = [
     "chat",
     "machine",
     "ops",
+    "quantize",
     "render_template",
+    "write_synth",
 ]

@@ -2,17 +2,15 @@
 
 import json
 import os
-from typing import Any, BinaryIO, Literal, NamedTuple, Optional, Sequence, Union
+from typing import Any, Literal, NamedTuple, Optional, Sequence, Union
 
 from . import _elver
 from ._errors import InvalidArgumentError, NotPicklable, choose, option, whole
 from ._progress import Progress, progress_function
-from ._session import Ids, Message, Session, dump
+from ._session import Ids, Message, Session, Sink, Source, dump
 
 CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
 CACHE_TYPES: "dict[CacheType, int]" = {"f32": 1, "f16": 2, "q8_0": 3, "q4_0": 4}
-# A path, an open file (read from its descriptor), or bytes, which are not copied.
-Source = Union[str, "os.PathLike[str]", BinaryIO, bytes, bytearray, memoryview]
 
 
 class Plan(NamedTuple):
@@ -59,6 +57,25 @@ def render_template(source: str, **variables: Any) -> str:
     'Hello, Ada!'
     """
     return _elver.render_template(source, dump(variables))
+
+
+def quantize(
+    source: Source, path: "Union[str, os.PathLike[str]]", type: str, *, n_threads: Optional[int] = None, progress: Progress = None
+) -> None:
+    """Writes a GGUF model with its matrices in another element type, as "Q4_K", least in squared error. The file appears
+    whole or not at all.
+
+    >>> elver.quantize(MODEL, "small.gguf", "Q4_0")
+    >>> elver.Tokenizer("small.gguf").n_vocab
+    49152
+    """
+    _elver.quantize(source, path, type, option("n_threads", n_threads), progress_function(progress, f"writing {type}"))
+
+
+def write_synth(name: str, sink: Sink, *, n_layers: int = 0, progress: Progress = None) -> None:
+    """Writes a model of well-known dimensions with random weights, as "llama-1b:q4_0", for measuring speed; ``n_layers`` 0:
+    all of them, or as many as take two fifths of this machine's memory."""
+    _elver.write_synth(name, whole("n_layers", n_layers), sink, progress_function(progress, f"writing {name}"))
 
 
 class Tokenizer(NotPicklable):
@@ -230,6 +247,16 @@ class Model(NotPicklable):
     def machine(self) -> "dict[str, Any]":
         """As :func:`elver.machine`, with the threads and the instruction set that this model uses."""
         return _object(self._handle.describe(5))
+
+    @property
+    def width(self) -> int:
+        """The width of its hidden states and embeddings."""
+        return self._handle.width()
+
+    def pack(self, sink: Sink, *, progress: Progress = None) -> None:
+        """Writes it as a packed file, which loads by mapping: its weights lie there as this machine's kernels read them. It
+        is opened like any model."""
+        self._handle.pack(sink, progress_function(progress, f"packing {self._name}"))
 
     def measure(self) -> Measurement:
         """What the machine can do with this model's threads: takes about a second and 256 MiB."""

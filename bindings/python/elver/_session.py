@@ -1,11 +1,12 @@
 """Sessions: a text's positions in a model's cache, and the answers that continue it."""
 
 import json
-from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Iterator, Literal, Mapping, NamedTuple, Optional, Sequence
+import os
+from typing import TYPE_CHECKING, Any, AsyncIterator, BinaryIO, Callable, Iterator, Literal, Mapping, NamedTuple, Optional, Sequence
 from typing import TypeVar, Union
 
 from . import _elver
-from ._errors import InvalidArgumentError, NotPicklable, whole
+from ._errors import InvalidArgumentError, NotPicklable, choose, whole
 from ._progress import Progress, progress_function
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ _FINISH: "tuple[Optional[Finish], ...]" = (None, "stop", "length", "cancelled")
 Message = Mapping[str, Any]  # {"role": "user", "content": "..."}, as in the OpenAI chat API
 Messages = Union[str, Sequence[Message]]  # a text is a single message of the user
 Ids = Union[Sequence[int], "NDArray[numpy.integer[Any]]"]
+# A path, an open file (read from its descriptor), or bytes, which are not copied.
+Source = Union[str, "os.PathLike[str]", BinaryIO, bytes, bytearray, memoryview]
+# A path, whose file appears when it is complete, or an object with a method write().
+Sink = Union[str, "os.PathLike[str]", BinaryIO]
+Pooling = Literal["mean", "first", "last"]
+POOLINGS: "dict[Pooling, int]" = {"mean": 1, "first": 2, "last": 3}
 
 
 class Logprob(NamedTuple):
@@ -214,6 +221,51 @@ class Session(NotPicklable):
         """Goes back to a position, forgetting what came after."""
         self._answer = None
         self._handle.rewind(whole("position", position))
+
+    def embed(self, text: "Union[str, Ids]", *, pooling: Optional[Pooling] = None) -> "NDArray[numpy.float32]":
+        """The embedding of a text or of token ids, of unit length: the cosine of two texts is the product of theirs.
+        ``pooling`` is by default as the model says. The session's text is then this one, without logits.
+
+        >>> with elver.Model(MODEL) as model, model.session() as session:
+        ...     cat, kitten, tax = map(session.embed, ("A cat sleeps.", "A kitten sleeps.", "Pay the tax by May."))
+        >>> cat.shape, bool(cat @ kitten > cat @ tax)
+        ((576,), True)
+        """
+        self._answer = None
+        ids = self._handle.tokenizer().encode(text, True, False) if isinstance(text, str) else text
+        return self._handle.embed(ids, choose("pooling", pooling, POOLINGS))
+
+    def save(self, sink: Sink) -> None:
+        """Writes the session's tokens, logits and cache. An answer that is under way is not part of it.
+
+        >>> import io
+        >>> saved = io.BytesIO()
+        >>> with elver.Model(MODEL) as model, model.session(n_ctx=64) as session, model.session(n_ctx=64) as other:
+        ...     session.prefill([504, 3575, 282, 4649, 314])
+        ...     session.save(saved)
+        ...     other.restore(saved.getvalue())
+        ...     other.position, bool((other.logits == session.logits).all())
+        (5, True)
+        """
+        self._handle.save(sink)
+
+    def restore(self, source: Source) -> None:
+        """Makes the session what was saved, to the bit; an answer under way ends. What was saved of another model, version
+        or setting is a :class:`MismatchError`; after an error the session holds what it held."""
+        self._handle.restore(source)
+        self._answer = None
+
+    def fork(self) -> "Session":
+        """A session that holds the same, in memory of its own.
+
+        >>> with elver.Model(MODEL) as model, model.session(n_ctx=64) as session:
+        ...     session.prefill([504, 3575, 282, 4649, 314])
+        ...     with session.fork() as other:
+        ...         other.prefill([7042])
+        ...         session.position, other.position
+        (5, 6)
+        """
+        return Session(self._handle.fork(), self._name)
 
     def cancel(self) -> None:
         """Stops the call that another thread has at work here, or else the next one."""

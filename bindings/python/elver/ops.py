@@ -128,6 +128,16 @@ class Ops(NotPicklable):
     def __init__(self, *, n_threads: Optional[int] = None) -> None:
         self._handle = _elver.Ops(option("n_threads", n_threads))
 
+    def quantize(self, x: "Floats", dtype: str) -> "NDArray[numpy.uint8]":
+        """Encodes rows x [n_rows, k], to the nearest that the format can say: [n_rows, row_bytes] as a GGUF file holds them.
+
+        >>> with elver.ops.Ops() as ops:
+        ...     rows = ops.quantize(numpy.ones((2, 32), numpy.float32), "q8_0")
+        ...     rows.shape, bool((ops.dequantize(rows, "q8_0", 2, 32) == 1).all())
+        ((2, 34), True)
+        """
+        return self._handle.quantize(choose("dtype", dtype, DTYPES), x)
+
     def dequantize(self, rows: Any, dtype: str, n_rows: int, k: int, *, out: "Optional[Floats]" = None) -> "Floats":
         """Decodes ``n_rows`` rows of ``k`` elements, bytes as a GGUF file holds them: [n_rows, k]."""
         return self._handle.dequantize(choose("dtype", dtype, DTYPES), rows, n_rows, k, out)

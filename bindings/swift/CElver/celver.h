@@ -3,6 +3,7 @@
 #define CELVER_H
 
 #include <elver/elver.h>
+#include <elver/elver_ops.h>
 
 static inline elver_source celver_source(void) {
     return (elver_source)ELVER_SOURCE_INIT;
@@ -18,6 +19,24 @@ static inline elver_plan celver_plan(void) {
 }
 static inline elver_event celver_event(void) {
     return (elver_event)ELVER_EVENT_INIT;
+}
+static inline elver_machine celver_machine(void) {
+    return (elver_machine)ELVER_MACHINE_INIT;
+}
+static inline elver_sink celver_sink(void) {
+    return (elver_sink)ELVER_SINK_INIT;
+}
+static inline elver_ops_options celver_ops_options(void) {
+    return (elver_ops_options)ELVER_OPS_OPTIONS_INIT;
+}
+static inline elver_attention_options celver_attention_options(void) {
+    return (elver_attention_options)ELVER_ATTENTION_OPTIONS_INIT;
+}
+static inline elver_router_options celver_router_options(void) {
+    return (elver_router_options)ELVER_ROUTER_OPTIONS_INIT;
+}
+static inline elver_experts celver_experts(void) {
+    return (elver_experts)ELVER_EXPERTS_INIT;
 }
 
 #endif

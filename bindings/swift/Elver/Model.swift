@@ -35,19 +35,18 @@ public final class Model: Sendable {
 
     /// Packs the weights for this machine. Cancelled or failed, nothing stays allocated and it may be called again.
     public func load(progress: OnProgress? = nil) async throws {
-        let isCancelled = Locked(false)
-        do {
-            try await withTaskCancellationHandler {
-                try await offTasks { [handle] in
-                    try Report.with({ (progress?($0) ?? true) && !isCancelled { $0 } }) { call, context in
-                        try handle { model in try check { elver_model_load(model, call, context, $0) } }
-                    }
-                }
-            } onCancel: {
-                isCancelled { $0 = true }
+        try await reporting(progress) { [handle] call, context in
+            try handle { model in try check { elver_model_load(model, call, context, $0) } }
+        }
+    }
+
+    /// Writes the model as a packed file, which loads by mapping: its weights lie there as this machine's kernels read
+    /// them. It is opened like any model, and appears when it is complete.
+    public func pack(to url: URL, progress: OnProgress? = nil) async throws {
+        try await reporting(progress) { [handle] call, context in
+            try withSink(url) { sink in
+                try handle { model in try check { elver_model_pack(model, &sink, call, context, $0) } }
             }
-        } catch let error as ElverError where error.code == .cancelled && Task.isCancelled {
-            throw CancellationError()
         }
     }
 
@@ -60,6 +59,8 @@ public final class Model: Sendable {
 
     /// Ids of the vocabulary.
     public var vocabularySize: Int { get throws { try handle { Int(elver_model_n_vocab($0)) } } }
+    /// The width of its hidden states and embeddings.
+    public var width: Int { get throws { try handle { Int(elver_model_width($0)) } } }
     /// Positions that the model was trained for.
     public var trainedContextLength: Int { get throws { try handle { Int(elver_model_n_ctx_train($0)) } } }
 
@@ -71,6 +72,45 @@ public final class Model: Sendable {
                         elver_model_tokenizer(model, out, error)
                     }
                 })
+        }
+    }
+
+    /// What there is to know of a model, which need not be loaded.
+    public enum Description: UInt32, Sendable, CaseIterable {
+        /// A JSON object: the file's metadata, long arrays cut.
+        case metadata = 0
+        /// A JSON array of objects: name, type, shape (outermost first), bytes.
+        case tensors = 1
+        /// A JSON object: the architecture as elver understands it.
+        case specification = 2
+        /// A line for each phase of the forward pass.
+        case program = 3
+        /// The chat template's source; empty if there is none.
+        case template = 4
+        /// A JSON object: as `describeMachine()`, with the threads and the instruction set in use.
+        case machine = 5
+    }
+
+    public func describe(_ what: Description) throws -> String {
+        var text: OpaquePointer?
+        try handle { model in try check { elver_model_describe(model, elver_describe(what.rawValue), &text, $0) } }
+        return take(text)
+    }
+
+    /// What the machine can do with this model's threads, so that speeds become fractions.
+    public struct Measurement: Hashable, Sendable {
+        /// 8-bit multiply-adds, each two operations.
+        public let dotOperationsPerSecond: Double
+        public let readBytesPerSecond: Double
+    }
+
+    /// Takes about a second and 256 MiB.
+    public func measure() async throws -> Measurement {
+        try await offTasks { [handle] in
+            var machine = celver_machine()
+            try handle { model in try check { elver_model_measure(model, &machine, $0) } }
+            return Measurement(
+                dotOperationsPerSecond: machine.dot_ops_per_s, readBytesPerSecond: machine.read_bytes_per_s)
         }
     }
 
@@ -90,6 +130,32 @@ func withSource<R>(_ url: URL, _ body: (inout elver_source) throws -> R) throws 
         source.path = bytes
         source.path_size = path.utf8.count
         return try body(&source)
+    }
+}
+
+/// Where a file is to be written, as the C ABI takes it.
+func withSink<R>(_ url: URL, _ body: (inout elver_sink) throws -> R) throws -> R {
+    try withSource(url) { source in
+        var sink = celver_sink()
+        sink.path = source.path
+        sink.path_size = source.path_size
+        return try body(&sink)
+    }
+}
+
+/// Runs a C call that tells its progress on a thread of its own; the cancellation of the task stops it.
+func reporting(
+    _ progress: OnProgress?, _ call: @escaping @Sendable (elver_progress?, UnsafeMutableRawPointer?) throws -> Void
+) async throws {
+    let isCancelled = Locked(false)
+    do {
+        try await withTaskCancellationHandler {
+            try await offTasks { try Report.with({ (progress?($0) ?? true) && !isCancelled { $0 } }, call) }
+        } onCancel: {
+            isCancelled { $0 = true }
+        }
+    } catch let error as ElverError where error.code == .cancelled && Task.isCancelled {
+        throw CancellationError()
     }
 }
 

@@ -9,15 +9,23 @@ public actor Session {
     private nonisolated let executor = QueueExecutor("elver.session")
     private nonisolated let gate = Locked(Gate())
     private nonisolated let vocabularySize: Int
+    private nonisolated let width: Int
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     public init(model: Model, options: SessionOptions = SessionOptions()) throws {
         var options = try options.c()
         vocabularySize = try model.vocabularySize
+        width = try model.width
         handle = try model.handle { model in
             try Handle("session", release: elver_session_release) { elver_session_open(model, &options, $0, $1) }
         }
+    }
+
+    private init(_ handle: Handle, like other: Session) {
+        self.handle = handle
+        vocabularySize = other.vocabularySize
+        width = other.width
     }
 
     /// Positions filled.
@@ -50,6 +58,90 @@ public actor Session {
         let use = try Use(self)
         let position = try int32(position, "position")
         try await run(use) { session in try check { elver_session_rewind(session, position, $0) } }
+    }
+
+    /// Which hidden states make an embedding.
+    public enum Pooling: UInt32, Sendable, CaseIterable {
+        /// As the model says; else the last of a causal model, and the mean of others.
+        case `default` = 0
+        case mean = 1
+        case first = 2
+        case last = 3
+    }
+
+    /// The embedding of a text's tokens, of unit length: the cosine of two texts is the product of theirs. The session's
+    /// text is then this one, without logits.
+    public func embed(_ ids: [Int32], pooling: Pooling = .default) async throws -> [Float] {
+        let use = try Use(self)
+        return try await run(use) { [width] session in
+            try [Float](unsafeUninitializedCapacity: width) { out, count in
+                try ids.withUnsafeBufferPointer { ids in
+                    try check {
+                        elver_embed(
+                            session, elver_pooling(pooling.rawValue), ids.baseAddress, ids.count, out.baseAddress, width, $0)
+                    }
+                }
+                count = width
+            }
+        }
+    }
+
+    /// Writes the session's tokens, logits and cache to a file, which appears when it is complete. An answer that is under
+    /// way is not part of it.
+    public func save(to url: URL) async throws {
+        let use = try Use(self)
+        try await run(use) { session in
+            try withSink(url) { sink in try check { elver_session_save(session, &sink, $0) } }
+        }
+    }
+
+    /// As `save(to:)`, in memory.
+    public func save() async throws -> Data {
+        let use = try Use(self)
+        return try await run(use) { session in
+            var data = Data(), sink = celver_sink()
+            sink.write = { bytes, count, context in
+                guard let bytes, let context else { return 0 }
+                context.assumingMemoryBound(to: Data.self).pointee.append(
+                    bytes.assumingMemoryBound(to: UInt8.self), count: count)
+                return 1
+            }
+            try withUnsafeMutablePointer(to: &data) { data in
+                sink.context = UnsafeMutableRawPointer(data)
+                try check { elver_session_save(session, &sink, $0) }
+            }
+            return data
+        }
+    }
+
+    /// Makes the session what was saved, to the bit. What was saved of another model, version or setting is an error with
+    /// the code `mismatch`; after an error the session holds what it held.
+    public func restore(from url: URL) async throws {
+        let use = try Use(self)
+        try await run(use) { session in
+            try withSource(url) { source in try check { elver_session_restore(session, &source, $0) } }
+        }
+    }
+
+    public func restore(_ data: Data) async throws {
+        let use = try Use(self)
+        try await run(use) { session in
+            try data.withUnsafeBytes { bytes in
+                var source = celver_source()
+                source.memory = bytes.baseAddress
+                source.memory_size = bytes.count
+                try check { elver_session_restore(session, &source, $0) }
+            }
+        }
+    }
+
+    /// A session that holds the same, in memory of its own.
+    public func fork() async throws -> Session {
+        let use = try Use(self)
+        let handle = try await run(use) { session in
+            try Handle("session", release: elver_session_release) { elver_session_fork(session, nil, nil, $0, $1) }
+        }
+        return Session(handle, like: self)
     }
 
     /// Answers a chat request: JSON shaped as the OpenAI chat API, as elver.h says at `elver_session_chat`. `progress`

@@ -55,5 +55,11 @@ public final class Tokenizer: Sendable {
         return take(text)
     }
 
+    /// The number of tokens.
+    public var count: Int { get throws { try handle { Int(elver_tokenizer_n_vocab($0)) } } }
+
+    /// Whether a token ends an answer.
+    public func isEnd(_ id: Int32) throws -> Bool { try handle { elver_tokenizer_is_end($0, id) != 0 } }
+
     public func close() { handle.close() }
 }
