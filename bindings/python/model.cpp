@@ -54,7 +54,8 @@ template <class Call>
 void write_to(const py::object& given, py::object progress, Call&& call) {
     Sink sink(given);
     Callback callback(std::move(progress));
-    check(callback, [&](elver_error** e) { return call(sink.c(), &callback, e); }, sink.callback());
+    check(
+        callback, [&](elver_error** e) { return call(sink.c(), &callback, e); }, sink.callback());
 }
 
 void pack(const Model& self, const py::object& sink, py::object progress) {

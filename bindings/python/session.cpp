@@ -157,9 +157,8 @@ class Session {
     }
     void restore(const py::object& given) {
         const Source source(given);
-        call([&](elver_session* s) {
-            check([&](elver_error** e) { return elver_session_restore(s, source.c(), e); });
-        });
+        call(
+            [&](elver_session* s) { check([&](elver_error** e) { return elver_session_restore(s, source.c(), e); }); });
     }
     std::unique_ptr<Tokenizer> tokenizer() const { return tokenizer_of(model_); }
     void rewind(int position) {
@@ -203,9 +202,7 @@ class Session {
         std::shared_ptr<Interruption> interruption;
     };
     explicit Session(std::shared_ptr<elver_model> model) : model_(std::move(model)) {}
-    void take(elver_session* opened) {
-        handle_.reset(opened, std::make_shared<Keeps>(Keeps{model_, interruption_}));
-    }
+    void take(elver_session* opened) { handle_.reset(opened, std::make_shared<Keeps>(Keeps{model_, interruption_})); }
 
     std::shared_ptr<elver_model> model_;
     std::shared_ptr<Interruption> interruption_ = std::make_shared<Interruption>();

@@ -18,11 +18,9 @@ def nm(*arguments):
     return [line.split() for line in out.splitlines() if line]
 
 
-# What a door has no need of: the language's own way is another.
-LEFT_OUT = {
-    "C++": {"elver_version", "elver_error_status"},
-}
-DOORS = {"C++": "include/elver/*.hpp"}
+# The status of an error is what its call returned.
+LEFT_OUT = {"C++": {"elver_version", "elver_error_status"}, "Python": {"elver_error_status"}, "Swift": {"elver_error_status"}}
+DOORS = {"C++": "include/elver/*.hpp", "Python": "bindings/python/*pp", "Swift": "bindings/swift/Elver/*.swift"}
 
 
 def code_of(folder, pattern):

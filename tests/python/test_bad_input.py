@@ -1,6 +1,7 @@
 """Wrong values, wrong moments and closed objects: always an exception that says what was wrong, never a crash."""
 
 import copy
+import io
 import pathlib
 import pickle
 
@@ -139,14 +140,83 @@ def test_rewind(session, position):
         session.rewind(position)
 
 
+def test_snapshots_that_do_not_fit(model, tmp_path):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError("no space")
+
+    with model.session(n_ctx=64) as session, model.session(n_ctx=128) as other:
+        session.prefill([1, 2, 3])
+        path = tmp_path / "saved"
+        session.save(path)
+        saved, logits = path.read_bytes(), session.logits
+        with pytest.raises(elver.MismatchError, match="64.*128|128.*64"):
+            other.restore(saved)
+        for bad, error in ((saved[:-1], elver.BadFileError), (b"no snapshot", elver.BadFileError), (tmp_path / "no", elver.NotFoundError),
+                           (b"", elver.InvalidArgumentError), (None, elver.InvalidArgumentError), (5, elver.InvalidArgumentError)):  # fmt: skip
+            with pytest.raises(error):
+                session.restore(bad)
+        for bad in (None, 5, b"path", [1]):
+            with pytest.raises((elver.InvalidArgumentError, TypeError)):
+                session.save(bad)
+        with pytest.raises(OSError, match="no space"):
+            session.save(Full())
+        with pytest.raises(elver.IoError):
+            session.save(tmp_path / "no" / "folder")
+        assert (session.logits == logits).all()
+        session.rewind(0)
+        with open(path, "rb") as file:
+            session.restore(file)
+        with session.fork() as fork:
+            session.close()
+            assert (fork.logits == logits).all()
+
+
+@pytest.mark.parametrize("ids, options", [([], {}), ([1 << 20], {}), ([-1], {}), (None, {}), ([1], {"pooling": "most"}), ([1], {"pooling": 2})])
+def test_embed(session, ids, options):
+    with pytest.raises(elver.InvalidArgumentError):
+        session.embed(ids, **options)
+
+
+def test_embeddings_of_texts(session, model):
+    ids = model.tokenizer.encode("A cat sleeps.")
+    one, same = session.embed("A cat sleeps."), session.embed(ids, pooling="last")
+    assert (one == same).all() and one.shape == (model.width,) and abs(float(one @ one) - 1) < 1e-5
+
+
+def test_models_are_written_anew(model, small_path, tmp_path):
+    with pytest.raises(elver.InvalidArgumentError, match="Q9"):
+        elver.quantize(small_path, tmp_path / "a.gguf", "Q9")
+    with pytest.raises(TypeError):
+        elver.quantize(small_path, None, "Q8_0")
+    with pytest.raises(elver.CancelledError):
+        elver.quantize(small_path, tmp_path / "a.gguf", "Q8_0", progress=lambda fraction: False)
+    with pytest.raises(elver.InvalidArgumentError, match="ant"):
+        elver.write_synth("ant:q8_0", tmp_path / "a.gguf")
+    with pytest.raises(elver.CancelledError):
+        elver.write_synth("llama-1b:q8_0", tmp_path / "a.gguf", n_layers=1, progress=lambda fraction: False)
+    assert not list(tmp_path.iterdir())
+    elver.quantize(small_path, tmp_path / "a.gguf", "Q8_0")
+    assert "Q8_0" in {tensor.type for tensor in elver.Model(tmp_path / "a.gguf", load=False).tensors}
+    seen = []
+    model.pack(tmp_path / "packed", progress=lambda fraction: seen.append(fraction))
+    assert seen[-1] == 1 and seen == sorted(seen)
+    with elver.Model(tmp_path / "packed") as packed, packed.session(n_ctx=64) as one, model.session(n_ctx=64) as other:
+        one.prefill([1, 2, 3])
+        other.prefill([1, 2, 3])
+        assert (one.logits == other.logits).all()
+
+
 SESSION_USES = [
     lambda s: s.prefill([1]), lambda s: s.logits, lambda s: s.position, lambda s: s.n_ctx, lambda s: s.rewind(0),
+    lambda s: s.embed([1]), lambda s: s.embed("a"), lambda s: s.save(io.BytesIO()), lambda s: s.restore(b"x"), lambda s: s.fork(),
     lambda s: s.cancel(), lambda s: s.respond("Hi"), lambda s: next(s.complete("Hi")),
 ]  # fmt: skip
 MODEL_USES = [
     lambda m: m.load(), lambda m: m.plan(), lambda m: m.session(), lambda m: m.tokenizer, lambda m: m.n_vocab,
     lambda m: m.n_ctx_train, lambda m: m.metadata, lambda m: m.tensors, lambda m: m.spec, lambda m: m.program,
-    lambda m: m.chat_template, lambda m: m.machine, lambda m: m.measure(),
+    lambda m: m.chat_template, lambda m: m.machine, lambda m: m.measure(), lambda m: m.width,
+    lambda m: m.pack(io.BytesIO()),
 ]  # fmt: skip
 TOKENIZER_USES = [
     lambda t: t.encode("a"), lambda t: t.decode([1]), lambda t: t.render([]), lambda t: t.n_vocab, lambda t: len(t),

@@ -136,6 +136,12 @@ def test_wrong_arrays(ops):
             ops.pack(rows, dtype, n_rows, k)
         with pytest.raises((elver.InvalidArgumentError, ValueError)):
             ops.dequantize(rows, dtype, n_rows, k)
+    for x, dtype in ((None, "q8_0"), (good[0], "q8_0"), (good.astype(float), "q8_0"), (floats(4, 33), "q8_0"), (good, "q9"), (good, 8),
+                     (numpy.full((1, 32), numpy.inf, numpy.float32), "q8_0")):  # fmt: skip
+        with pytest.raises(elver.InvalidArgumentError):
+            ops.quantize(x, dtype)
+    with pytest.raises(elver.UnsupportedError):
+        ops.quantize(floats(1, 256), "iq1_s")
     q, k, v = floats(2, 4, 8), floats(3, 2, 8), floats(3, 2, 8)
     for args in ((q, k, v[:2]), (q, k[:, :1], v), (q[:, :3], k, v), (q[..., :7], k, v), (floats(4, 4, 8), k, v), (q[0], k, v)):
         with pytest.raises(elver.InvalidArgumentError):

@@ -49,7 +49,8 @@ def modules():
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda m: m.__name__)
-def test_examples_in_docstrings(module, model_path):
+def test_examples_in_docstrings(module, model_path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {"elver": elver, "MODEL": model_path, "numpy": importlib.import_module("numpy")}
     failed, _ = doctest.testmod(module, extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert failed == 0

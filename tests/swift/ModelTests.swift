@@ -113,6 +113,12 @@ extension ElverTests {
         await expectError(.invalidArgument, naming: "model is closed") { _ = try model.vocabularySize }
         await expectError(.invalidArgument, naming: "model is closed") { _ = try model.trainedContextLength }
         await expectError(.invalidArgument, naming: "model is closed") { _ = try model.tokenizer }
+        await expectError(.invalidArgument, naming: "model is closed") { _ = try model.width }
+        await expectError(.invalidArgument, naming: "model is closed") { _ = try model.describe(.program) }
+        await expectError(.invalidArgument, naming: "model is closed") { _ = try await model.measure() }
+        await expectError(.invalidArgument, naming: "model is closed") {
+            try await model.pack(to: FileManager.default.temporaryDirectory.appending(path: "never.elver"))
+        }
         await expectError(.invalidArgument, naming: "model is closed") { try await model.load() }
         await expectError(.invalidArgument, naming: "model is closed") { _ = try Session(model: model) }
         try await session.prefill([1, 2, 3])
@@ -126,6 +132,8 @@ extension ElverTests {
             #expect(try tokenizer.decode(tokenizer.encode(text)) == text)
         }
         #expect(try tokenizer.encode("<|im_start|>", parseSpecial: true) == [1])
+        #expect(try tokenizer.count == 49152)
+        #expect(try tokenizer.isEnd(2) && !tokenizer.isEnd(50) && !tokenizer.isEnd(-1))
         #expect(try tokenizer.decode([1], special: true) == "<|im_start|>")
         let hello = #"{"messages": [{"role": "user", "content": "Hello"}], "add_generation_prompt": true}"#
         #expect(try tokenizer.render(hello).hasSuffix("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"))
@@ -139,5 +147,49 @@ extension ElverTests {
         await expectError(.invalidArgument, naming: "tokenizer is closed") { _ = try tokenizer.encode("a") }
         await expectError(.invalidArgument, naming: "tokenizer is closed") { _ = try tokenizer.decode([1]) }
         await expectError(.invalidArgument, naming: "tokenizer is closed") { _ = try tokenizer.render("{}") }
+        await expectError(.invalidArgument, naming: "tokenizer is closed") { _ = try tokenizer.count }
+        await expectError(.invalidArgument, naming: "tokenizer is closed") { _ = try tokenizer.isEnd(0) }
+    }
+
+    @Test func whatThereIsToKnow() async throws {
+        let model = try await sharedModel()
+        #expect(try model.width == 576)
+        let tellsOf: [Model.Description: String] = [
+            .metadata: "llama.block_count", .tensors: "token_embd.weight", .specification: "n_layers", .program: "norm",
+            .template: "im_start", .machine: "isa",
+        ]
+        for what in Model.Description.allCases {
+            let words = try #require(tellsOf[what])
+            #expect(try model.describe(what).contains(words), "\(what)")
+        }
+        #expect(try describeMachine().contains("usable_cores"))
+        #expect(try renderTemplate("{{ a }}!", variables: #"{"a": "x"}"#) == "x!")
+        await expectError(.invalidArgument, naming: "JSON") { _ = try renderTemplate("a", variables: "{") }
+        #expect(libraryVersion.split(separator: ".").count == 3)
+    }
+
+    @Test func modelsAreWrittenAnew() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = folder.appending(path: "a.gguf"), session = try await session(contextLength: 64)
+        try await session.prefill([1, 2, 3])
+
+        try await sharedModel().pack(to: file)
+        let packed = try Session(model: await Model(contentsOf: file), options: SessionOptions(contextLength: 64))
+        try await packed.prefill([1, 2, 3])
+        #expect(try await packed.logits == session.logits)
+
+        let gemma = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "golden/archs/gemma3.gguf")
+        try await quantize(gemma, to: file, type: "Q8_0")
+        #expect(try await Model.open(file).describe(.tensors).contains("Q8_0"))
+        await expectError(.invalidArgument, naming: "Q9") { try await quantize(gemma, to: file, type: "Q9") }
+        await expectError(.notFound) { try await quantize(folder.appending(path: "no"), to: file, type: "F16") }
+        await expectError(.invalidArgument, naming: "ant") { try await writeSynthetic("ant:f16", to: file) }
+        await expectError(.cancelled) { try await writeSynthetic("llama-1b:q4_0", to: file, layers: 1) { _ in false } }
+        await expectError(.invalidArgument, naming: "https") {
+            try await sharedModel().pack(to: #require(URL(string: "https://example.org/a")))
+        }
     }
 }

@@ -102,7 +102,7 @@ public final class Ops: Sendable {
     public func matmul(_ matrix: Matrix, _ x: [Float], bias: [Float]? = nil) throws -> [Float] {
         let columns = try matrix.columns, width = try matrix.rows
         let n = try rows(of: x, columns, "x")
-        if let bias { try need(bias.count, width, "bias") }
+        if let bias { try need(bias.count, rows: width, "bias") }
         return try output(n, width) { out, _ in
             try handle { ops in
                 try matrix.handle { matrix in
@@ -127,7 +127,7 @@ public final class Ops: Sendable {
         }
         let columns = try first.columns, width = try first.rows
         let n = try rows(of: chosen.ids, chosen.count, "ids"), nX = try rows(of: x, columns, "x")
-        if weighed { try need(chosen.weights.count, chosen.ids.count, "weights") }
+        if weighed { try need(chosen.weights.count, rows: chosen.ids.count, "weights") }
         return try withExtendedLifetime(shares) {
             try output(weighed ? n : chosen.ids.count, width) { out, _ in
                 try pointers.withUnsafeBufferPointer { pointers in
@@ -157,7 +157,7 @@ public final class Ops: Sendable {
     public func attention(_ layer: AttentionLayer, q: [Float], k: [Float], v: [Float]) throws -> [Float] {
         try layer.withC { c in
             let n = try rows(of: q, layer.qWidth, "q"), keys = try rows(of: k, layer.kWidth, "k")
-            try need(v.count, keys, layer.vWidth, "v")
+            try need(v.count, rows: keys, of: layer.vWidth, "v")
             return try output(n, layer.outWidth) { out, _ in
                 try handle { ops in
                     try check {
@@ -224,7 +224,7 @@ public final class Cache {
 
     public func append(k: [Float], v: [Float]) throws {
         let n = try rows(of: k, layer.kWidth, "k")
-        try need(v.count, n, layer.vWidth, "v")
+        try need(v.count, rows: n, of: layer.vWidth, "v")
         try handle { cache in
             try check { elver_cache_append(cache, k, Int64(layer.kWidth), v, Int64(layer.vWidth), Int64(n), $0) }
         }

@@ -52,8 +52,8 @@ public struct AttentionLayer: Hashable, Sendable {
         c.window = try int32(window, "window")
         c.scale = scale
         c.soft_cap = softCap
-        if let alibiSlopes { try need(alibiSlopes.count, heads, "alibi_slopes") }
-        if let sinks { try need(sinks.count, heads, "sinks") }
+        if let alibiSlopes { try need(alibiSlopes.count, rows: heads, "alibi_slopes") }
+        if let sinks { try need(sinks.count, rows: heads, "sinks") }
         return try withFloats(alibiSlopes) { slopes in
             try withFloats(sinks) { sinks in
                 c.alibi_slopes = slopes
@@ -128,7 +128,7 @@ public struct Router: Hashable, Sendable {
             throw ElverError(.invalidArgument, "top_k: expected 1 to \(experts), found \(count)", object: "top_k")
         }
         let n = try rows(of: logits, experts, "logits")
-        if let choiceBias { try need(choiceBias.count, experts, "choice_bias") }
+        if let choiceBias { try need(choiceBias.count, rows: experts, "choice_bias") }
         return try withFloats(choiceBias) { bias in
             c.choice_bias = bias
             var weights: [Float] = []
@@ -151,7 +151,7 @@ func rows(of tensor: some Collection, _ width: Int, _ name: String) throws(Elver
     return tensor.count / width
 }
 
-func need(_ found: Int, _ rows: Int, _ width: Int = 1, _ name: String) throws(ElverError) {
+func need(_ found: Int, rows: Int, of width: Int = 1, _ name: String) throws(ElverError) {
     let (expected, isTooLarge) = rows.multipliedReportingOverflow(by: width)
     guard !isTooLarge, found == expected else {
         throw ElverError(.invalidArgument, "\(name): expected \(rows) times \(width), found \(found)", object: name)

@@ -26,8 +26,32 @@ constexpr int groups_at_once() noexcept {
         return 2;
 }
 
+// Expanded, formats of one arithmetic are alike: the first of them in formats.inc, whose tiles they share.
+constexpr DType tiles_of(DType type) noexcept {
+    struct Row {
+        DType type;
+        int sub, offset_shift;
+        bool has_min, wide;
+    };
+    constexpr Row rows[] = {
+#define ELVER_FORMAT(type, block, sub, chunk_k, offset_shift, has_min, wide) \
+    {DType::type, sub, offset_shift, has_min, wide},
+#include "kernels/formats.inc"
+#undef ELVER_FORMAT
+    };
+    for (const Row& own : rows) {
+        if (own.type != type) continue;
+        for (const Row& r : rows)
+            if (r.sub == own.sub && r.offset_shift == own.offset_shift && r.has_min == own.has_min &&
+                r.wide == own.wide)
+                return r.type;
+    }
+    return type;
+}
+
 template <class V, DType type>
 struct Matmul {
+    using Tiles = Matmul<V, tiles_of(type)>;
     using Fmt = Format<V, type>;
     using U = typename V::U;
     using F = typename V::F;
@@ -278,7 +302,8 @@ struct Matmul {
     }
 
     template <int G>
-    static void panel_rows(const Panel& p, const MatmulArgs& a, int block_begin, int n_blocks, float* sums) noexcept {
+    [[gnu::noinline]] static void panel_rows(const Panel& p, const MatmulArgs& a, int block_begin, int n_blocks,
+                                             float* sums) noexcept {
         const int n = a.n * a.parts;
         for (int first = 0, index = 0; first < n; first += tile, ++index) {
             const int width = n - first < tile ? n - first : tile;
@@ -314,7 +339,7 @@ struct Matmul {
     }
 
     static void many(const MatmulArgs& a) noexcept {
-        Panel p;
+        typename Tiles::Panel p;
         p.codes = reinterpret_cast<uint8_t*>(a.scratch);
         p.scale = a.scratch + 32 * panel_k / 4;
         p.min = p.scale + panel_k / 16 * 32;
@@ -326,15 +351,16 @@ struct Matmul {
             for (size_t i = 0; i < static_cast<size_t>(a.n * a.parts) * 32; i += 16) V::store_f(sums + i, V::zero_f());
             for (int b = 0; b < n_blocks; b += part) {
                 const int end = b + part < n_blocks ? b + part : n_blocks;
-                expand(a, group, n_groups, b, end, p);
+                expand(a, group, n_groups, b, end, {p.codes, p.scale, p.min});
                 if constexpr (groups_at_once<V>() == 2) {
                     if (n_groups == 2) {
-                        panel_rows<2>(p, a, b, end - b, sums);
+                        Tiles::template panel_rows<2>(p, a, b, end - b, sums);
                         continue;
                     }
                 }
                 for (int g = 0; g < n_groups; ++g) {
-                    panel_rows<1>({p.codes + 64 * g, p.scale + 16 * g, p.min + 16 * g}, a, b, end - b, sums + 16 * g);
+                    Tiles::template panel_rows<1>({p.codes + 64 * g, p.scale + 16 * g, p.min + 16 * g}, a, b, end - b,
+                                                  sums + 16 * g);
                 }
             }
             for (int i = 0; i < a.n; ++i) {
