@@ -61,8 +61,8 @@ class Door:
         self.model.load(progress=progress(cancel_at))
 
     def session(self, **options):
-        self.session = self.model.session(**options)
-        return self.position() | {"n_ctx": self.session.n_ctx}
+        self.held = self.model.session(**options)
+        return self.position() | {"n_ctx": self.held.n_ctx}
 
     def encode(self, text, **options):
         return {"ids": self.model.tokenizer.encode(text, **options)}
@@ -74,32 +74,32 @@ class Door:
         return {"text": self.model.tokenizer.render(**({"add_generation_prompt": False} | variables))}
 
     def prefill(self, ids):
-        self.session.prefill(ids)
+        self.held.prefill(ids)
         return self.position()
 
     def logits(self):
-        return {"logits": self.session.logits}
+        return {"logits": self.held.logits}
 
     def rewind(self, position):
-        self.session.rewind(position)
+        self.held.rewind(position)
         return self.position()
 
     def position(self):
-        return {"position": self.session.position}
+        return {"position": self.held.position}
 
     def chat(self, request, cancel_at=None):
-        self.answered = self.session.stream(**({"messages": None} | request), progress=progress(cancel_at))
+        self.answered = self.held.stream(**({"messages": None} | request), progress=progress(cancel_at))
         self.answered.begin()
 
     def complete(self, request):
         prompt = request.get("prompt", request.get("ids"))
         options = {key: value for key, value in request.items() if key not in ("prompt", "ids")}
-        self.answered = self.session.complete(prompt, **options)
+        self.answered = self.held.complete(prompt, **options)
         self.answered.begin()
 
     def next(self):
         if not hasattr(self, "answered"):  # a stream is an answer that was begun: only what lies below can be asked
-            return self.session._handle.next()
+            return self.held._handle.next()
         event = next(self.answered)
         return event._asdict() | {"finish": event.finish or "none"}
 
@@ -109,21 +109,21 @@ class Door:
         return {"text": "".join(event.text for event in events), "ids": ids, "finish": events[-1].finish}
 
     def cancel(self):
-        self.session.cancel()
+        self.held.cancel()
 
-    def embed(self, ids, pooling):
-        return {"embedding": self.session.embed(ids, pooling=pooling)}
+    def embed(self, ids, pooling=None):
+        return {"embedding": self.held.embed(ids, pooling=pooling)}
 
     def save(self):
         self.saved = io.BytesIO()
-        self.session.save(self.saved)
+        self.held.save(self.saved)
 
     def restore(self):
-        self.session.restore(self.saved.getvalue())
+        self.held.restore(self.saved.getvalue())
         return self.position()
 
     def fork(self):
-        self.session = self.session.fork()
+        self.held = self.held.fork()
         return self.position()
 
     def row_bytes(self, dtype, k):

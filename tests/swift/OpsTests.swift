@@ -22,7 +22,6 @@ extension ElverTests {
             ("rows", { _ = try ops.pack([1, 2, 3], columns: 32, of: .q8_0) }),
             ("", { _ = try ops.pack([Float](), columns: 32) }),
             ("x", { _ = try ops.matmul(matrix, Array(x.dropLast())) }),
-            ("", { _ = try ops.matmul(matrix, []) }),
             ("bias", { _ = try ops.matmul(matrix, x, bias: [1]) }),
             ("experts", { _ = try ops.matmul(experts: [], Choice(count: 1, ids: [0]), x, weighed: false) }),
             ("ids", { _ = try ops.matmul(experts: [matrix], Choice(count: 1, ids: [0, 1, 0]), x, weighed: false) }),
@@ -51,6 +50,7 @@ extension ElverTests {
             ("choice_bias", { _ = try Router(experts: 4, count: 1, choiceBias: [1]).route(x) }),
             ("n_experts", { _ = try Router(experts: .max, count: 1).route(x) }),
         ]
+        #expect(try ops.matmul(matrix, []) == [])
         for (index, (name, call)) in rows.enumerated() {
             let error = #expect(throws: ElverError.self, "row \(index)") { try call() }
             #expect(error?.code == .invalidArgument, "row \(index): \(error?.message ?? "")")
@@ -126,7 +126,7 @@ extension ElverTests {
         await expectError(.mismatch, naming: "64", "128") { try await other.restore(saved) }
         await expectError(.badFile) { try await session.restore(saved.prefix(saved.count - 1)) }
         await expectError(.badFile) { try await session.restore(Data("no snapshot".utf8)) }
-        await expectError(.invalidArgument) { try await session.restore(Data()) }
+        await expectError(.badFile) { try await session.restore(Data()) }
         let missing = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
         await expectError(.notFound) { try await session.restore(from: missing) }
         #expect(try await session.logits == logits)
