@@ -34,8 +34,8 @@ slice() {
     build "$folder" "$@" "$sources/utf8proc"
     cmake --install "$folder/utf8proc"
     build "$folder" "$@" "$root" -DELVER_PROGRAM=OFF -DELVER_INSTALL=OFF -DELVER_FETCH_DEPENDENCIES=ON
-    # The rooms, the C ABI and what they link, as one archive.
-    find "$folder/$(basename "$root")/lib" "$folder/prefix/lib" -name '*.a' -print0 | xargs -0 libtool -static -o "$folder/libelver.a"
+    # The rooms, the C ABI and what they link, each object once, as one archive.
+    libtool -static -o "$folder/libelver.a" "$folder/$(basename "$root")/lib/libelver_static.a" "$folder"/prefix/lib/*.a
 }
 
 slice macosx arm64 14.0

@@ -63,6 +63,15 @@ def test_examples_in_the_docs(model_path, tmp_path, monkeypatch):
     assert failed == 0 and tried > 10
 
 
+def test_the_reference_is_made_without_a_warning(tmp_path):
+    pytest.importorskip("pdoc")
+    # Its modules are found by its name, so from elsewhere than the sources.
+    done = subprocess.run([sys.executable, "-W", "error", "-m", "pdoc", "elver", "-o", tmp_path], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the cosine of two texts" in (tmp_path / "elver.html").read_text()
+    assert "Grouped-query attention" in (tmp_path / "elver" / "ops.html").read_text()
+
+
 def test_everything_public_is_documented():
     for name in elver.__all__:
         thing = getattr(elver, name)

@@ -2,12 +2,16 @@
 
 import json
 import os
-from typing import Any, Literal, NamedTuple, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional, Sequence, Union
 
 from . import _elver
 from ._errors import InvalidArgumentError, NotPicklable, choose, option, whole
 from ._progress import Progress, progress_function
 from ._session import Ids, Message, Session, Sink, Source, dump
+
+if TYPE_CHECKING:  # for whoever resolves what Ids is here
+    import numpy  # noqa: F401
+    from numpy.typing import NDArray  # noqa: F401
 
 CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
 CACHE_TYPES: "dict[CacheType, int]" = {"f32": 1, "f16": 2, "q8_0": 3, "q4_0": 4}

@@ -45,7 +45,7 @@ class Event(NamedTuple):
     id: int
     finish: Optional[Finish]
     logprob: float
-    top: "list[Logprob]"
+    top: list[Logprob]
 
 
 def dump(value: Any) -> str:
