@@ -527,8 +527,8 @@ ELVER_API elver_status elver_session_save(elver_session* session, const elver_si
 ELVER_API elver_status elver_session_restore(elver_session* session, const elver_source* source, elver_error** error);
 
 /** A session that holds the same, in memory of its own.
- *  @param go_on   NULL, or asked while a call works in the new session, as elver_session_options says; the session's own
- *                 is not asked there.
+ *  @param go_on   NULL, or asked while a call works in the new session, as elver_session_options says; the session's
+ * own is not asked there.
  *  @param context Given to go_on; both must outlive the new session.
  *  @param out     Written only on ELVER_OK: a session you own; elver_session_release() it.
  *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
