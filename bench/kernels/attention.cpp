@@ -31,14 +31,24 @@ void attention(benchmark::State& state, const KernelTable& kernels, CacheType ty
     for (int i = 0; i < n; ++i) pos[static_cast<size_t>(i)] = n_keys - n + i;
     const size_t own = attention_scratch_bytes(h.dim, cache->shape(0).v_width()) / sizeof(float) + 64;
     std::vector<float> scratch(own * static_cast<size_t>(n_workers));
-    AttendArgs args{&kernels, &*cache,  0,     h.n_heads,  h.n_kv_heads, 0,          0.0f, nullptr,
-                    nullptr,  q.data(), width, out.data(), width,        pos.data(), n,    nullptr};
+    AttendArgs args{};
+    args.kernels = &kernels;
+    args.cache = &*cache;
+    args.n_heads = h.n_heads;
+    args.n_kv_heads = h.n_kv_heads;
+    args.q = q.data();
+    args.q_stride = args.out_stride = width;
+    args.out = out.data();
+    args.pos = pos.data();
+    args.n_tokens = n;
     Measured measured(state, kernels);
     for (auto _ : state)
         pool().run([&](int w) { attend_share(args, scratch.data() + own * static_cast<size_t>(w), w, n_workers); });
     const double calls = static_cast<double>(state.iterations());
     const double pairs = all ? 0.5 * n * (n + 1.0) : n_keys;
-    measured.report(calls * pairs * h.n_heads * h.dim * 4, 0);
+    const double pages = (n_keys + page_positions - 1) / page_positions;
+    measured.report(calls * pairs * h.n_heads * h.dim * 4,
+                    all ? 0 : calls * h.n_kv_heads * pages * cache->shape(0).page_bytes());
 }
 
 void barrier(benchmark::State& state) {

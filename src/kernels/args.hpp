@@ -9,8 +9,10 @@
 // Before a loop whose trip count is known: its arrays live in registers only when the compiler unrolls it whole.
 #if defined(__clang__)
 #define ELVER_UNROLL _Pragma("clang loop unroll(full)")
+#define ELVER_ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define ELVER_UNROLL _Pragma("GCC unroll 32")
+#define ELVER_ROLLED _Pragma("GCC unroll 1")
 #endif
 
 namespace elver {

@@ -42,29 +42,33 @@ constexpr size_t nibbles_at = type == DType::mxfp4                           ? 1
                               : type == DType::q5_1 || type == DType::iq4_xs ? 8
                                                                              : 0;
 
-// A chunk's code planes; words of one row, four codes each, are put where its lane is.
+// A chunk's codes; words of one row, four codes each, are put where its lane is.
 template <uint32_t code_bits, uint32_t plane_bits>
 struct Planes {
-    uint8_t* codes;
-    uint8_t* second;
+    uint8_t* chunk;  // behind the scales
     size_t row;
+
+    // The planes of 64 k.
+    static constexpr size_t second_bytes = size_t{128} * plane_bits, codes_bytes = size_t{128} * code_bits;
+    uint8_t* second(size_t sixty_four) const noexcept { return chunk + sixty_four * (second_bytes + codes_bytes); }
+    uint8_t* codes(size_t sixty_four) const noexcept { return second(sixty_four) + second_bytes; }
 
     void put(uint8_t* plane, size_t vector, uint32_t word) const noexcept {
         std::memcpy(plane + vector * 64 + row * 4, &word, sizeof word);
     }
 
     // Bits of 16 quads, four to a byte: bits 2f and 2f + 1 of vector j belong to quad j + 4f.
-    void put_pairs(uint8_t* plane, size_t sixteen, const uint32_t* quads) const noexcept {
+    void put_pairs(uint8_t* plane, const uint32_t* quads) const noexcept {
         for (size_t j = 0; j < 4; ++j) {
             const uint32_t word = (quads[j] & 0x03030303u) | (quads[j + 4] & 0x03030303u) << 2 |
                                   (quads[j + 8] & 0x03030303u) << 4 | (quads[j + 12] & 0x03030303u) << 6;
-            put(plane, sixteen * 4 + j, word);
+            put(plane, j, word);
         }
     }
 
     // A quad's four single bits. Two rows share a byte: the even one comes first.
     void put_bits(size_t quad, uint32_t bits) const noexcept {
-        uint8_t& out = second[quad * 8 + row / 2];
+        uint8_t& out = second(quad / 16)[quad % 16 * 8 + row / 2];
         out = static_cast<uint8_t>(row % 2 == 0 ? bits : out | bits << 4);
     }
 
@@ -72,30 +76,31 @@ struct Planes {
     void put_nibbles(size_t block, const uint8_t* bytes) const noexcept {
         uint32_t words[4];
         std::memcpy(words, bytes, sizeof words);
-        for (size_t j = 0; j < 4; ++j) put(codes, block * 4 + j, words[j]);
+        for (size_t j = 0; j < 4; ++j) put(codes(block / 2), block % 2 * 4 + j, words[j]);
     }
     void put_quads(size_t first, size_t n, const uint32_t* quads) const noexcept {
         for (size_t q = 0; q < n; q += 16) {
             const uint32_t* at = quads + q;
-            const size_t n_here = n - q < 16 ? n - q : 16;
+            const size_t n_here = n - q < 16 ? n - q : 16, quad = first + q;
             if constexpr (code_bits == 2) {
-                put_pairs(codes, (first + q) / 16, at);
+                put_pairs(codes(quad / 16), at);
             } else {
                 for (size_t i = 0; i < n_here; ++i) {
-                    if constexpr (code_bits == 8) put(codes, first + q + i, at[i]);
+                    const size_t vector = (quad + i) % 16;
+                    if constexpr (code_bits == 8) put(codes(quad / 16), vector, at[i]);
                     if (code_bits == 4 && i % 8 < 4)
-                        put(codes, (first + q + i) / 8 * 4 + i % 8,
+                        put(codes(quad / 16), vector / 8 * 4 + vector % 8,
                             (at[i] & 0x0f0f0f0fu) | (at[i + 4] & 0x0f0f0f0fu) << 4);
                 }
             }
             if constexpr (plane_bits == 1) {
                 // The multiplication moves the lowest bits of four bytes side by side.
                 for (size_t i = 0; i < n_here; ++i)
-                    put_bits(first + q + i, ((at[i] >> code_bits & 0x01010101u) * 0x10204080u) >> 28);
+                    put_bits(quad + i, ((at[i] >> code_bits & 0x01010101u) * 0x10204080u) >> 28);
             } else if constexpr (plane_bits == 2) {
                 uint32_t high[16];
                 for (size_t i = 0; i < 16; ++i) high[i] = at[i] >> code_bits;
-                put_pairs(second, (first + q) / 16, high);
+                put_pairs(second(quad / 16), high);
             }
         }
     }
@@ -156,9 +161,7 @@ void pack_block(const uint8_t* source, size_t b, int row, uint8_t* chunk) noexce
     constexpr PackLayout layout = layout_of<type>;
     B block(source);
     put_scales<type>(block, source, b, row, chunk);
-    uint8_t* codes = chunk + layout.scale_bytes;
-    const Planes<layout.code_bits, layout.plane_bits> planes{
-        codes, codes + size_t{layout.chunk_k} * pack_rows * layout.code_bits / 8, static_cast<size_t>(row)};
+    const Planes<layout.code_bits, layout.plane_bits> planes{chunk + layout.scale_bytes, static_cast<size_t>(row)};
     if constexpr (nibbles_at<type> > 0) {
         for (size_t i = 0; i < B::n / 32; ++i) planes.put_nibbles(b + i, source + nibbles_at<type> + 16 * i);
         if constexpr (layout.plane_bits == 1) {  // the fifth bits of Q5_0 and Q5_1, before the nibbles

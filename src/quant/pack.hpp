@@ -1,7 +1,8 @@
 // The c4 pack: a weight matrix regrouped for kernels that multiply unsigned weight bytes with signed activation bytes,
 // four k at a time (VPDPBUSD, SDOT). Sixteen output rows form a group; a group is a run of chunks along k; a chunk
-// holds its scales, then its codes, in reading order, aligned to 64 bytes. One 64-byte vector is 16 rows x 4
-// consecutive k (a quad): byte 4 * row + k % 4.
+// holds its scales, then its codes, 64 k after 64 k, all in reading order and aligned to 64 bytes: memory is read at
+// full speed only forwards. One 64-byte vector is 16 rows x 4 consecutive k (a quad): byte 4 * row + k % 4. Codes of 3,
+// 5 or 6 bits have their high ones apart, in a second plane before the first one's 64 k.
 //
 //   codes of 4 bits    per 32 k: 4 vectors; vector j holds quad j in the low nibbles and quad j + 4 in the high ones
 //   codes of 8 bits    per 32 k: 8 vectors, a quad each
@@ -40,7 +41,7 @@ struct PackLayout {
 };
 
 // Names the layouts above in files that hold packs; a change of any layout changes the name.
-inline constexpr std::string_view pack_name = "c4.1";
+inline constexpr std::string_view pack_name = "c4.2";
 
 // Null for types that have no pack.
 const PackLayout* pack_layout(DType type) noexcept;

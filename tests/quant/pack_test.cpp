@@ -15,19 +15,17 @@ namespace {
 // Code of (row, k) read from a group as the comment in pack.hpp describes it, bit by bit.
 int code_at(const PackLayout& layout, const std::byte* group, int row, size_t k) {
     const auto* chunk = reinterpret_cast<const uint8_t*>(group) + k / layout.chunk_k * layout.chunk_bytes();
-    const uint8_t* codes = chunk + layout.scale_bytes;
-    const uint8_t* planes = codes + size_t{layout.chunk_k} * pack_rows * layout.code_bits / 8;
-    const size_t in_chunk = k % layout.chunk_k, byte = size_t(4 * row) + k % 4;
-    const size_t in_32 = in_chunk % 32 / 4, in_64 = in_chunk % 64 / 4;
-    const auto pair = [&](const uint8_t* plane) {
-        return plane[(in_chunk / 64 * 4 + in_64 % 4) * 64 + byte] >> (2 * (in_64 / 4)) & 3;
-    };
+    const size_t in_64 = k % 64, quad = in_64 / 4, byte = size_t(4 * row) + k % 4;
+    const uint8_t* second =
+        chunk + layout.scale_bytes + k % layout.chunk_k / 64 * 128 * (layout.code_bits + layout.plane_bits);
+    const uint8_t* codes = second + size_t{128} * layout.plane_bits;
+    const auto pair = [&](const uint8_t* plane) { return plane[quad % 4 * 64 + byte] >> (2 * (quad / 4)) & 3; };
     int code = 0;
-    if (layout.code_bits == 8) code = codes[in_chunk / 4 * 64 + byte];
-    if (layout.code_bits == 4) code = codes[(in_chunk / 32 * 4 + in_32 % 4) * 64 + byte] >> (4 * (in_32 / 4)) & 15;
+    if (layout.code_bits == 8) code = codes[quad * 64 + byte];
+    if (layout.code_bits == 4) code = codes[(quad / 8 * 4 + quad % 4) * 64 + byte] >> (4 * (quad % 8 / 4)) & 15;
     if (layout.code_bits == 2) code = pair(codes);
-    if (layout.plane_bits == 2) code |= pair(planes) << layout.code_bits;
-    if (layout.plane_bits == 1) code |= (planes[in_chunk / 4 * 8 + byte / 8] >> (byte % 8) & 1) << layout.code_bits;
+    if (layout.plane_bits == 2) code |= pair(second) << layout.code_bits;
+    if (layout.plane_bits == 1) code |= (second[quad * 8 + byte / 8] >> (byte % 8) & 1) << layout.code_bits;
     return code;
 }
 

@@ -130,27 +130,27 @@ struct Format : FormatRow<type> {
         type == DType::q6_k                                                                          ? 2
         : (type == DType::q5_0 || type == DType::q5_1 || type == DType::q5_k || type == DType::q3_k) ? 1
                                                                                                      : 0;
-    static constexpr bool one_stream = plane_bits == 0 && code_bits > 2;  // bytes are read in their order
     static constexpr int chunk_bytes = scale_bytes + Row::chunk_k * 2 * (code_bits + plane_bits);
 
     [[gnu::always_inline]] static inline void codes(const uint8_t* chunk, int b, U out[8]) noexcept {
-        const uint8_t* p = chunk + scale_bytes;
-        const uint8_t* plane = p + Row::chunk_k * 2 * code_bits;
+        const uint8_t* plane = chunk + scale_bytes + b / 2 * 128 * (code_bits + plane_bits);
+        const uint8_t* p = plane + 128 * plane_bits;
+        const int half = b % 2;
+        U high[8];
+        if constexpr (plane_bits == 2) Codes<V>::template pairs<4>(plane, half, high);
         if constexpr (code_bits == 8) {
             ELVER_UNROLL
-            for (int j = 0; j < 8; ++j) out[j] = V::load_u(p + 512 * b + 64 * j);
+            for (int j = 0; j < 8; ++j) out[j] = V::load_u(p + 512 * half + 64 * j);
         } else if constexpr (code_bits == 4) {
-            Codes<V>::nibbles(p + 256 * b, out);
+            Codes<V>::nibbles(p + 256 * half, out);
         } else {
-            Codes<V>::template pairs<0>(p + 256 * (b / 2), b % 2, out);
+            Codes<V>::template pairs<0>(p, half, out);
         }
-        if constexpr (type == DType::q6_k) {
-            U high[8];
-            Codes<V>::template pairs<4>(plane + 256 * (b / 2), b % 2, high);
+        if constexpr (plane_bits == 2) {
             ELVER_UNROLL
             for (int j = 0; j < 8; ++j) out[j] = V::or_u(out[j], high[j]);
         } else if constexpr (plane_bits == 1) {
-            Codes<V>::template add_bits<1 << code_bits>(plane + 64 * b, out);
+            Codes<V>::template add_bits<1 << code_bits>(plane + 64 * half, out);
         }
         if constexpr (type == DType::iq4_nl || type == DType::iq4_xs) Codes<V>::codebook(iq4_codes, out);
         if constexpr (type == DType::mxfp4) Codes<V>::codebook(mxfp4_codes, out);

@@ -143,12 +143,41 @@ struct Matmul {
         t.sum += n_sub * N;
     }
 
-    // All N tokens (one tile) against groups of 16 rows, straight from the pack.
+    // Asks for a block's share far ahead: in a burst of more they would wait for one another. With one token (and two
+    // of short chunks) the hardware does better alone, if it sees loads in ascending order, each in even steps: so the
+    // compiler may not move them past one another nor unroll the loop around them. With more the core asks too late.
+    template <int N>
+    [[gnu::always_inline]] static inline void look_ahead(const uint8_t* block) noexcept {
+        if constexpr (N > 2 || (N == 2 && Fmt::block == 256)) V::prefetch(block + 8192, block_bytes);
+    }
+    template <int N>
+    [[gnu::always_inline]] static inline void in_order() noexcept {
+        if constexpr (N == 1) asm volatile("" ::: "memory");
+    }
+
+    // 32-block c of a chunk, straight from the pack.
+    template <int N>
+    [[gnu::always_inline]] static inline void packed_block(F acc[N], const uint8_t* chunk, int c,
+                                                           TileActs& t) noexcept {
+        look_ahead<N>(chunk + c * block_bytes);
+        U w[8];
+        F scale[n_sub], min[n_sub];
+        ELVER_UNROLL
+        for (int s = 0; s < n_sub; ++s) {
+            scale[s] = Fmt::scale(chunk, c * n_sub + s);
+            if constexpr (Fmt::has_min) min[s] = Fmt::min(chunk, c * n_sub + s);
+        }
+        in_order<N>();
+        Fmt::codes(chunk, c, w);
+        in_order<N>();
+        if constexpr (N > 1) join(w);
+        block<N>(acc, w, scale, min, t);
+        advance<N>(t);
+    }
+
+    // All N tokens (one tile) against groups of 16 rows.
     template <int N>
     static void few(const MatmulArgs& a) noexcept {
-        // One stream read at the memory's pace is best left to the hardware, which fetches more at once than prefetches
-        // may; codes in two planes it takes for random, and busy with more tokens the core asks too late.
-        constexpr bool prefetches = N > 2 || !Fmt::one_stream;
         const int n_blocks = a.k / 32;
         const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
         for (int group = a.group_begin; group < a.group_end; ++group) {
@@ -158,23 +187,10 @@ struct Matmul {
             ELVER_UNROLL
             for (int i = 0; i < N; ++i) acc[i] = V::zero_f();
             for (int b = 0; b < n_blocks; b += chunk_blocks, chunk += Fmt::chunk_bytes) {
-                ELVER_UNROLL
-                for (int c = 0; c < chunk_blocks; ++c) {
-                    if (Fmt::block == 32 && b + c >= n_blocks) break;
-                    // A block's share at a time: in a burst they wait for one another.
-                    if constexpr (prefetches) V::prefetch(chunk + 8192 + c * block_bytes, block_bytes);
-                    U w[8];
-                    F scale[n_sub], min[n_sub];
-                    Fmt::codes(chunk, c, w);
-                    if constexpr (N > 1) join(w);
-                    ELVER_UNROLL
-                    for (int s = 0; s < n_sub; ++s) scale[s] = Fmt::scale(chunk, c * n_sub + s);
-                    if constexpr (Fmt::has_min) {
-                        ELVER_UNROLL
-                        for (int s = 0; s < n_sub; ++s) min[s] = Fmt::min(chunk, c * n_sub + s);
-                    }
-                    block<N>(acc, w, scale, min, t);
-                    advance<N>(t);
+                ELVER_ROLLED
+                for (int c = 0; c < chunk_blocks; c += 2) {
+                    packed_block<N>(acc, chunk, c, t);
+                    if (Fmt::block == 256 || b + 1 < n_blocks) packed_block<N>(acc, chunk, c + 1, t);
                 }
             }
             if (a.parts == 2) {
