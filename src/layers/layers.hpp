@@ -91,18 +91,62 @@ class LinearPhase final : public Phase {
     int k_;
 };
 
+// Blocks of columns to other places.
+class CopyPhase final : public Phase {
+  public:
+    struct Block {
+        Columns from;
+        int from_stride;
+        Columns to;
+        int to_stride;
+        int width, n = 1;
+    };
+    CopyPhase(Program& program, std::vector<Block> blocks);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    std::vector<Block> blocks_;
+};
+
+// A matrix for each head: columns from + h * from_stride of every token -> to + h * to_stride.
+class HeadLinearPhase final : public Phase {
+  public:
+    struct Config {
+        std::vector<PackedMatrix> heads;  // of one shape
+        Columns from;
+        int from_stride;
+        Columns to;
+        int to_stride;
+    };
+    HeadLinearPhase(Program& program, Config config);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+    size_t weight_bytes() const noexcept override;
+
+  private:
+    int result_at() const noexcept { return static_cast<int>(padded_row(k_)); }
+
+    const Program* program_;
+    Config config_;
+    int k_ = 0, n_rows_ = 0;
+};
+
 // Rotates q and k, normalises them where the model does, scales q, and stores k and v in the cache.
 class CacheWritePhase final : public Phase {
   public:
     struct Config {
         int layer = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
         float q_scale = 1.0f;
+        float v_scale = 1.0f;
         float clamp = 0.0f;      // q, k, v are clamped to [-clamp, clamp] first; 0: not
         Norm q_norm, k_norm;     // over each head
         size_t norm_stride = 0;  // floats from one head's norm weights to the next; 0: shared
         bool norm_after_rope = false;
         enum class Pairing : uint8_t { none, adjacent, halves } pairing = Pairing::none;
         int rope_dims = 0, rope_table = 0;
+        int rope_first = 0;  // the first dim of a head that turns
     };
     CacheWritePhase(Program& program, Config config);
     void run(const Pass& pass, int worker) const noexcept override;
@@ -166,18 +210,18 @@ class NormPhase final : public Phase {
     bool on_outputs_;
 };
 
-// attn *= sigmoid(gate), a factor for each element or for each head.
+// attn *= sigmoid or softplus of gate, a factor for each element or for each head.
 class GatePhase final : public Phase {
   public:
-    GatePhase(Program& program, int n_heads, int v_head_dim, bool each_head)
-        : program_(&program), n_heads_(n_heads), v_head_dim_(v_head_dim), each_head_(each_head) {}
+    GatePhase(Program& program, int n_heads, int v_head_dim, bool each_head, bool softplus)
+        : program_(&program), n_heads_(n_heads), v_head_dim_(v_head_dim), each_head_(each_head), softplus_(softplus) {}
     void run(const Pass& pass, int worker) const noexcept override;
     std::string describe() const override;
 
   private:
     const Program* program_;
     int n_heads_, v_head_dim_;
-    bool each_head_;
+    bool each_head_, softplus_;
 };
 
 // The rows of x whose logits are wanted -> outputs.

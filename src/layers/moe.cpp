@@ -190,6 +190,9 @@ void ExpertsPhase::combine(const Pass& pass, const MoeScratch& s, Share tokens) 
             }
             for (size_t c = 0; c < width; ++c) sum[c] += weight * shared[c];
         }
+        if (config_.sum_scale != 1.0f) {
+            for (size_t c = 0; c < width; ++c) sum[c] *= config_.sum_scale;
+        }
         float* out = program_->row(*pass.scratch, config_.out, t);
         if (config_.out == Buffer::x) {
             for (size_t c = 0; c < width; ++c) out[c] += config_.scale * sum[c];

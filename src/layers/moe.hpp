@@ -41,6 +41,7 @@ class ExpertsPhase final : public Phase {
         bool shared = false;               // Buffer::shared is added
         int shared_gate = -1;              // the column of Buffer::router whose sigmoid scales it, -1: none
         Buffer out = Buffer::x;            // added to when it is x, else written
+        float sum_scale = 1.0f;            // of the experts' sum, the shared one's included
         float scale = 1.0f;                // of what is added to x
     };
     ExpertsPhase(Program& program, Config config);

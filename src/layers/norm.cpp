@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "base/text.hpp"
-#include "layers/layers.hpp"
+#include "layers/recurrent.hpp"
 
 namespace elver {
 
@@ -63,8 +63,10 @@ void GatePhase::run(const Pass& pass, int worker) const noexcept {
     for (int t = mine.begin; t < mine.end; ++t) {
         const float* gate = program_->row(*pass.scratch, Buffer::gate, t);
         float* x = program_->row(*pass.scratch, Buffer::attn, t);
-        for (int i = 0; i < n_heads_ * v_head_dim_; ++i)
-            x[i] /= 1.0f + std::exp(-gate[each_head_ ? i / v_head_dim_ : i]);
+        for (int i = 0; i < n_heads_ * v_head_dim_; ++i) {
+            const float g = gate[each_head_ ? i / v_head_dim_ : i];
+            x[i] = softplus_ ? x[i] * softplus(g) : x[i] / (1.0f + std::exp(-g));
+        }
     }
 }
 

@@ -118,6 +118,24 @@ class ConvPhase final : public Phase {
     Config config_;
 };
 
+// q, k, gate -> attn = gate * (sum of taps * the last n_taps values of q * k). State: [n_taps - 1, width] of those
+// values, the oldest first.
+class ShortConvPhase final : public Phase {
+  public:
+    struct Config {
+        StatePart state;
+        int width = 0, n_taps = 0;
+        const float* taps = nullptr;  // [width, n_taps], the oldest first
+    };
+    ShortConvPhase(Program& program, Config config);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    const Program* program_;
+    Config config_;
+};
+
 // q, dt in v, B and C in k, gate -> attn. Per channel, with dt = softplus: h = exp(dt a) h + dt B x, y = C h + d x,
 // times silu(gate). Gu and Dao 2023, algorithm 2. State: [width, n_state].
 class MambaPhase final : public Phase {
@@ -154,6 +172,34 @@ class Mamba2Phase final : public Phase {
     std::string describe() const override;
 
   private:
+    const Program* program_;
+    Config config_;
+};
+
+// q and k of n_k_heads and v of n_heads in q, the logits of beta and, from alpha_column on, alpha in k, gate -> attn.
+// With q and k of unit length, per head: S = exp(a softplus(alpha + dt_bias)) S, S += beta (v - S k) k, y = S q /
+// sqrt(k_dim); y is normalised and multiplied by silu(gate). Yang et al. 2024 (Gated Delta Networks), section 3. State:
+// [n_heads, v_dim, k_dim].
+class DeltaNetPhase final : public Phase {
+  public:
+    struct Config {
+        StatePart state;
+        int n_heads = 0, n_k_heads = 0, k_dim = 0, v_dim = 0;
+        bool keys_in_turn = false;  // head h has keys h % n_k_heads; else neighbours share
+        int alpha_column = 0;
+        int rates_stride = 0;  // from the columns of one key's heads to the next's
+        float eps = 0.0f;      // of the unit lengths
+        Norm norm;
+        const float *a = nullptr, *dt_bias = nullptr;  // [n_heads]
+    };
+    DeltaNetPhase(Program& program, Config config);
+    void run(const Pass& pass, int worker) const noexcept override;
+    std::string describe() const override;
+
+  private:
+    void step(float* state, const float* q, const float* k, const float* v, float decay, float beta,
+              float* out) const noexcept;
+
     const Program* program_;
     Config config_;
 };

@@ -25,7 +25,7 @@ void CacheWritePhase::prepare(const Pass& pass, float* head, int index, int toke
     }
     if (!c.norm_after_rope) normalise(pass, head, index, norm);
     if (c.pairing != Config::Pairing::none) {
-        const RopeArgs rope{head, program_->rope_table(*pass.scratch, c.rope_table, token), c.rope_dims};
+        const RopeArgs rope{head + c.rope_first, program_->rope_table(*pass.scratch, c.rope_table, token), c.rope_dims};
         if (c.pairing == Config::Pairing::adjacent)
             pass.kernels->rope_adjacent(rope);
         else
@@ -54,6 +54,9 @@ void CacheWritePhase::run(const Pass& pass, int worker) const noexcept {
             prepare(pass, k, h, t, c.k_norm);
             if (c.clamp > 0) {
                 for (int d = 0; d < c.v_head_dim; ++d) v[d] = std::clamp(v[d], -c.clamp, c.clamp);
+            }
+            if (c.v_scale != 1.0f) {
+                for (int d = 0; d < c.v_head_dim; ++d) v[d] *= c.v_scale;
             }
             pass.kernels->cache_write({pass.cache->shape(c.layer), k, v,
                                        pass.cache->page(c.layer, h, pass.pos[t] / page_positions),

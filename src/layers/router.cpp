@@ -28,6 +28,18 @@ void softmax(float* x, int n) noexcept {
     for (int i = 0; i < n; ++i) x[i] /= sum;
 }
 
+// The share of the greatest, x[best], in a softmax over the x[i] with (x[best] - x[i]) / max(|x[i]|, x[best]) <= 0.02;
+// x[best] is then taken out.
+float share_near_best(float* x, int n, int best) noexcept {
+    const float peak = x[best];
+    float sum = 0.0f;
+    for (int i = 0; i < n; ++i) {
+        if (peak - x[i] <= 0.02f * std::max(std::fabs(x[i]), peak)) sum += std::exp(x[i] - peak);
+    }
+    x[best] = -INFINITY;
+    return 1.0f / sum;
+}
+
 float sigmoid(float x) noexcept {
     return 1.0f / (1.0f + std::exp(-x));
 }
@@ -79,6 +91,9 @@ int route_token(const RouterOptions& o, const float* logits, int32_t* ids, float
     greatest(choice, o.n_experts, o.top_k, ids);
     for (int i = 0; i < o.top_k; ++i) weights[i] = scores[ids[i]];
     if (o.score == RouterScore::softmax_chosen) softmax(weights, o.top_k);
+    if (o.score == RouterScore::softmax_near_best) {
+        for (int i = 0; i < o.top_k; ++i) weights[i] = share_near_best(scores, o.n_experts, ids[i]);
+    }
     float scale = o.scale;
     if (o.renormalise) {
         float sum = 0.0f;

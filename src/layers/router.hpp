@@ -13,6 +13,9 @@ enum class RouterScore : uint8_t {
     softmax,         // over all experts
     sigmoid,         // of each by itself
     softmax_chosen,  // the greatest logits are chosen, softmax over those
+    // The greatest logits are chosen one by one; the weight of each is its share in a softmax over those not yet chosen
+    // that are within 2 % of it (SparseMixer-v2, Liu et al. 2024, at inference with a jitter of 0.01).
+    softmax_near_best,
 };
 
 struct RouterOptions {

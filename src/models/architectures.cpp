@@ -6,8 +6,6 @@ namespace {
 
 constexpr auto layer = NormKind::layer;
 constexpr auto adjacent = RopePairing::adjacent;
-// What no file of the families that say so has, and what other programs do not read there.
-constexpr auto biases = "rope_freqs attn_output.bias ffn_gate.bias ffn_up.bias ffn_down.bias";
 constexpr auto gelu = Activation::gelu;
 constexpr auto gelu_tanh = Activation::gelu_tanh;
 
@@ -44,7 +42,7 @@ constexpr Architecture table[] = {
     {.name = "arcee", .pairing = adjacent, .activation = Activation::relu2, .gated = false},
     {.name = "ernie4_5", .pairing = adjacent},
     {.name = "plamo", .parallel_residual = true},
-    {.name = "refact", .rope = false, .alibi_max_bias = 8.0, .ignored = biases},
+    {.name = "refact", .rope = false, .alibi_max_bias = 8.0},
     {.name = "chatglm", .pairing = adjacent},
     {.name = "glm4", .pairing = adjacent, .reads = reads_sections},
     {.name = "qwen", .ffn_width_factor = 0.5},
@@ -55,20 +53,20 @@ constexpr Architecture table[] = {
     {.name = "smollm3", .pairing = adjacent, .unturned_period = 4},
     {.name = "cohere2", .norm = layer, .pairing = adjacent, .parallel_residual = true, .window_period = 4, .window_global = 3, .turns_local_only = true},
     {.name = "maincoder", .pairing = adjacent, .qk_norm_after_rope = true},
-    {.name = "pangu-embedded", .ignored = "rope_freqs"},
+    {.name = "pangu-embedded"},
     {.name = "nanbeige", .pairing = adjacent},
     {.name = "deci", .pairing = adjacent},
     {.name = "mistral3", .pairing = adjacent},
     {.name = "openelm"},
-    {.name = "qwen2vl", .ignored = "output.bias"},
+    {.name = "qwen2vl"},
     {.name = "qwen3vl", .ignored = "cls."},
     {.name = "hunyuan_vl", .qk_norm_after_rope = true},
-    {.name = "cogvlm", .ignored = "vis_ rope_freqs"},
+    {.name = "cogvlm", .ignored = "vis_"},
     {.name = "plamo3", .window_period = 8, .window_global = 7},
     {.name = "spark2_5", .activation = gelu_tanh},
     {.name = "muse-glimmer", .pairing = adjacent, .embedding_normalised = true, .reads = reads_soft_caps, .post_norm_eps = 1e-8, .window_period = 4, .window_global = 3, .turns_local_only = true},
-    {.name = "llada", .pairing = adjacent, .causal = false, .ignored = biases},
-    {.name = "dream", .causal = false, .ignored = "output.bias"},
+    {.name = "llada", .pairing = adjacent, .causal = false},
+    {.name = "dream", .causal = false},
     {.name = "jais", .norm = layer, .rope = false, .reads = reads_alibi, .alibi_max_bias = 8.0, .attention_power = 1.0},
     {.name = "bert", .norm = layer, .rope = false, .activation = gelu, .gated = false, .causal = false, .has_head = false, .ignored = "cls"},
     {.name = "nomic-bert", .norm = layer, .causal = false, .has_head = false},
@@ -86,14 +84,80 @@ constexpr Architecture table[] = {
     {.name = "dots1"},
     {.name = "glm4moe", .router = RouterScore::sigmoid, .renames = {{"ffn_norm", "post_attention_norm"}, {"post_attention_norm", nullptr}}},
     {.name = "hunyuan-moe", .qk_norm_after_rope = true, .renormalises = true},
-    {.name = "mamba", .rope = false, .recurrent = true},
-    {.name = "mamba2", .rope = false, .recurrent = true, .mixer = RecurrentKind::mamba2},
-    {.name = "rwkv6", .norm = layer, .rope = false, .recurrent = true, .mixer = RecurrentKind::rwkv6},
-    {.name = "rwkv7", .norm = layer, .rope = false, .recurrent = true, .mixer = RecurrentKind::rwkv7},
+    {.name = "phimoe", .norm = layer, .router = RouterScore::softmax_near_best},
+    {.name = "ernie4_5-moe", .pairing = adjacent, .renormalises = true},
+    {.name = "paddleocr"},
+    {.name = "bailingmoe2"},
+    {.name = "hy_v3", .router = RouterScore::sigmoid},
+    {.name = "qwen3vlmoe", .renormalises = true},
+    {.name = "qwen3tts", .ignored = "cls."},
+    {.name = "minimax-m2", .router = RouterScore::sigmoid, .renormalises = true},
+    {.name = "mimo2", .router = RouterScore::sigmoid, .renormalises = true},
+    {.name = "mellum", .plain_local_rope = true, .window_period = 4, .window_global = 3, .renormalises = true},
+    {.name = "laguna", .plain_local_rope = true, .gate = GateKind::softplus, .window_period = 4, .window_global = 0, .router = RouterScore::sigmoid},
+    {.name = "exaone-moe", .window_period = 4, .window_global = 3, .turns_local_only = true},
+    {.name = "afmoe", .embedding_times_sqrt_width = true, .window_period = 4, .window_global = 3, .unturned_period = 4, .router = RouterScore::sigmoid},
+    {.name = "llada-moe", .causal = false},
+    {.name = "rnd1", .causal = false, .renormalises = true},
+    {.name = "granite_swa", .pairing = adjacent, .reads = reads_scales, .divides_by_logit_scale = true, .renormalises = true},
+    {.name = "cohere2moe", .norm = layer, .norm_by_key = true, .pairing = adjacent, .parallel_residual = true, .window_period = 4, .window_global = 0, .turns_local_only = true, .turns_dense = true, .router = RouterScore::sigmoid, .experts_sum_scale = 0.5},
+    {.name = "smallthinker", .activation = Activation::relu, .window_period = 4, .window_global = 0, .turns_local_only = true, .renormalises = true, .experts_input = ExpertsInput::router_before_attention},
+    {.name = "arctic", .pairing = adjacent, .renormalises = true, .experts_input = ExpertsInput::before_attention},
+    {.name = "grok", .activation = gelu_tanh, .reads = reads_soft_caps | reads_scales, .attention_scale = 0.08838834764831845, .attn_soft_cap = 30.0, .embedding_scale = 78.38367176906169, .logit_scale = 0.5773502691896257, .renormalises = true, .experts_sum_scale = 0.7071067811865476,
+     .renames = {{"post_attention_norm", "attn_output_norm"}, {"attn_output_norm", nullptr}, {"post_ffw_norm", "layer_output_norm"}, {"layer_output_norm", nullptr}, {"ffn_gate_shexp", "ffn_gate"}, {"ffn_up_shexp", "ffn_up"}, {"ffn_down_shexp", "ffn_down"}}},
+    {.name = "jamba", .rope = false, .recurs = Recurs::headless},
+    {.name = "granitehybrid", .pairing = adjacent, .reads = reads_scales | reads_finetuned, .divides_by_logit_scale = true, .renormalises = true, .recurs = Recurs::headless, .mixer = RecurrentKind::mamba2},
+    {.name = "falcon-h1", .recurs = Recurs::beside, .mixer = RecurrentKind::mamba2},
+    {.name = "nemotron_h", .rope = false, .activation = Activation::relu2, .gated = false, .recurs = Recurs::headless, .one_branch = true, .mixer = RecurrentKind::mamba2, .renames = {{"ffn_norm", "attn_norm"}}},
+    {.name = "nemotron_h_moe", .rope = false, .activation = Activation::relu2, .gated = false, .router = RouterScore::sigmoid, .recurs = Recurs::headless, .one_branch = true, .mixer = RecurrentKind::mamba2, .renames = {{"ffn_norm", "attn_norm"}}},
+    {.name = "lfm2", .recurs = Recurs::headless, .mixer = RecurrentKind::short_conv, .renames = {{"output_norm", "token_embd_norm"}, {"token_embd_norm", nullptr}}},
+    {.name = "lfm2moe", .router = RouterScore::sigmoid, .renormalises = true, .recurs = Recurs::headless, .mixer = RecurrentKind::short_conv, .renames = {{"output_norm", "token_embd_norm"}, {"token_embd_norm", nullptr}}},
+    {.name = "qwen3next", .renormalises = true, .recurs = Recurs::with_tensors, .mixer = RecurrentKind::delta_net, .renames = {{"ffn_norm", "post_attention_norm"}, {"post_attention_norm", nullptr}}},
+    {.name = "qwen35", .recurs = Recurs::with_tensors, .mixer = RecurrentKind::delta_net, .keys_in_turn = true, .renames = {{"ffn_norm", "post_attention_norm"}, {"post_attention_norm", nullptr}}},
+    {.name = "qwen35moe", .renormalises = true, .recurs = Recurs::with_tensors, .mixer = RecurrentKind::delta_net, .keys_in_turn = true, .renames = {{"ffn_norm", "post_attention_norm"}, {"post_attention_norm", nullptr}}},
+    {.name = "deepseek2", .pairing = adjacent, .latent = true},
+    {.name = "mistral4", .pairing = adjacent, .latent = true},
+    {.name = "minicpm3", .embedding_scale = 12.0, .depth_scale = 1.4, .logit_width = 256.0, .latent = true},
+    {.name = "pockettts", .norm = layer, .pairing = adjacent, .activation = gelu, .gated = false},
+    {.name = "mamba", .rope = false, .recurs = Recurs::every},
+    {.name = "mamba2", .rope = false, .recurs = Recurs::every, .mixer = RecurrentKind::mamba2},
+    {.name = "rwkv6", .norm = layer, .rope = false, .recurs = Recurs::every, .mixer = RecurrentKind::rwkv6},
+    {.name = "rwkv7", .norm = layer, .rope = false, .recurs = Recurs::every, .mixer = RecurrentKind::rwkv7},
+};
+
+// Architectures that need what is not here yet.
+constexpr struct {
+    const char *name, *lacks;
+} gaps[] = {
+    {"bailingmoe3", "delta attention with a decay for each channel"},
+    {"deepseek32", "an indexer that picks the keys"},
+    {"deepseek4", "hyper-connections and compressed keys"},
+    {"dots3note", "an indexer that picks the keys"},
+    {"gemma3n", "alternating updates and embeddings for each layer"},
+    {"gemma4", "embeddings for each layer and keys shared between layers"},
+    {"glm-dsa", "an indexer that picks the keys"},
+    {"glm5-next", "delta attention with a decay for each channel, and an indexer"},
+    {"grovemoe", "experts shared by groups"},
+    {"hrm_text", "layers that run more than once"},
+    {"hy_v4", "hyper-connections and an indexer"},
+    {"kimi-k3", "delta attention with a decay for each channel"},
+    {"kimi-linear", "delta attention with a decay for each channel"},
+    {"minimax-01", "linear attention with a fixed decay"},
+    {"minimax-m3", "an indexer that picks blocks of keys"},
+    {"qwen4exp", "hyper-connections and embeddings of n-grams"},
+    {"t5", "an encoder beside the decoder"},
+    {"talkie", "the embedding added again behind every layer"},
 };
 // clang-format on
 
 }  // namespace
+
+const char* missing_for(std::string_view name) noexcept {
+    for (const auto& gap : gaps) {
+        if (name == gap.name) return gap.lacks;
+    }
+    return nullptr;
+}
 
 const Architecture* find_architecture(std::string_view name) noexcept {
     for (const Architecture& row : table) {

@@ -14,8 +14,9 @@ enum Reads : unsigned {
     reads_parallel_residual = 2,
     reads_qkv_clamp = 4,
     reads_alibi = 8,
-    reads_scales = 16,    // of embedding, residual and attention
-    reads_sections = 32,  // rotary sections, for pictures: of text they only say that halves are turned
+    reads_scales = 16,     // of embedding, residual and attention
+    reads_sections = 32,   // rotary sections, for pictures: of text they only say that halves are turned
+    reads_finetuned = 64,  // rope.scaling.finetuned: false says that nothing is rotated
 };
 
 // A tensor that the family calls what others call another; nullptr: it has none, whatever the file holds.
@@ -24,9 +25,14 @@ struct Rename {
     const char* as = nullptr;
 };
 
+// Which layers have the recurrent mixer: those without KV heads, those with its tensors, or all, each beside its
+// attention.
+enum class Recurs : uint8_t { none, every, headless, with_tensors, beside };
+
 struct Architecture {
     const char* name;
     NormKind norm = NormKind::rms;
+    bool norm_by_key = false;  // rms all the same where the file has its epsilon
     bool rope = true;
     RopePairing pairing = RopePairing::halves;
     Activation activation = Activation::silu;
@@ -41,24 +47,36 @@ struct Architecture {
     bool embedding_times_sqrt_width = false;
     double ffn_width_factor = 1.0;  // of the key
     double local_rope_base = 0.0;   // of layers with a window, where the file gives none; 0: as others
+    bool plain_local_rope = false;  // no scaling of positions there; so too with a base of their own above
     double alibi_max_bias = 0.0;
-    double attention_power = 0.5;  // q . k is divided by head_dim to this power
+    double attention_power = 0.5;                       // q . k is divided by head_dim to this power
+    double attention_scale = 0.0, attn_soft_cap = 0.0;  // where the file gives none
+    GateKind gate = GateKind::sigmoid;
     double post_norm_eps = 0.0;
     bool divides_by_logit_scale = false;  // others multiply
     // Where the file gives no scale: embeddings times embedding_scale, branches times depth_scale / sqrt(n_layers),
-    // logits times logit_width / width. 0: 1.
-    double embedding_scale = 0.0, depth_scale = 0.0, logit_width = 0.0;
+    // logits times logit_width / width or logit_scale. 0: 1.
+    double embedding_scale = 0.0, depth_scale = 0.0, logit_width = 0.0, logit_scale = 0.0;
     // Layers with a window, where the file has no pattern: all but those with i % window_period == window_global.
     int window_period = 1, window_global = -1;
     bool turns_local_only = false;  // in a model with windows, layers without one are not rotated
+    bool turns_dense = false;       // but for those without experts
     int unturned_period = 0;        // every so manyth layer is not rotated; 0: all are
     const char* ignored = "";
     RouterScore router = RouterScore::softmax;  // where the file does not say
-    bool renormalises = false;                  // the same
-    bool recurrent = false;                     // every layer, or those without attention heads
+    bool renormalises = false;                  // whatever the file says; else as it says
+    ExpertsInput experts_input = ExpertsInput::same;
+    double experts_sum_scale = 1.0;
+    Recurs recurs = Recurs::none;
+    bool one_branch = false;  // a layer is an FFN, else attention, else recurrent
     RecurrentKind mixer = RecurrentKind::mamba;
-    Rename renames[4] = {};
+    bool keys_in_turn = false;
+    bool latent = false;
+    Rename renames[8] = {};
 };
+
+// What elver lacks for an architecture that it knows of; null when it has never heard of it.
+const char* missing_for(std::string_view name) noexcept;
 
 // Null when elver does not know the name.
 const Architecture* find_architecture(std::string_view name) noexcept;

@@ -44,13 +44,13 @@ class Keys {
         return out;
     }
     // Which of n layers have the model's window: a list in the file says it of each; a number p in it that of every p
-    // layers the last has none; else all have it but i % period == global.
+    // layers one has none, the last or, if global is 0, the first; else all have it but i % period == global.
     std::vector<bool> local_layers(size_t n, int period, int global) {
         std::vector<bool> out(n);
         const GgufValue* list = file_.find(cat(prefix_, "attention.sliding_window_pattern"));
         if (list != nullptr && list->type() != GgufType::array) {
             period = std::max(integer("attention.sliding_window_pattern"), 1);
-            global = period - 1;
+            if (global != 0) global = period - 1;
             list = nullptr;
         }
         for (size_t i = 0; i < n; ++i) {
@@ -120,7 +120,35 @@ class Keys {
     std::optional<Error> error_;
 };
 
-void read_layers(Keys& keys, const Architecture& arch, ModelSpec& s) {
+void read_latent(const Gguf& file, Keys& keys, ModelSpec& s) {
+    LatentSpec& m = s.latent;
+    m.kv_rank = keys.integer("attention.kv_lora_rank");
+    const bool direct = file.find_tensor(cat(s.tensors.of("attn_q"), ".weight")) != nullptr;
+    m.q_rank = direct ? 0 : keys.integer("attention.q_lora_rank");
+    m.absorbed = file.find_tensor(cat(s.tensors.of("attn_k_b"), ".weight")) != nullptr;
+    // Files that absorb say the cache's lengths too.
+    const auto length = [&](const char* own, const char* of_cache) {
+        const int value = keys.integer(own, 0);
+        return value > 0 ? value : keys.integer(of_cache);
+    };
+    const int k = length("attention.key_length_mla", "attention.key_length");
+    m.v_dim = length("attention.value_length_mla", "attention.value_length");
+    m.rope_dim = keys.integer("rope.dimension_count");
+    m.nope_dim = k - m.rope_dim;
+    for (LayerSpec& l : s.layers) {
+        l.n_kv_heads = m.absorbed ? 1 : l.n_heads;
+        l.head_dim = (m.absorbed ? m.kv_rank : m.nope_dim) + m.rope_dim;
+        l.v_head_dim = m.absorbed ? m.kv_rank : m.v_dim;
+    }
+    // YaRN's magnitude is on the scores instead, by a factor of its own.
+    const double factor = keys.scale("rope.scaling.factor", 1.0);
+    const bool yarn = keys.text("rope.scaling.type", "") == "yarn";
+    const double magnitude =
+        1.0 + (yarn ? keys.number("rope.scaling.yarn_log_multiplier", 0.0) * std::log(factor) : 0.0);
+    s.attention_scale = magnitude * magnitude / std::sqrt(static_cast<double>(std::max(k, 1)));
+}
+
+void read_layers(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
     const size_t n = s.layers.size();
     const std::vector<int> heads = keys.integers("attention.head_count", n),
                            kv_heads = keys.integers("attention.head_count_kv", n, heads),
@@ -135,6 +163,13 @@ void read_layers(Keys& keys, const Architecture& arch, ModelSpec& s) {
         l.n_heads = heads[i], l.n_kv_heads = kv_heads[i];
         l.head_dim = head_dim, l.v_head_dim = v_head_dim;
         l.ffn_width = static_cast<int>(ffn_widths[i] * arch.ffn_width_factor);
+        const bool is_ffn = arch.one_branch && l.ffn_width > 0;
+        const bool attends =
+            arch.recurs != Recurs::every && l.n_kv_heads > 0 && !is_ffn &&
+            (arch.recurs != Recurs::with_tensors ||
+             file.find_tensor(cat(s.tensors.of("ssm_out", static_cast<int>(i)), ".weight")) == nullptr);
+        if (arch.recurs != Recurs::none && !attends) l.n_heads = l.n_kv_heads = 0;
+        l.recurrent = arch.recurs != Recurs::none && !is_ffn && (!attends || arch.recurs == Recurs::beside);
     }
 }
 
@@ -143,7 +178,14 @@ void read_attention(const Gguf& file, Keys& keys, const Architecture& arch, Mode
     s.causal = arch.causal;
     if (arch.attention_power != 0.5)
         s.attention_scale = std::pow(std::max(s.layers.front().head_dim, 1), -arch.attention_power);
-    if ((arch.reads & reads_scales) != 0) s.attention_scale = keys.number("attention.scale", s.attention_scale);
+    else
+        s.attention_scale = arch.attention_scale;
+    if ((arch.reads & reads_scales) != 0) {
+        s.attention_scale = keys.number("attention.scale", s.attention_scale);
+        s.attention_scale = keys.scale("attention.output_scale", s.attention_scale);
+    }
+    s.value_scale = keys.scale("attention.value_scale", 1.0);
+    s.gate = arch.gate;
     if ((arch.reads & reads_qkv_clamp) != 0) s.qkv_clamp = keys.number("attention.clamp_kqv", 0.0);
     if ((arch.reads & reads_alibi) != 0) s.alibi_max_bias = keys.scale("attention.max_alibi_bias", arch.alibi_max_bias);
     s.qk_norm_after_rope = arch.qk_norm_after_rope;
@@ -154,43 +196,61 @@ void read_attention(const Gguf& file, Keys& keys, const Architecture& arch, Mode
                       q_norm->view.shape.columns() == static_cast<int64_t>(l.n_heads) * l.head_dim;
 }
 
-// Layers with a router have experts; the file's tensors say which, and how wide the shared expert is.
+// Columns of a tensor, or its rows; 0 if the file has none of that name.
+int columns_of(const Gguf& file, const std::string& name) {
+    const GgufTensor* t = file.find_tensor(name);
+    return t == nullptr ? 0 : static_cast<int>(std::min<int64_t>(t->view.shape.columns(), INT32_MAX));
+}
+int rows_of(const Gguf& file, const std::string& name) {
+    const GgufTensor* t = file.find_tensor(name);
+    return t == nullptr ? 0 : static_cast<int>(std::min<int64_t>(t->view.shape.rows(), INT32_MAX));
+}
+
+// Layers with a router have experts; the file's tensors say which, and how wide they are where no key does.
 void read_experts(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
     ExpertsSpec& e = s.experts;
     e.n_experts = keys.integer("expert_count", 0);
     if (e.n_experts == 0) return;
     e.top_k = keys.integer("expert_used_count");
-    e.ffn_width = keys.integer("expert_feed_forward_length", s.layers.front().ffn_width);
+    e.ffn_width = keys.integer("expert_feed_forward_length", 0);
+    e.input = arch.experts_input;
+    e.sum_scale = arch.experts_sum_scale;
     const int function = keys.integer("expert_gating_func", 0);
     e.score = function == 1   ? RouterScore::softmax
               : function == 2 ? RouterScore::sigmoid
               : function == 3 ? RouterScore::softmax_chosen
                               : arch.router;
-    e.renormalise = keys.flag("expert_weights_norm", arch.renormalises);
+    e.renormalise = arch.renormalises || keys.flag("expert_weights_norm", false);
     e.scale = keys.scale("expert_weights_scale", 1.0);
     e.n_groups = std::max(keys.integer("expert_group_count", 1), 1);
     e.n_groups_used = std::max(keys.integer("expert_group_used_count", e.n_groups), 1);
     for (int i = 0; i < s.n_layers; ++i) {
         if (file.find_tensor(cat(s.tensors.of("ffn_gate_inp", i), ".weight")) == nullptr) continue;
-        s.layers[static_cast<size_t>(i)].sparse = true;
-        s.layers[static_cast<size_t>(i)].ffn_width = 0;
-        const GgufTensor* shared = file.find_tensor(cat(s.tensors.of("ffn_up_shexp", i), ".weight"));
-        if (shared != nullptr)
-            e.shared_width = static_cast<int>(std::min<int64_t>(shared->view.shape.rows(), INT32_MAX));
+        LayerSpec& l = s.layers[static_cast<size_t>(i)];
+        l.sparse = true;
+        const bool dense_too = e.input == ExpertsInput::before_attention;
+        l.ffn_width = dense_too ? rows_of(file, cat(s.tensors.of("ffn_up", i), ".weight")) : 0;
+        if (e.ffn_width == 0) e.ffn_width = columns_of(file, cat(s.tensors.of("ffn_down_exps", i), ".weight"));
+        if (e.ffn_width == 0) e.ffn_width = columns_of(file, cat(s.tensors.of("ffn_down", i), ".0.weight"));
+        e.shared_width = std::max(e.shared_width, rows_of(file, cat(s.tensors.of("ffn_up_shexp", i), ".weight")));
     }
 }
 
 void read_recurrent(Keys& keys, const Architecture& arch, ModelSpec& s) {
-    if (!arch.recurrent) return;
+    if (arch.recurs == Recurs::none) return;
     RecurrentSpec& r = s.recurrent;
     r.kind = arch.mixer;
-    if (r.kind == RecurrentKind::mamba || r.kind == RecurrentKind::mamba2) {
+    r.keys_in_turn = arch.keys_in_turn;
+    if (r.kind == RecurrentKind::mamba || r.kind == RecurrentKind::mamba2 || r.kind == RecurrentKind::delta_net) {
         r.width = keys.integer("ssm.inner_size");
         r.n_state = keys.integer("ssm.state_size");
         r.n_taps = keys.integer("ssm.conv_kernel");
         const int rank = keys.integer("ssm.time_step_rank");
         (r.kind == RecurrentKind::mamba ? r.dt_rank : r.n_heads) = rank;
         r.n_groups = r.kind == RecurrentKind::mamba ? 0 : keys.integer("ssm.group_count", 1);
+    } else if (r.kind == RecurrentKind::short_conv) {
+        r.width = s.width;
+        r.n_taps = keys.integer("shortconv.l_cache");
     } else {
         const int head_dim = keys.integer("wkv.head_size");
         r.n_heads = head_dim > 0 && s.width % head_dim == 0 ? s.width / head_dim : 0;
@@ -198,8 +258,7 @@ void read_recurrent(Keys& keys, const Architecture& arch, ModelSpec& s) {
         r.halve_every = r.kind == RecurrentKind::rwkv6 ? keys.integer("rescale_every_n_layers", 0) : 0;
     }
     for (LayerSpec& l : s.layers) {
-        l.recurrent = l.n_heads == 0;
-        if (l.recurrent && r.ffn_width > 0) l.ffn_width = 0;  // the channel mix
+        if (arch.recurs == Recurs::every) l.ffn_width = 0;  // RWKV's is the channel mix
     }
 }
 
@@ -211,6 +270,7 @@ RopeSpec read_rope(const Gguf& file, Keys& keys, const ModelSpec& s) {
     rope.factor = keys.scale("rope.scaling.factor", keys.scale("rope.scale_linear", 1.0));
     rope.original_context = keys.integer("rope.scaling.original_context_length", s.n_ctx_train);
     rope.magnitude = keys.number("rope.scaling.attn_factor", 1.0);
+    if (s.latent.kv_rank > 0 && scaling == "yarn") rope.magnitude /= 1.0 + 0.1 * std::log(rope.factor);
     if (scaling == "linear")
         rope.scaling = RopeScaling::linear;
     else if (scaling == "yarn")
@@ -242,19 +302,27 @@ void read_patterns(const Gguf& file, Keys& keys, const Architecture& arch, Model
         s.rope_pairing = halves ? RopePairing::halves : arch.pairing;
         s.ropes.push_back(read_rope(file, keys, s));
         global_rope = local_rope = 0;
+        if ((arch.reads & reads_finetuned) != 0 && !keys.flag("rope.scaling.finetuned", true)) global_rope = -1;
     }
-    if (window > 0 && arch.rope && arch.local_rope_base > 0) {
-        RopeSpec table;  // scaling is for layers that see everything
-        table.dims = s.ropes.front().dims;
-        table.base = keys.number("rope.freq_base_swa", arch.local_rope_base);
-        s.ropes.push_back(table);
-        local_rope = 1;
+    if (window > 0 && arch.rope) {
+        RopeSpec table = s.ropes.front();
+        if (arch.local_rope_base > 0 || arch.plain_local_rope) {
+            table = RopeSpec();
+            table.base = arch.local_rope_base > 0 ? arch.local_rope_base : s.ropes.front().base;
+        }
+        table.dims = keys.integer("rope.dimension_count_swa", s.ropes.front().dims);
+        table.base = keys.number("rope.freq_base_swa", table.base);
+        if (table != s.ropes.front()) {
+            s.ropes.push_back(table);
+            local_rope = 1;
+        }
     }
     if (window > 0 && arch.turns_local_only) global_rope = -1;
     for (size_t i = 0; i < s.layers.size(); ++i) {
         LayerSpec& l = s.layers[i];
         if (window > 0 && local[i]) l.window = window;
         l.rope = l.window > 0 ? local_rope : global_rope;
+        if (arch.turns_dense && !l.sparse) l.rope = local_rope;
         if (arch.unturned_period > 0 && (i + 1) % static_cast<size_t>(arch.unturned_period) == 0) l.rope = -1;
     }
 }
@@ -271,11 +339,11 @@ void read_scales(Keys& keys, const Architecture& arch, ModelSpec& s) {
     }
     const double logits = keys.number("logit_scale", 0.0);
     if (logits == 0.0)
-        s.logit_scale = arch.logit_width > 0 ? arch.logit_width / width : 1.0;
+        s.logit_scale = arch.logit_width > 0 ? arch.logit_width / width : arch.logit_scale > 0 ? arch.logit_scale : 1.0;
     else
         s.logit_scale = arch.divides_by_logit_scale ? 1.0 / logits : logits;
     if ((arch.reads & reads_soft_caps) == 0) return;
-    s.attn_soft_cap = keys.number("attn_logit_softcapping", 0.0);
+    s.attn_soft_cap = keys.number("attn_logit_softcapping", arch.attn_soft_cap);
     s.logit_soft_cap = keys.number("final_logit_softcapping", 0.0);
 }
 
@@ -295,9 +363,11 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
     if (!name) return name.error();
     const Architecture* arch = find_architecture(*name);
     if (arch == nullptr) {
+        const char* lacks = missing_for(*name);
         return Error(Status::unsupported,
-                     cat(file.name(), ": the architecture ", in_quotes(*name),
-                         " is not supported, and the file has no key \"elver.spec\" that describes it"),
+                     cat(file.name(), ": the architecture ", in_quotes(*name), " is not supported",
+                         lacks == nullptr ? " and the file has no key \"elver.spec\" that describes it"
+                                          : cat(": elver lacks ", lacks)),
                      "general.architecture");
     }
     Keys keys(file, *name);
@@ -307,33 +377,38 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
         if (r.role != nullptr) s.tensors.lend(r.role, r.as == nullptr ? "" : r.as);
     }
     s.width = keys.integer("embedding_length");
-    s.n_layers = keys.integer("block_count");
+    const int n_blocks = keys.integer("block_count");
+    s.n_layers = n_blocks - keys.integer("nextn_predict_layers", 0);  // behind them, layers that draft tokens
     s.n_ctx_train = keys.integer("context_length");
     if (keys.error()) return std::move(*keys.error());
-    if (s.n_layers < 1 || s.n_layers > 4096)
-        return file.key_error(keys.prefix() + "block_count", "1 to 4096", cat(s.n_layers));
+    if (s.n_layers < 1 || n_blocks > 4096)
+        return file.key_error(keys.prefix() + "block_count", "1 to 4096, beside layers that draft", cat(n_blocks));
     s.layers.resize(static_cast<size_t>(s.n_layers));
     const auto embedding = file.tensor(cat(s.tensors.of("token_embd"), ".weight"));
     if (!embedding) return embedding.error();
     s.n_vocab = static_cast<int>(std::min<int64_t>((*embedding)->view.shape.rows(), INT32_MAX));
     s.norm = arch->norm;
-    s.norm_eps = s.norm == NormKind::rms ? keys.number("attention.layer_norm_rms_epsilon", 1e-5)
-                                         : keys.number("attention.layer_norm_epsilon", 1e-5);
+    const char *rms_eps = "attention.layer_norm_rms_epsilon", *layer_eps = "attention.layer_norm_epsilon";
+    if (arch->norm_by_key && keys.number(rms_eps, 0.0) > 0) s.norm = NormKind::rms;
+    if (s.norm == NormKind::layer) std::swap(rms_eps, layer_eps);
+    s.norm_eps = keys.number(keys.has(rms_eps) ? rms_eps : layer_eps, 1e-5);
     s.post_norm_eps = arch->post_norm_eps;
     s.norms_without_weights = arch->norms_without_weights;
     s.embedding_normalised = arch->embedding_normalised;
     s.has_head = arch->has_head;
     s.pooling = keys.pooling();
     s.ignored = arch->ignored;
+    for (int i = s.n_layers; i < n_blocks; ++i) s.ignored += cat(s.ignored.empty() ? "" : " ", "blk.", i, ".");
     s.parallel_residual = arch->parallel_residual;
     if ((arch->reads & reads_parallel_residual) != 0)
         s.parallel_residual = keys.flag("use_parallel_residual", arch->parallel_residual);
     s.activation = arch->activation;
     s.gated = arch->gated;
     read_scales(keys, *arch, s);
-    read_layers(keys, *arch, s);
+    read_layers(file, keys, *arch, s);
     if (keys.error()) return std::move(*keys.error());
     read_attention(file, keys, *arch, s);
+    if (arch->latent) read_latent(file, keys, s);
     read_experts(file, keys, *arch, s);
     read_recurrent(keys, *arch, s);
     read_patterns(file, keys, *arch, s);

@@ -22,9 +22,7 @@ void add_norm(const MixerParts& m, Program& p, std::string_view role, int column
     if (norm.kind != Norm::Kind::none) p.add<GroupNormPhase>(Columns{Buffer::k, column}, norm, width);
 }
 
-}  // namespace
-
-void plan_mamba(const ModelSpec& spec, WeightRequests& w) {
+void plan_mamba(const ModelSpec& spec, int, WeightRequests& w) {
     const RecurrentSpec& r = spec.recurrent;
     const int64_t inner = r.width, conv = conv_width(r), rank = r.dt_rank;
     w.vector("attn_norm", spec.width);
@@ -54,7 +52,8 @@ void plan_mamba(const ModelSpec& spec, WeightRequests& w) {
     w.matrix("ssm_out", spec.width, inner);
 }
 
-size_t mamba_state_floats(const RecurrentSpec& r) {
+size_t mamba_state_floats(const ModelSpec& spec) {
+    const RecurrentSpec& r = spec.recurrent;
     return conv_floats(r) + static_cast<size_t>(r.width) * static_cast<size_t>(r.n_state);
 }
 
@@ -82,7 +81,11 @@ void build_mamba(const MixerParts& m, Program& p) {
         p.add<LinearPhase>("mamba dt", Buffer::k, Norm{}, std::vector{dt});
         p.add<MambaPhase>(MambaPhase::Config{state, r.width, r.n_state, b, c, m.vector("ssm_a."), m.vector("ssm_d.")});
     }
-    p.add<LinearPhase>("mamba out", Buffer::attn, Norm{}, std::vector{m.product("ssm_out", Buffer::x, 0, Finish::add)});
+    p.add<LinearPhase>("mamba out", Buffer::attn, Norm{}, std::vector{m.result("ssm_out")});
 }
+
+}  // namespace
+
+constexpr Mixer mamba_mixer = {plan_mamba, mamba_state_floats, build_mamba};
 
 }  // namespace elver

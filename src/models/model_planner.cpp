@@ -21,7 +21,8 @@ class Planner : private WeightRequests {
             layer_ = i;
             l_ = &s_.layers[static_cast<size_t>(i)];
             ModelBuilder::Layer layer;
-            if (l_->n_heads > 0) plan_attention(layer);
+            if (l_->n_heads > 0 && s_.latent.kv_rank > 0) plan_latent(layer);
+            if (l_->n_heads > 0 && s_.latent.kv_rank == 0) plan_attention(layer);
             if (l_->recurrent) plan_recurrent(layer);
             if (l_->ffn_width > 0) plan_ffn(layer);
             if (l_->sparse) plan_experts(layer);
@@ -167,7 +168,9 @@ class Planner : private WeightRequests {
             l.k = linear("attn_qkv", q, k, q + k + v, s_.width, "q + k + v, width");
             l.v = linear("attn_qkv", q + k, v, q + k + v, s_.width, "q + k + v, width");
         } else {
-            l.q = linear("attn_q", q, s_.width, "n_heads * head_dim, width");
+            const GgufTensor* t = file_.find_tensor(weight_name("attn_q"));
+            l.gate_in_q = t != nullptr && t->view.shape.rows() == 2 * q;  // of each head, a gate behind the query
+            l.q = linear("attn_q", l.gate_in_q ? 2 * q : q, s_.width, "n_heads * head_dim, width");
             l.k = linear("attn_k", k, s_.width, "n_kv_heads * head_dim, width");
             l.v = linear("attn_v", v, s_.width, "n_kv_heads * v_head_dim, width");
         }
@@ -183,6 +186,38 @@ class Planner : private WeightRequests {
         if (has("attn_sinks")) l.sinks = vector(name("attn_sinks") + ".weight", l_->n_heads, "n_heads");
         l.post_attn_norm = norm("post_attention_norm", s_.width);
         l.attn_output_norm = norm("attn_output_norm", s_.width);
+    }
+
+    void plan_latent(ModelBuilder::Layer& l) {
+        const LatentSpec& m = s_.latent;
+        const int64_t heads = l_->n_heads, q = heads * (m.nope_dim + m.rope_dim);
+        l.attn_norm = norm("attn_norm", s_.width, true);
+        if (m.q_rank > 0) {
+            l.q_a = linear("attn_q_a", m.q_rank, s_.width, "q_rank, width");
+            l.q_a_norm = norm("attn_q_a_norm", m.q_rank);
+        }
+        const char* made_of = m.q_rank > 0 ? "attn_q_b" : "attn_q";
+        l.q =
+            linear(made_of, q, m.q_rank > 0 ? m.q_rank : s_.width, "n_heads * (nope_dim + rope_dim), q_rank or width");
+        l.kv_a = linear("attn_kv_a_mqa", m.kv_rank + m.rope_dim, s_.width, "kv_rank + rope_dim, width");
+        l.kv_a_norm = norm("attn_kv_a_norm", m.kv_rank);
+        if (m.absorbed) {
+            l.k_b = head_matrices("attn_k_b", m.kv_rank, m.nope_dim);
+            l.v_b = head_matrices("attn_v_b", m.v_dim, m.kv_rank);
+        } else {
+            l.kv_b =
+                linear("attn_kv_b", heads * (m.nope_dim + m.v_dim), m.kv_rank, "n_heads * (nope_dim + v_dim), kv_rank");
+        }
+        l.out = linear("attn_output", s_.width, heads * m.v_dim, "width, n_heads * v_dim");
+        l.post_attn_norm = norm("post_attention_norm", s_.width);
+    }
+
+    // Of each head, n rows of k columns.
+    std::vector<int> head_matrices(std::string_view role, int64_t n, int64_t k) {
+        std::vector<int> out;
+        for (int64_t h = 0; h < l_->n_heads && !error_; ++h)
+            out.push_back(linear(role, h * n, n, l_->n_heads * n, k, "n_heads * rows, columns").matrix);
+        return out;
     }
 
     // The tensor and part that a recurrent mixer's word for a weight means: "ssm_in/gate" is ssm_in.weight,
@@ -222,11 +257,8 @@ class Planner : private WeightRequests {
     }
     void plan_recurrent(ModelBuilder::Layer& l) {
         mixer_ = &l.mixer;
-        const bool mamba = s_.recurrent.kind == RecurrentKind::mamba || s_.recurrent.kind == RecurrentKind::mamba2;
-        if (mamba)
-            plan_mamba(s_, *this);
-        else
-            plan_rwkv(s_, layer_, *this);
+        mixer_parts(s_.recurrent.kind).plan(s_, layer_, *this);
+        if (l_->n_heads == 0) l.post_attn_norm = norm("post_attention_norm", s_.width);
     }
 
     void plan_ffn(ModelBuilder::Layer& l) {
@@ -235,13 +267,13 @@ class Planner : private WeightRequests {
         // A parallel layer without its own norm shares attention's.
         if (s_.parallel_residual && !has("ffn_norm")) l.ffn_norm = l.attn_norm;
         if (s_.gated && !has("ffn_gate")) {  // gate rows, then up rows
-            l.gate = linear("ffn_up", 0, width, 2 * width, s_.width, "2 * ffn_width, width");
-            l.up = linear("ffn_up", width, width, 2 * width, s_.width, "2 * ffn_width, width");
+            l.dense.gate = linear("ffn_up", 0, width, 2 * width, s_.width, "2 * ffn_width, width");
+            l.dense.up = linear("ffn_up", width, width, 2 * width, s_.width, "2 * ffn_width, width");
         } else {
-            if (s_.gated) l.gate = linear("ffn_gate", width, s_.width, "ffn_width, width");
-            l.up = linear("ffn_up", width, s_.width, "ffn_width, width");
+            if (s_.gated) l.dense.gate = linear("ffn_gate", width, s_.width, "ffn_width, width");
+            l.dense.up = linear("ffn_up", width, s_.width, "ffn_width, width");
         }
-        l.down = linear("ffn_down", s_.width, width, "width, ffn_width");
+        l.dense.down = linear("ffn_down", s_.width, width, "width, ffn_width");
         l.post_ffn_norm = norm("post_ffw_norm", s_.width);
         l.layer_output_norm = norm("layer_output_norm", s_.width);
     }
@@ -267,16 +299,20 @@ class Planner : private WeightRequests {
 
     void plan_experts(ModelBuilder::Layer& l) {
         const ExpertsSpec& x = s_.experts;
-        l.ffn_norm = norm("ffn_norm", s_.width, true);
-        if (s_.parallel_residual && !has("ffn_norm")) l.ffn_norm = l.attn_norm;
+        const bool early = x.input == ExpertsInput::before_attention;
+        l.experts_norm = norm(early ? "ffn_norm_exps" : "ffn_norm", s_.width, true);
+        if (s_.parallel_residual && !has("ffn_norm")) l.experts_norm = l.attn_norm;
         l.router = linear("ffn_gate_inp", x.n_experts, s_.width, "n_experts, width");
-        if (has_bias("exp_probs_b")) l.choice_bias = vector(name("exp_probs_b") + ".bias", x.n_experts, "n_experts");
+        for (const char* part : {"", ".bias"}) {  // some files leave it out
+            const std::string bias = name("exp_probs_b") + part;
+            if (has_tensor(bias)) l.choice_bias = vector(bias, x.n_experts, "n_experts");
+        }
         const char* in = "n_experts * expert width, width";
         const char* both = "n_experts * 2 * expert width, width";
         const char* out = "n_experts * width, expert width";
         const int64_t n = x.ffn_width, width = s_.width;
         for (int e = 0; e < x.n_experts && !error_; ++e) {
-            ModelBuilder::Expert parts;
+            ModelBuilder::Ffn parts;
             if (has("ffn_gate_up_exps")) {
                 parts.gate = expert("ffn_gate_up_exps", "", e, 0, n, 2 * n, width, both);
                 parts.up = expert("ffn_gate_up_exps", "", e, n, n, 2 * n, width, both);
@@ -288,12 +324,12 @@ class Planner : private WeightRequests {
             l.experts.push_back(parts);
         }
         if (x.shared_width > 0) {
-            if (s_.gated) l.gate = linear("ffn_gate_shexp", x.shared_width, width, "shared width, width");
-            l.up = linear("ffn_up_shexp", x.shared_width, width, "shared width, width");
-            l.down = linear("ffn_down_shexp", width, x.shared_width, "width, shared width");
+            if (s_.gated) l.shared.gate = linear("ffn_gate_shexp", x.shared_width, width, "shared width, width");
+            l.shared.up = linear("ffn_up_shexp", x.shared_width, width, "shared width, width");
+            l.shared.down = linear("ffn_down_shexp", width, x.shared_width, "width, shared width");
             if (has("ffn_gate_inp_shexp")) l.shared_gate = linear("ffn_gate_inp_shexp", 1, width, "1, width");
         }
-        l.post_ffn_norm = norm("post_ffw_norm", s_.width);
+        if (!early) l.post_ffn_norm = norm("post_ffw_norm", s_.width);
     }
 
     // Frequencies base^(-2i / dims), scaled. YaRN: Peng et al. 2023, section 3.

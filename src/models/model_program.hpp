@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "layers/layers.hpp"
+#include "layers/recurrent.hpp"
 #include "models/model_spec.hpp"
 #include "models/recurrent_model.hpp"
 
@@ -34,19 +35,22 @@ class ModelBuilder {
         bool present = false;
         bool each_head = false;  // of q or k: weights for each head
     };
-    struct Expert {
+    struct Ffn {
         Linear gate, up, down;
     };
     struct Layer {
         NormWeights attn_norm, attn_norm_2, q_norm, k_norm, post_attn_norm, attn_output_norm;
-        NormWeights ffn_norm, post_ffn_norm, layer_output_norm;
+        NormWeights ffn_norm, experts_norm, post_ffn_norm, layer_output_norm;
         Linear q, k, v, attn_gate, out;
-        bool gates_each_head = false;
+        bool gates_each_head = false, gate_in_q = false;
+        Linear q_a, kv_a, kv_b;  // of latent attention, whose q is made of q_a
+        NormWeights q_a_norm, kv_a_norm;
+        std::vector<int> k_b, v_b;  // matrices of the heads
         int sinks = -1;
-        Linear gate, up, down;  // in a sparse layer, of the shared expert
+        Ffn dense, shared;
         Linear router, shared_gate;
         int choice_bias = -1;
-        std::vector<Expert> experts;
+        std::vector<Ffn> experts;
         MixerWeights mixer;  // of a recurrent layer
     };
     friend class Planner;
@@ -55,13 +59,20 @@ class ModelBuilder {
     Norm post_norm(const Weights& weights, const NormWeights& n) const;
     Norm::Kind norm_kind() const { return spec_.norm == NormKind::rms ? Norm::Kind::rms : Norm::Kind::layer; }
     EmbedPhase::Config embed_config(const Weights& weights) const;
+    void build_qkv(const Weights& weights, int layer, Program& p) const;
+    void build_latent_qkv(const Weights& weights, int layer, Program& p) const;
+    HeadLinearPhase::Config each_head(const Weights& weights, const std::vector<int>& matrices, Columns from,
+                                      int from_stride, Columns to, int to_stride) const;
     void build_mixing(const Weights& weights, int layer, Program& p) const;
     void build_attention(const Weights& weights, int layer, Program& p) const;
+    void build_recurrent(const Weights& weights, int layer, Program& p) const;
     void build_ffn(const Weights& weights, int layer, Program& p) const;
+    void build_dense(const Weights& weights, const Ffn& f, const Norm& in, LinearPhase::Product down,
+                     const std::string& name, Program& p) const;
+    int shared_gate_column(const Weights& weights, const Layer& l) const;
+    void build_layer(const Weights& weights, int layer, Program& p) const;
+    void build_router(const Weights& weights, int layer, const Norm& in, Program& p) const;
     void build_experts(const Weights& weights, int layer, Program& p) const;
-    bool has_mamba() const {
-        return spec_.recurrent.kind == RecurrentKind::mamba || spec_.recurrent.kind == RecurrentKind::mamba2;
-    }
     Finish finish() const;
 
     ModelSpec spec_;

@@ -64,7 +64,7 @@ Result<void> check(const LayerSpec& layer, const std::vector<RopeSpec>& ropes, c
                                    {"v_head_dim", layer.v_head_dim, attends ? 1 : 0, 4096},
                                    {"window", layer.window, 0, INT32_MAX},
                                    {"rope", layer.rope, -1, n_ropes - 1},
-                                   {"ffn_width", layer.ffn_width, 0, layer.sparse ? 0 : most}});
+                                   {"ffn_width", layer.ffn_width, 0, most}});
         !good)
         return good;
     if (attends && layer.n_heads % layer.n_kv_heads != 0)
@@ -76,17 +76,31 @@ Result<void> check(const LayerSpec& layer, const std::vector<RopeSpec>& ropes, c
     return {};
 }
 
+Result<void> check(const LatentSpec& m, const LayerSpec& layer) {
+    const int kv_heads = m.absorbed ? 1 : layer.n_heads, k = (m.absorbed ? m.kv_rank : m.nope_dim) + m.rope_dim,
+              v = m.absorbed ? m.kv_rank : m.v_dim;
+    return check("latent.", {Range{"kv_rank", m.kv_rank, 1, most},
+                             {"q_rank", m.q_rank, 0, most},
+                             {"nope_dim", m.nope_dim, m.absorbed, 4096},
+                             {"rope_dim", m.rope_dim, 2, 4096},
+                             {"v_dim", m.v_dim, 1, 4096},
+                             {"(n_kv_heads of a layer)", layer.n_kv_heads, kv_heads, kv_heads},
+                             {"(head_dim of a layer)", layer.head_dim, k, k},
+                             {"(v_head_dim of a layer)", layer.v_head_dim, v, v}});
+}
+
 Result<void> check(const RecurrentSpec& r, int width) {
-    const bool mamba = r.kind == RecurrentKind::mamba, mamba2 = r.kind == RecurrentKind::mamba2;
-    const bool channels = mamba || mamba2;
+    const bool mamba = r.kind == RecurrentKind::mamba,
+               mamba2 = r.kind == RecurrentKind::mamba2 || r.kind == RecurrentKind::delta_net;
+    const bool short_conv = r.kind == RecurrentKind::short_conv, channels = mamba || mamba2 || short_conv;
     if (auto good = check("recurrent.", {Range{"n_channels", r.width, channels, channels ? 1 << 20 : 0},
-                                         {"n_state", r.n_state, channels, channels ? 4096 : 0},
+                                         {"n_state", r.n_state, mamba || mamba2, mamba || mamba2 ? 4096 : 0},
                                          {"n_taps", r.n_taps, channels, channels ? 64 : 0},
                                          {"dt_rank", r.dt_rank, mamba, mamba ? 1 << 20 : 0},
-                                         {"n_heads", r.n_heads, !mamba,
-                                          mamba      ? 0
-                                          : channels ? r.width
-                                                     : width},
+                                         {"n_heads", r.n_heads, !mamba && !short_conv,
+                                          mamba || short_conv ? 0
+                                          : channels          ? r.width
+                                                              : width},
                                          {"n_groups", r.n_groups, mamba2, mamba2 ? r.n_heads : 0},
                                          {"ffn_width", r.ffn_width, !channels, channels ? 0 : most},
                                          {"halve_every", r.halve_every, 0, 4096}});
@@ -113,10 +127,11 @@ Result<void> check(const ExpertsSpec& experts) {
 }  // namespace
 
 bool ModelSpec::ignores(std::string_view tensor) const {
-    if (tensor.starts_with("blk.")) tensor.remove_prefix(std::min(tensor.find('.', 4), tensor.size() - 1) + 1);
+    std::string_view part = tensor;
+    if (part.starts_with("blk.")) part.remove_prefix(std::min(part.find('.', 4), part.size() - 1) + 1);
     for (std::string_view rest = ignored; !rest.empty();) {
         const std::string_view begin = rest.substr(0, rest.find(' '));
-        if (!begin.empty() && tensor.starts_with(begin)) return true;
+        if (!begin.empty() && (part.starts_with(begin) || tensor.starts_with(begin))) return true;
         rest.remove_prefix(std::min(begin.size() + 1, rest.size()));
     }
     return false;
@@ -148,6 +163,8 @@ Result<void> ModelSpec::validate() const {
                                {"attention.soft_cap", attn_soft_cap, false},
                                {"attention.qkv_clamp", qkv_clamp, false},
                                {"attention.alibi_max_bias", alibi_max_bias, false},
+                               {"attention.value_scale", value_scale, true},
+                               {"experts.sum_scale", experts.sum_scale, true},
                                {"logit_soft_cap", logit_soft_cap, false}});
         !good)
         return good;
@@ -169,6 +186,8 @@ Result<void> ModelSpec::validate() const {
     }
     for (size_t i = 0; i < layers.size(); ++i) {
         if (auto good = check(layers[i], ropes, cat("layers[", i, "].")); !good) return good;
+        if (latent.kv_rank == 0 || layers[i].n_heads == 0) continue;
+        if (auto good = check(latent, layers[i]); !good) return good;
     }
     return {};
 }

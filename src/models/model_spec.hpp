@@ -18,6 +18,9 @@ enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu2, silu_clamp
 enum class RopePairing : uint8_t { adjacent, halves };
 enum class RopeScaling : uint8_t { none, linear, yarn };
 
+// What of the gate's product attention's result is multiplied by.
+enum class GateKind : uint8_t { sigmoid, softplus };
+
 // What of the hidden states makes a text's embedding.
 enum class Pooling : uint8_t { none, mean, first, last };
 
@@ -42,9 +45,16 @@ struct LayerSpec {
     int rope = -1;           // index into ModelSpec::ropes; -1: no rotation
     int ffn_width = 0;       // 0: the layer has no dense FFN
     bool sparse = false;     // its FFN is ModelSpec::experts
-    bool recurrent = false;  // its mixer is ModelSpec::recurrent
+    bool recurrent = false;  // its mixer is ModelSpec::recurrent, alone or beside attention
 
     friend bool operator==(const LayerSpec&, const LayerSpec&) = default;
+};
+
+// What a sparse layer's experts and router read.
+enum class ExpertsInput : uint8_t {
+    same,                     // x behind attention, normalised
+    router_before_attention,  // the router: the layer's input as it is
+    before_attention,         // both: the layer's input, normalised; a dense FFN stands behind attention
 };
 
 // The FFN of sparse layers.
@@ -55,24 +65,36 @@ struct ExpertsSpec {
     RouterScore score = RouterScore::softmax;
     bool renormalise = false;  // the weights of those chosen are made to sum to 1
     double scale = 1.0;        // of the weights
+    double sum_scale = 1.0;    // of what the chosen and the shared expert give together
+    ExpertsInput input = ExpertsInput::same;
     int n_groups = 1, n_groups_used = 1;
 
     RouterOptions router() const;
 };
 
-enum class RecurrentKind : uint8_t { mamba, mamba2, rwkv6, rwkv7 };
+enum class RecurrentKind : uint8_t { mamba, mamba2, rwkv6, rwkv7, short_conv, delta_net };
 
 // The mixer of recurrent layers; what a kind has no use for is 0.
 struct RecurrentSpec {
     RecurrentKind kind = RecurrentKind::mamba;
-    int width = 0;        // mamba, mamba2: channels
-    int n_state = 0;      // mamba, mamba2: numbers a channel
-    int n_taps = 0;       // mamba, mamba2: of the convolution
-    int dt_rank = 0;      // mamba
-    int n_heads = 0;      // mamba2: of the channels; rwkv: of the model's width
-    int n_groups = 0;     // mamba2
-    int ffn_width = 0;    // rwkv: of the channel mix
-    int halve_every = 0;  // rwkv6: x is halved behind every so manyth layer; 0: never
+    int width = 0;              // mamba, mamba2, short_conv, delta_net: channels
+    int n_state = 0;            // mamba, mamba2, delta_net: numbers a channel
+    int n_taps = 0;             // all but rwkv: of the convolution
+    int dt_rank = 0;            // mamba
+    int n_heads = 0;            // mamba2, delta_net: of the channels; rwkv: of the model's width
+    int n_groups = 0;           // mamba2, delta_net: heads of keys
+    bool keys_in_turn = false;  // delta_net: head h has keys h % n_groups; else neighbours share
+    int ffn_width = 0;          // rwkv: of the channel mix
+    int halve_every = 0;        // rwkv6: x is halved behind every so manyth layer; 0: never
+};
+
+// Attention whose keys and values are made of one short row a token (DeepSeek-V2, 2024, section 2.1). Where the file
+// has a matrix for each head it is absorbed: the cache holds the rows, and queries are turned into their space.
+struct LatentSpec {
+    int kv_rank = 0;                            // of the row; 0: attention is the usual one
+    int q_rank = 0;                             // of the row that queries are made of; 0: of x
+    int nope_dim = 0, rope_dim = 0, v_dim = 0;  // of a head
+    bool absorbed = false;
 };
 
 struct ModelSpec {
@@ -94,11 +116,14 @@ struct ModelSpec {
     double attention_scale = 0.0;  // of q . k; 0: 1 / sqrt(head_dim)
     double attn_soft_cap = 0.0;
     double qkv_clamp = 0.0;
+    double value_scale = 1.0;  // factor of v
+    GateKind gate = GateKind::sigmoid;
     double alibi_max_bias = 0.0;      // 0: no ALiBi
     bool qk_norm_whole = false;       // q and k are normalised over all heads at once, not head by head
     bool qk_norm_after_rope = false;  // and not before
     RopePairing rope_pairing = RopePairing::halves;
     std::vector<RopeSpec> ropes;
+    LatentSpec latent;
     std::vector<LayerSpec> layers;  // [n_layers]
 
     Activation activation = Activation::silu;
@@ -107,7 +132,7 @@ struct ModelSpec {
     RecurrentSpec recurrent;
 
     TensorNames tensors;
-    // What names of tensors begin with, below blk.{layer} or not, that serve other tasks; separated by spaces.
+    // What names of tensors begin with, below blk.{layer} or whole, that serve other tasks; separated by spaces.
     std::string ignored;
     bool ignores(std::string_view tensor) const;
 

@@ -53,19 +53,24 @@ struct MixerParts {
     int layer;
     const MixerWeights& planned;
     const Weights& weights;
+    Buffer into;  // x: the mixer is added to it
 
+    // What ends the mixer.
+    LinearPhase::Product result(std::string_view what) const;
     LinearPhase::Product product(std::string_view what, Buffer out, int out_column = 0,
                                  Finish finish = Finish::store) const;
     const float* vector(std::string_view what) const noexcept;
     Norm norm(std::string_view role) const;
 };
 
-void plan_mamba(const ModelSpec& spec, WeightRequests& w);
-size_t mamba_state_floats(const RecurrentSpec& spec);
-void build_mamba(const MixerParts& parts, Program& p);
+// What is known of a kind of mixer.
+struct Mixer {
+    void (*plan)(const ModelSpec& spec, int layer, WeightRequests& w);
+    size_t (*state_floats)(const ModelSpec& spec);  // of a layer
+    void (*build)(const MixerParts& parts, Program& p);
+};
+extern const Mixer mamba_mixer, rwkv_mixer, short_conv_mixer, delta_net_mixer;
 
-void plan_rwkv(const ModelSpec& spec, int layer, WeightRequests& w);
-size_t rwkv_state_floats(const ModelSpec& spec);
-void build_rwkv(const MixerParts& parts, Program& p);
+const Mixer& mixer_parts(RecurrentKind kind) noexcept;
 
 }  // namespace elver

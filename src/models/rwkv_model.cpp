@@ -20,8 +20,6 @@ std::string time(std::string_view part) {
     return "time_mix_" + std::string(part);
 }
 
-}  // namespace
-
 void plan_rwkv(const ModelSpec& spec, int layer, WeightRequests& w) {
     const RecurrentSpec& r = spec.recurrent;
     const int64_t width = spec.width, ffn = r.ffn_width;
@@ -70,8 +68,6 @@ size_t rwkv_state_floats(const ModelSpec& spec) {
     const auto width = static_cast<size_t>(spec.width);
     return 2 * width + width * static_cast<size_t>(spec.width / spec.recurrent.n_heads);
 }
-
-namespace {
 
 // hidden[stream] -> out[column] through one matrix.
 void add_product(const MixerParts& m, Program& p, const std::string& what, int stream, Buffer out, int column,
@@ -152,8 +148,6 @@ void build_channel_mix(const MixerParts& m, Program& p) {
     if (gated) p.add<GatedAddPhase>(m.spec.width);
 }
 
-}  // namespace
-
 void build_rwkv(const MixerParts& m, Program& p) {
     const RecurrentSpec& r = m.spec.recurrent;
     RwkvConfig c;
@@ -171,5 +165,9 @@ void build_rwkv(const MixerParts& m, Program& p) {
     build_channel_mix(m, p);
     if (r.halve_every > 0 && (m.layer + 1) % r.halve_every == 0) p.add<ScalePhase>(m.spec.width, 0.5f);
 }
+
+}  // namespace
+
+constexpr Mixer rwkv_mixer = {plan_rwkv, rwkv_state_floats, build_rwkv};
 
 }  // namespace elver

@@ -30,7 +30,12 @@ constexpr EnumName<Activation> activations[] = {
     {Activation::relu, "relu"}, {Activation::relu2, "relu2"}, {Activation::silu_clamped, "silu_clamped"}};
 constexpr EnumName<RouterScore> scores[] = {{RouterScore::softmax, "softmax"},
                                             {RouterScore::sigmoid, "sigmoid"},
-                                            {RouterScore::softmax_chosen, "softmax_chosen"}};
+                                            {RouterScore::softmax_chosen, "softmax_chosen"},
+                                            {RouterScore::softmax_near_best, "softmax_near_best"}};
+constexpr EnumName<ExpertsInput> experts_inputs[] = {{ExpertsInput::same, "same"},
+                                                     {ExpertsInput::router_before_attention, "router_before_attention"},
+                                                     {ExpertsInput::before_attention, "before_attention"}};
+constexpr EnumName<GateKind> gates[] = {{GateKind::sigmoid, "sigmoid"}, {GateKind::softplus, "softplus"}};
 
 constexpr EnumName<Pooling> poolings[] = {
     {Pooling::none, "none"}, {Pooling::mean, "mean"}, {Pooling::first, "first"}, {Pooling::last, "last"}};
@@ -54,11 +59,17 @@ constexpr std::span<const EnumName<Activation>> names(Activation) {
 constexpr std::span<const EnumName<RouterScore>> names(RouterScore) {
     return scores;
 }
+constexpr std::span<const EnumName<ExpertsInput>> names(ExpertsInput) {
+    return experts_inputs;
+}
+constexpr std::span<const EnumName<GateKind>> names(GateKind) {
+    return gates;
+}
 
-constexpr EnumName<RecurrentKind> recurrent_kinds[] = {{RecurrentKind::mamba, "mamba"},
-                                                       {RecurrentKind::mamba2, "mamba2"},
-                                                       {RecurrentKind::rwkv6, "rwkv6"},
-                                                       {RecurrentKind::rwkv7, "rwkv7"}};
+constexpr EnumName<RecurrentKind> recurrent_kinds[] = {
+    {RecurrentKind::mamba, "mamba"},           {RecurrentKind::mamba2, "mamba2"},
+    {RecurrentKind::rwkv6, "rwkv6"},           {RecurrentKind::rwkv7, "rwkv7"},
+    {RecurrentKind::short_conv, "short_conv"}, {RecurrentKind::delta_net, "delta_net"}};
 constexpr std::span<const EnumName<RecurrentKind>> names(RecurrentKind) {
     return recurrent_kinds;
 }
@@ -268,8 +279,18 @@ void fields(Fields& f, ModelSpec& s) {
         g.value("soft_cap", s.attn_soft_cap);
         g.value("qkv_clamp", s.qkv_clamp);
         g.value("alibi_max_bias", s.alibi_max_bias);
+        g.value("value_scale", s.value_scale);
+        g.value("gate", s.gate);
         g.value("qk_norm_whole", s.qk_norm_whole);
         g.value("qk_norm_after_rope", s.qk_norm_after_rope);
+    });
+    f.group("latent", [&m = s.latent](Fields& g) {
+        g.value("kv_rank", m.kv_rank);
+        g.value("q_rank", m.q_rank);
+        g.value("nope_dim", m.nope_dim);
+        g.value("rope_dim", m.rope_dim);
+        g.value("v_dim", m.v_dim);
+        g.value("absorbed", m.absorbed);
     });
     f.group("rope", [&s](Fields& g) {
         g.value("pairing", s.rope_pairing);
@@ -287,6 +308,8 @@ void fields(Fields& f, ModelSpec& s) {
         g.value("score", e.score);
         g.value("renormalise", e.renormalise);
         g.value("scale", e.scale);
+        g.value("sum_scale", e.sum_scale);
+        g.value("input", e.input);
         g.value("n_groups", e.n_groups);
         g.value("n_groups_used", e.n_groups_used);
     });
@@ -300,6 +323,7 @@ void fields(Fields& f, ModelSpec& s) {
         g.value("n_groups", r.n_groups);
         g.value("ffn_width", r.ffn_width);
         g.value("halve_every", r.halve_every);
+        g.value("keys_in_turn", r.keys_in_turn);
     });
     f.list("layers", s.layers, layer_fields<Fields>);
     f.group("tensors", [&s](Fields& g) { g.names_of(s.tensors); });

@@ -19,6 +19,14 @@ constexpr const char* layer_roles[] = {
     "attn_q",
     "attn_k",
     "attn_v",
+    "attn_q_a",
+    "attn_q_a_norm",
+    "attn_q_b",
+    "attn_kv_a_mqa",
+    "attn_kv_a_norm",
+    "attn_kv_b",
+    "attn_k_b",
+    "attn_v_b",
     "attn_q_norm",
     "attn_k_norm",
     "attn_gate",
@@ -32,6 +40,7 @@ constexpr const char* layer_roles[] = {
     "post_ffw_norm",
     "layer_output_norm",
     "attn_sinks",
+    "ffn_norm_exps",
     "ffn_gate_inp",
     "exp_probs_b",
     "ffn_gate_exps",
@@ -52,7 +61,13 @@ constexpr const char* layer_roles[] = {
     "ssm_b_norm",
     "ssm_c_norm",
     "ssm_norm",
+    "ssm_ba",
+    "ssm_beta",
+    "ssm_alpha",
     "ssm_out",
+    "shortconv_in",
+    "shortconv_conv",
+    "shortconv_out",
     "time_mix_ln",
     "time_mix_receptance",
     "time_mix_key",
@@ -86,9 +101,17 @@ constexpr const char* layer_roles[] = {
     "channel_mix_value",
 };
 
+// Roles whose usual name is not their own.
+constexpr std::pair<std::string_view, std::string_view> other_names[] = {{"shortconv_in", "shortconv.in_proj"},
+                                                                         {"shortconv_conv", "shortconv.conv"},
+                                                                         {"shortconv_out", "shortconv.out_proj"}};
+
 std::string usual(std::string_view role) {
     for (const char* name : model_roles) {
         if (role == name) return name;
+    }
+    for (const auto& [own, name] : other_names) {
+        if (role == own) role = name;
     }
     return cat("blk.", mark, ".", role);
 }

@@ -65,29 +65,60 @@ TEST_CASE("encoders: they give no logits, and read a text whole") {
 }
 
 TEST_CASE("embeddings of a decoder: its head turns the last hidden state into the oracle's logits") {
-    const auto path = tiny_model("llama");
-    const auto model = open_tiny(path, "reference");
-    REQUIRE(model);
-    const auto gold = golden(path);
-    const auto ids = gold["tokens"].get<std::vector<int32_t>>();
-    const auto last = embedding_of(*model, ids);
-    REQUIRE(last);
-    const auto* head = (*model)->file().find_tensor("output.weight");
-    REQUIRE(head != nullptr);
-    const auto n = gold["n_vocab"].get<size_t>();
-    std::ifstream file(fs::path(path).replace_extension(".f32"), std::ios::binary);
-    std::vector<float> expected(ids.size() * n);
-    file.read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * 4));
-    // Both ways round: the logits are the head times the hidden state, the embedding that at unit length.
-    double products = 0, ours = 0, theirs = 0;
-    for (size_t r = 0; r < n; ++r) {
-        const auto* row = reinterpret_cast<const float*>(head->view.row(static_cast<int64_t>(r)));
-        double logit = 0;
-        for (size_t i = 0; i < last->size(); ++i) logit += double(row[i]) * double((*last)[i]);
-        const double oracle = double(expected[(ids.size() - 1) * n + r]);
-        products += logit * oracle, ours += logit * logit, theirs += oracle * oracle;
+    for (const char* name :
+         {"llama", "mamba2", "rwkv6", "rwkv7", "jamba", "falcon-h1", "qwen3next", "lfm2", "deepseek2"}) {
+        CAPTURE(name);
+        const auto path = tiny_model(name);
+        const auto model = open_tiny(path, "reference");
+        REQUIRE(model);
+        const auto gold = golden(path);
+        const auto ids = gold["tokens"].get<std::vector<int32_t>>();
+        const auto last = embedding_of(*model, ids);
+        REQUIRE(last);
+        const auto* head = (*model)->file().find_tensor("output.weight");
+        REQUIRE(head != nullptr);
+        const auto n = gold["n_vocab"].get<size_t>();
+        std::ifstream file(fs::path(path).replace_extension(".f32"), std::ios::binary);
+        std::vector<float> expected(ids.size() * n);
+        file.read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * 4));
+        // Both ways round: the logits are the head times the hidden state, the embedding that at unit length.
+        double products = 0, ours = 0, theirs = 0;
+        for (size_t r = 0; r < n; ++r) {
+            const auto* row = reinterpret_cast<const float*>(head->view.row(static_cast<int64_t>(r)));
+            double logit = 0;
+            for (size_t i = 0; i < last->size(); ++i) logit += double(row[i]) * double((*last)[i]);
+            const double oracle = double(expected[(ids.size() - 1) * n + r]);
+            products += logit * oracle, ours += logit * logit, theirs += oracle * oracle;
+        }
+        CHECK(products / std::sqrt(ours * theirs) > 1 - 1e-10);
     }
-    CHECK(products / std::sqrt(ours * theirs) > 1 - 1e-10);
+}
+
+TEST_CASE(
+    "embeddings: of models with recurrent state, the same bits over passes, threads and what was embedded before") {
+    for (const char* name : {"mamba", "mamba2", "rwkv6", "rwkv7", "granitehybrid", "falcon-h1", "lfm2", "qwen3next"}) {
+        const auto ids = golden(tiny_model(name))["tokens"].get<std::vector<int32_t>>();
+        for (const char* isa : available_kernels()) {
+            CAPTURE(name);
+            CAPTURE(isa);
+            const auto one = open_tiny(tiny_model(name), isa, 1), three = open_tiny(tiny_model(name), isa, 3);
+            REQUIRE_MESSAGE(one, one.error().message());
+            REQUIRE(three);
+            const auto expected = embedding_of(*one, ids, Pooling::mean, 64);
+            REQUIRE_MESSAGE(expected, expected.error().message());
+            for (const int max_batch : {1, 5, 64}) {
+                const auto again = embedding_of(*three, ids, Pooling::mean, max_batch);
+                REQUIRE(again);
+                CHECK(*again == *expected);
+            }
+            const auto session = Session::make(*three, {.n_ctx = 64, .max_batch = 7, .cache_type = CacheType::f32});
+            REQUIRE(session);
+            REQUIRE((*session)->embed(std::vector<int32_t>(ids.rbegin(), ids.rend()), Pooling::mean));
+            const auto reused = (*session)->embed(ids, Pooling::mean);
+            REQUIRE(reused);
+            CHECK(*reused == *expected);
+        }
+    }
 }
 
 TEST_CASE("embeddings: pooling by hand, the same bits whatever the passes") {

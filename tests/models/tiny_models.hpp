@@ -31,20 +31,20 @@ inline nlohmann::json golden(fs::path path) {
 
 using TinyModel = std::shared_ptr<elver::Model>;
 
-// Loaded, with two threads.
-inline elver::Result<TinyModel> open_tiny(elver::ByteSource source, const std::string& isa) {
+// Loaded.
+inline elver::Result<TinyModel> open_tiny(elver::ByteSource source, const std::string& isa, int n_threads = 2) {
     elver::ModelOptions options;
-    options.n_threads = 2;
+    options.n_threads = n_threads;
     options.isa = isa;
     auto model = elver::Model::open(std::move(source), options);
     if (!model) return model.error();
     if (const auto loaded = (*model)->load({}, nullptr); !loaded) return loaded.error();
     return model;
 }
-inline elver::Result<TinyModel> open_tiny(const fs::path& path, const std::string& isa) {
+inline elver::Result<TinyModel> open_tiny(const fs::path& path, const std::string& isa, int n_threads = 2) {
     auto source = elver::ByteSource::map_path(path.string());
     if (!source) return source.error();
-    return open_tiny(*std::move(source), isa);
+    return open_tiny(*std::move(source), isa, n_threads);
 }
 
 // Of every token, [n_tokens, n_vocab]; by default in a session just as long.

@@ -46,10 +46,14 @@ TEST_CASE("logits: equal bits at every level and cache type over batches and thr
     }
 }
 
-TEST_CASE("logits: equal bits of sparse and recurrent models over batches and threads") {
+TEST_CASE("logits: equal bits of sparse, recurrent and latent models over batches and threads") {
     for (const char* isa : available_kernels()) {
-        for (const char* name :
-             {"mixtral", "mixtral-q8_0", "gpt-oss", "qwen2moe", "mamba", "mamba2", "rwkv6", "rwkv7"}) {
+        for (
+            const char* name :
+            {"mixtral",    "mixtral-q8_0",   "gpt-oss", "qwen2moe",  "arctic",        "smallthinker",       "phimoe",
+             "mamba",      "mamba2",         "rwkv6",   "rwkv7",     "granitehybrid", "granitehybrid-q8_0", "falcon-h1",
+             "nemotron_h", "jamba-q8_0",     "lfm2",    "lfm2-q4_0", "qwen3next",     "qwen3next-q8_0",     "qwen35",
+             "deepseek2",  "deepseek2-q8_0", "minicpm3"}) {
             CAPTURE(isa);
             CAPTURE(name);
             std::vector<float> expected;

@@ -27,8 +27,8 @@ constexpr SessionOptions small{.n_ctx = 256, .max_batch = 16, .cache_type = {}};
 }  // namespace
 
 TEST_CASE("snapshot: restored into a new session, text goes on with the same bits") {
-    for (const char* name :
-         {"llama", "mistral", "gemma3", "phi2", "mpt", "mixtral", "mamba", "mamba2", "rwkv6", "rwkv7"}) {
+    for (const char* name : {"llama", "mistral", "gemma3", "phi2", "mpt", "mixtral", "mamba", "mamba2", "rwkv6",
+                             "rwkv7", "granitehybrid", "falcon-h1", "lfm2", "qwen3next", "deepseek2"}) {
         for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::q8_0, CacheType::q4_0}) {
             CAPTURE(name);
             CAPTURE(static_cast<int>(type));

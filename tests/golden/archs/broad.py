@@ -10,6 +10,7 @@ table of half-precision numbers. Ends with 1 when elver crashed or hung on a mod
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,28 @@ AGREES = 1e-6
 IDS = [int(i) for i in np.random.default_rng(1).integers(1, 100, 32)]
 
 
+# llama.cpp loads these where a file has them, and its graphs then leave them out; no real file has them. Its generator
+# fills them all the same.
+BIASES = r"attn_output.bias|ffn_(gate|up|down).bias"
+DENSE = r"ffn_(gate|up|down)\.weight"  # beside experts
+UNREAD = {
+    "cogvlm": r"rope_freqs",
+    "dream": r"output\.bias",
+    "ernie4_5": r"attn_output.bias",
+    "ernie4_5-moe": r"attn_output.bias",
+    "falcon-h1": r"rope_freqs|attn_output.bias",
+    "hy_v3": DENSE,
+    "llada": r"rope_freqs|" + BIASES,
+    "mpt": r"ffn\.act\.scales",  # llama.cpp reads them: they go with AWQ weights, which these models do not have
+    "mimo2": r"attn_[qkv].bias|" + DENSE,
+    "paddleocr": r"attn_output.bias",
+    "pangu-embedded": r"rope_freqs",
+    "qwen2vl": r"output\.bias",
+    "qwen3next": r"ssm_in",  # beside attn_qkv, which holds the same
+    "refact": r"rope_freqs|" + BIASES,
+}
+
+
 def make_models(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.glob("*.gguf")):
@@ -32,21 +55,24 @@ def make_models(folder: Path) -> None:
     program = second_opinion.peers_folder() / "build" / "bin" / "test-llama-archs"
     subprocess.run([str(program), "-o", str(folder)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for path in sorted(folder.glob("*.gguf")):
-        without_scales(path)
+        without_unread(path)
 
 
-def without_scales(path: Path) -> None:
+def without_unread(path: Path) -> None:
     """The generator fills every tensor that may be there. Those called scale and input_scale go with NVFP4 weights,
-    which these models do not have; random ones make a model of nothing that exists, so they are taken out."""
+    which these models do not have; random ones make a model of nothing that exists, so they are taken out, and so is
+    what llama.cpp does not read itself."""
     source = gguf.GGUFReader(path)
     target = path.with_suffix(".new")
-    out = gguf.GGUFWriter(target, source.fields["general.architecture"].contents())
+    architecture = source.fields["general.architecture"].contents()
+    unread = re.compile(rf"^(blk\.\d+\.)?({UNREAD[architecture]})" if architecture in UNREAD else r"(?!)")
+    out = gguf.GGUFWriter(target, architecture)
     for field in source.fields.values():
         if not field.name.startswith("GGUF.") and field.name != "general.architecture" and field.contents() != []:
             kind = field.types[0]
             out.add_key_value(field.name, field.contents(), kind, field.types[-1] if len(field.types) > 1 else None)
     for tensor in source.tensors:
-        if not tensor.name.endswith((".scale", ".input_scale")):
+        if not tensor.name.endswith((".scale", ".input_scale")) and not unread.match(tensor.name):
             out.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
     out.write_header_to_file()
     out.write_kv_data_to_file()

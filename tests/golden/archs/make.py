@@ -24,10 +24,11 @@ import tiny  # noqa: E402
 
 def all_rows(only):
     """Name and builder of each model; transformers is imported only where it is needed."""
+    import hybrid_models
     import numpy_models
     import rwkv_models
 
-    names = [row.name for row in numpy_models.rows() + rwkv_models.rows()]
+    names = [row.name for row in numpy_models.rows() + rwkv_models.rows() + hybrid_models.rows()]
     if not only or not set(only) <= set(names):
         import hf_models
 
@@ -37,6 +38,8 @@ def all_rows(only):
         yield row.name, lambda row=row: numpy_models.build(row)
     for row in rwkv_models.rows():
         yield row.name, lambda row=row: rwkv_models.build(row)
+    for row in hybrid_models.rows():
+        yield row.name, lambda row=row: hybrid_models.build(row)
 
 
 def verdict(model: tiny.Tiny, record) -> str:

@@ -38,14 +38,16 @@ class Spec:
     alibi: float = 0.0  # the greatest bias's exponent, 8 in all known models
     ffn_norm: str = "ffn_norm"  # which tensor precedes the FFN
     top_k: int = 0
-    router: str = "softmax"  # "softmax": then top-k; "top-k": softmax over those chosen; "sigmoid"
+    router: str = "softmax"  # "softmax": then top-k; "top-k": softmax over those chosen; "sigmoid"; "near best"
     renormalise: bool = False
     expert_scale: float = 1.0
+    experts_sum_scale: float = 1.0  # of chosen and shared experts together
 
 
 ACTIVATIONS = {
     "silu": lambda x: x / (1 + np.exp(-x)),
     "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "relu": lambda x: np.maximum(x, 0),
     "relu2": lambda x: np.maximum(x, 0) ** 2,
 }
 
@@ -53,6 +55,17 @@ ACTIVATIONS = {
 def softmax(x: np.ndarray) -> np.ndarray:
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
+
+
+def near_best(logits: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
+    """SparseMixer-v2 at inference with a jitter of 0.01 (Liu et al. 2024): the share of each chosen expert in a softmax
+    over those not yet chosen whose logits are near its own."""
+    left, out = logits.copy(), []
+    for best in chosen:
+        far = (left[best] - logits) / np.maximum(np.abs(logits), left[best]) > 0.02
+        out.append(softmax(np.where(far, -np.inf, left))[best])
+        left[best] = -np.inf
+    return np.array(out)
 
 
 class Reference:
@@ -177,27 +190,37 @@ class Reference:
             hidden = ACTIVATIONS[self.spec.activation](up)
         return self.linear(hidden, blk + "ffn_down" + suffix)
 
-    def experts(self, x, blk):
+    def experts(self, x, blk, router_input=None):
         s = self.spec
-        scores = self.linear(x, blk + "ffn_gate_inp")
-        share = {"softmax": softmax, "top-k": lambda v: v, "sigmoid": lambda v: 1 / (1 + np.exp(-v))}[s.router](scores)
+        logits = self.linear(x if router_input is None else router_input, blk + "ffn_gate_inp")
+        score = {"softmax": softmax, "sigmoid": lambda v: 1 / (1 + np.exp(-v))}
+        share = score.get(s.router, lambda v: v)(logits)
         choice = share + self.t[blk + "exp_probs_b.bias"] if blk + "exp_probs_b.bias" in self.t else share
+        kinds = [kind for kind in ("gate", "up", "down") if blk + f"ffn_{kind}_exps.weight" in self.t]
         out = np.zeros_like(x)
         for n, row in enumerate(x):
             chosen = np.argsort(-choice[n], kind="stable")[: s.top_k]
-            weights = softmax(share[n, chosen]) if s.router == "top-k" else share[n, chosen]
+            after = {"top-k": lambda v, _: softmax(v[chosen]), "near best": near_best}
+            weights = after.get(s.router, lambda v, _: v[chosen])(share[n], chosen)
             if s.renormalise:
                 weights = weights / weights.sum()
             for e, weight in zip(chosen, weights * s.expert_scale):
-                part = {kind: self.t[blk + f"ffn_{kind}_exps.weight"][e] for kind in ("gate", "up", "down")}
+                part = {kind: self.t[blk + f"ffn_{kind}_exps.weight"][e] for kind in kinds}
                 bias = {
-                    kind: self.t.get(blk + f"ffn_{kind}_exps.bias", np.zeros((len(scores[0]), 1)))[e] for kind in part
+                    kind: self.t.get(blk + f"ffn_{kind}_exps.bias", np.zeros((len(logits[0]), 1)))[e] for kind in kinds
                 }
-                hidden = self.gate(part["gate"] @ row + bias["gate"], part["up"] @ row + bias["up"])
+                hidden = part["up"] @ row + bias["up"]
+                if "gate" in kinds:
+                    hidden = self.gate(part["gate"] @ row + bias["gate"], hidden)
+                else:
+                    hidden = ACTIVATIONS[s.activation](hidden)
                 out[n] += weight * (part["down"] @ hidden + bias["down"])
         if blk + "ffn_up_shexp.weight" in self.t:
-            out += self.dense(x, blk, "_shexp")
-        return out
+            shared = self.dense(x, blk, "_shexp")
+            if blk + "ffn_gate_inp_shexp.weight" in self.t:
+                shared = shared / (1 + np.exp(-(x @ self.t[blk + "ffn_gate_inp_shexp.weight"])))[:, None]
+            out = out + shared
+        return out * s.experts_sum_scale
 
     def ffn(self, x, i):
         blk = f"blk.{i}."

@@ -19,7 +19,7 @@ from gguf import GGUFWriter
 N_VOCAB = 61  # a prime: no multiple of any vector's width
 N_TOKENS = 23
 N_GREEDY = 12
-FLOAT32_ALWAYS = ("ffn_gate_inp", "position_embd", "rope_factors")  # as converters do, beside all 1-D tensors
+FLOAT32_ALWAYS = ("ffn_gate_inp", "position_embd", "rope_factors", "conv1d", ".conv.", "ssm_a", "ssm_norm")  # as converters do, beside all 1-D tensors
 
 
 @dataclass
@@ -68,6 +68,7 @@ def stored_type(name: str, array: np.ndarray, dtype: str) -> Type:
         or dtype == "F32"
         or any(part in name for part in FLOAT32_ALWAYS)
         or name.endswith("_norm.weight")
+        or (dtype.startswith("Q") and array.shape[-1] % 32 != 0)
     ):
         return Type.F32
     return Type[dtype]
