@@ -31,8 +31,8 @@ inline nlohmann::json golden(fs::path path) {
 
 using TinyModel = std::shared_ptr<elver::Model>;
 
-// Loaded.
-inline elver::Result<TinyModel> open_tiny(elver::ByteSource source, const std::string& isa, int n_threads = 2) {
+// Loaded. Threads are what a test says: waiting for each other is slow on a busy machine.
+inline elver::Result<TinyModel> open_tiny(elver::ByteSource source, const std::string& isa, int n_threads = 1) {
     elver::ModelOptions options;
     options.n_threads = n_threads;
     options.isa = isa;
@@ -41,7 +41,7 @@ inline elver::Result<TinyModel> open_tiny(elver::ByteSource source, const std::s
     if (const auto loaded = (*model)->load({}, nullptr); !loaded) return loaded.error();
     return model;
 }
-inline elver::Result<TinyModel> open_tiny(const fs::path& path, const std::string& isa, int n_threads = 2) {
+inline elver::Result<TinyModel> open_tiny(const fs::path& path, const std::string& isa, int n_threads = 1) {
     auto source = elver::ByteSource::map_path(path.string());
     if (!source) return source.error();
     return open_tiny(*std::move(source), isa, n_threads);

@@ -48,19 +48,16 @@ TEST_CASE("logits: equal bits at every level and cache type over batches and thr
 
 TEST_CASE("logits: equal bits of sparse, recurrent and latent models over batches and threads") {
     for (const char* isa : available_kernels()) {
-        for (
-            const char* name :
-            {"mixtral",    "mixtral-q8_0",   "gpt-oss", "qwen2moe",  "arctic",        "smallthinker",       "phimoe",
-             "mamba",      "mamba2",         "rwkv6",   "rwkv7",     "granitehybrid", "granitehybrid-q8_0", "falcon-h1",
-             "nemotron_h", "jamba-q8_0",     "lfm2",    "lfm2-q4_0", "qwen3next",     "qwen3next-q8_0",     "qwen35",
-             "deepseek2",  "deepseek2-q8_0", "minicpm3"}) {
+        for (const char* name : {"mixtral", "mixtral-q8_0", "gpt-oss", "qwen2moe", "smallthinker", "mamba", "mamba2",
+                                 "rwkv6", "rwkv7", "granitehybrid-q8_0", "falcon-h1", "jamba-q8_0", "lfm2-q4_0",
+                                 "qwen3next-q8_0", "deepseek2-q8_0", "minicpm3"}) {
             CAPTURE(isa);
             CAPTURE(name);
             std::vector<float> expected;
             for (const int n_threads : {1, 2}) {
                 const auto model = load(tiny_path(name), n_threads, isa);
-                const auto ids = random_ids(19, model->spec().n_vocab);
-                for (const int batch : {19, 1, 7}) {
+                const auto ids = random_ids(9, model->spec().n_vocab);
+                for (const int batch : n_threads == 1 ? std::vector{9, 1, 4} : std::vector{4, 1}) {
                     const auto session = open_session(model, {.n_ctx = 32, .max_batch = batch, .cache_type = {}});
                     const auto logits = all_logits(*session, ids);
                     if (expected.empty()) expected = logits;
