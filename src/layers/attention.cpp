@@ -8,7 +8,10 @@ namespace elver {
 void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers) noexcept {
     const CacheShape& shape = a.cache->shape(a.layer);
     const int group = a.n_heads / a.n_kv_heads;  // query heads of a KV head
-    const int n_rows = a.n_tokens * group, n_tiles = (n_rows + attention_rows - 1) / attention_rows;
+    // Of chunks, a tile holds one token's rows: what tokens see of them differs in length.
+    const int n_rows = a.chunked ? group : a.n_tokens * group;
+    const int row_tiles = (n_rows + attention_rows - 1) / attention_rows,
+              n_tiles = row_tiles * (a.chunked ? a.n_tokens : 1);
     struct Head {
         KvCache* cache;
         int layer, kv_head;
@@ -37,10 +40,10 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
     for (int item = worker; item < a.n_kv_heads * n_tiles; item += n_workers) {
         if (a.cancel != nullptr && a.cancel->cancelled(worker)) return;
         head.kv_head = item % a.n_kv_heads;
-        const int first = item / a.n_kv_heads * attention_rows;
+        const int tile = item / a.n_kv_heads, first = tile % row_tiles * attention_rows, first_token = tile / row_tiles;
         args.n_rows = n_rows - first < attention_rows ? n_rows - first : attention_rows;
         for (int r = 0; r < args.n_rows; ++r) {
-            const int token = (first + r) / group, h = head.kv_head * group + (first + r) % group;
+            const int token = first_token + (first + r) / group, h = head.kv_head * group + (first + r) % group;
             q[r] = a.q + static_cast<size_t>(token) * a.q_stride + h * shape.head_dim;
             out[r] = a.out + static_cast<size_t>(token) * a.out_stride + h * shape.v_head_dim;
             pos[r] = a.pos[token];
@@ -49,6 +52,7 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
             if (a.slopes != nullptr) slopes[r] = a.slopes[h];
             if (a.sinks != nullptr) sinks[r] = a.sinks[h];
         }
+        if (a.chunked) args.window = pos[0] % a.window + 1;
         a.kernels->attention(args);
     }
 }
@@ -68,6 +72,7 @@ void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
     args.n_heads = c.n_heads;
     args.n_kv_heads = c.n_kv_heads;
     args.causal = c.causal;
+    args.chunked = c.chunked;
     args.window = c.window;
     args.soft_cap = c.soft_cap;
     args.slopes = c.slopes.empty() ? nullptr : c.slopes.data();

@@ -12,14 +12,15 @@ struct AttendArgs {
     KvCache* cache;
     int layer;
     int n_heads, n_kv_heads;
-    bool causal = true;   // else a token sees later ones too
-    int window;           // positions seen, own included; 0: all; not causal: window / 2 to each side
-    float soft_cap;       // 0: none
-    const float* slopes;  // [n_heads] ALiBi, or null
-    const float* sinks;   // [n_heads] or null
-    const float* q;       // [n_tokens, n_heads, head_dim], already scaled
-    size_t q_stride;      // floats from token to token
-    float* out;           // [n_tokens, n_heads, v_head_dim]
+    bool causal = true;    // else a token sees later ones too
+    bool chunked = false;  // a window is a chunk of the text: a token sees its own from the chunk's beginning on
+    int window;            // positions seen, own included; 0: all; not causal: window / 2 to each side
+    float soft_cap;        // 0: none
+    const float* slopes;   // [n_heads] ALiBi, or null
+    const float* sinks;    // [n_heads] or null
+    const float* q;        // [n_tokens, n_heads, head_dim], already scaled
+    size_t q_stride;       // floats from token to token
+    float* out;            // [n_tokens, n_heads, v_head_dim]
     size_t out_stride;
     const int32_t* pos;  // [n_tokens]; the cache holds what each sees
     int n_tokens;

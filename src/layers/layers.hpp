@@ -139,6 +139,9 @@ class CacheWritePhase final : public Phase {
     struct Config {
         int layer = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
         float q_scale = 1.0f;
+        // q is also multiplied by 1 + temperature * log(floor((pos + 1) / temperature_length) + 1).
+        float temperature = 0.0f;
+        int temperature_length = 1;
         float v_scale = 1.0f;
         float clamp = 0.0f;      // q, k, v are clamped to [-clamp, clamp] first; 0: not
         Norm q_norm, k_norm;     // over each head
@@ -167,6 +170,7 @@ class AttentionPhase final : public Phase {
         int layer = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, v_head_dim = 0;
         bool causal = true;
         int window = 0;
+        bool chunked = false;  // of the window
         float soft_cap = 0;
         std::vector<float> slopes;     // [n_heads] or empty
         const float* sinks = nullptr;  // [n_heads] or null

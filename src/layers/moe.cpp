@@ -33,7 +33,7 @@ MoeScratch place_moe(const MoeWidths& w, std::byte* memory, int max_tokens) noex
     s.ids = reinterpret_cast<int32_t*>(take(n_pairs * sizeof(int32_t)));
     s.weights = reinterpret_cast<float*>(take(n_pairs * sizeof(float)));
     s.row = reinterpret_cast<int32_t*>(take(n_pairs * sizeof(int32_t)));
-    s.token = reinterpret_cast<int32_t*>(take(n_pairs * sizeof(int32_t)));
+    s.pair = reinterpret_cast<int32_t*>(take(n_pairs * sizeof(int32_t)));
     s.first = reinterpret_cast<int32_t*>(take((n_experts + 1) * sizeof(int32_t)));
     s.rows = reinterpret_cast<float*>(take(n_pairs * padded_row(w.width) * sizeof(float)));
     s.hidden = reinterpret_cast<float*>(take(n_pairs * padded_row(w.hidden) * sizeof(float)));
@@ -84,7 +84,7 @@ void ExpertsPhase::sort(const Pass& pass, const MoeScratch& s) const noexcept {
     for (int e = 0, row = 0; e <= n_experts; ++e) row += std::exchange(s.first[e], row);
     for (int p = 0; p < n_pairs; ++p) {
         s.row[p] = s.first[s.ids[p]]++;
-        s.token[s.row[p]] = p / top_k;
+        s.pair[s.row[p]] = p;
     }
     for (int e = n_experts; e > 0; --e) s.first[e] = s.first[e - 1];
     s.first[0] = 0;
@@ -92,9 +92,13 @@ void ExpertsPhase::sort(const Pass& pass, const MoeScratch& s) const noexcept {
 
 void ExpertsPhase::gather(const Pass& pass, const MoeScratch& s, Share pairs) const noexcept {
     for (int row = pairs.begin; row < pairs.end; ++row) {
-        std::memcpy(s.rows + static_cast<size_t>(row) * stride(Step::in),
-                    program_->row(*pass.scratch, Buffer::normed, s.token[row]),
+        float* to = s.rows + static_cast<size_t>(row) * stride(Step::in);
+        const int pair = s.pair[row];
+        std::memcpy(to, program_->row(*pass.scratch, Buffer::normed, pair / config_.router.top_k),
                     static_cast<size_t>(width_) * sizeof(float));
+        if (config_.weighs_input) {
+            for (int c = 0; c < width_; ++c) to[c] *= s.weights[pair];
+        }
     }
     quantize(pass, s, Step::in, pairs);
 }
@@ -174,10 +178,11 @@ void ExpertsPhase::combine(const Pass& pass, const MoeScratch& s, Share tokens) 
         const auto row = [&](size_t i) { return s.rows + static_cast<size_t>(s.row[pair + i]) * stride(Step::in); };
         // The sum is made in the row of the best expert, which this token alone reads.
         float* sum = row(0);
-        for (size_t c = 0; c < width; ++c) sum[c] *= s.weights[pair];
+        const auto weight_of = [&](size_t i) { return config_.weighs_input ? 1.0f : s.weights[pair + i]; };
+        for (size_t c = 0; c < width; ++c) sum[c] *= weight_of(0);
         for (size_t i = 1; i < top_k; ++i) {
             const float* from = row(i);
-            const float weight = s.weights[pair + i];
+            const float weight = weight_of(i);
             for (size_t c = 0; c < width; ++c) sum[c] += weight * from[c];
         }
         if (config_.shared) {

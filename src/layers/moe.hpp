@@ -15,7 +15,7 @@ struct MoeScratch {
     int32_t* ids;     // [n_tokens, top_k] experts, best first
     float* weights;   // [n_tokens, top_k]
     int32_t* row;     // [n_tokens, top_k] the pair's row in the sorted order
-    int32_t* token;   // [n_pairs] of each row
+    int32_t* pair;    // [n_pairs] of each row
     int32_t* first;   // [n_experts + 1] an expert's first row
     float* rows;      // [n_pairs, row_stride] the experts' inputs, later their outputs
     float* hidden;    // [n_pairs, hidden_stride]
@@ -41,6 +41,7 @@ class ExpertsPhase final : public Phase {
         bool shared = false;               // Buffer::shared is added
         int shared_gate = -1;              // the column of Buffer::router whose sigmoid scales it, -1: none
         Buffer out = Buffer::x;            // added to when it is x, else written
+        bool weighs_input = false;         // by the expert's weight, not its output
         float sum_scale = 1.0f;            // of the experts' sum, the shared one's included
         float scale = 1.0f;                // of what is added to x
     };

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "base/text.hpp"
 #include "layers/layers.hpp"
@@ -46,7 +47,12 @@ void CacheWritePhase::run(const Pass& pass, int worker) const noexcept {
             if (is_query) {
                 float* q = program_->row(*pass.scratch, Buffer::q, t) + h * c.head_dim;
                 prepare(pass, q, h, t, c.q_norm);
-                for (int d = 0; d < c.head_dim; ++d) q[d] *= c.q_scale;
+                float scale = c.q_scale;
+                if (c.temperature > 0) {
+                    const auto whole = static_cast<float>((pass.pos[t] + 1) / c.temperature_length);
+                    scale *= 1.0f + c.temperature * std::log(whole + 1.0f);
+                }
+                for (int d = 0; d < c.head_dim; ++d) q[d] *= scale;
                 continue;
             }
             float* k = program_->row(*pass.scratch, Buffer::k, t) + h * c.head_dim;

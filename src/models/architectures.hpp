@@ -40,6 +40,7 @@ struct Architecture {
     bool parallel_residual = false;
     bool norms_without_weights = false;
     bool qk_norm_after_rope = false;
+    int plain_qk_norm_but = 0;  // q and k are normalised without weights, but in a model of so many experts; 0: not
     bool causal = true;
     bool has_head = true;
     bool embedding_normalised = false;
@@ -49,6 +50,7 @@ struct Architecture {
     double local_rope_base = 0.0;   // of layers with a window, where the file gives none; 0: as others
     bool plain_local_rope = false;  // no scaling of positions there; so too with a base of their own above
     double alibi_max_bias = 0.0;
+    int alibi_layers = 0;                               // a model of so many layers has ALiBi instead of rotation
     double attention_power = 0.5;                       // q . k is divided by head_dim to this power
     double attention_scale = 0.0, attn_soft_cap = 0.0;  // where the file gives none
     GateKind gate = GateKind::sigmoid;
@@ -59,6 +61,9 @@ struct Architecture {
     double embedding_scale = 0.0, depth_scale = 0.0, logit_width = 0.0, logit_scale = 0.0;
     // Layers with a window, where the file has no pattern: all but those with i % window_period == window_global.
     int window_period = 1, window_global = -1;
+    int window = 0;                // where the file gives none
+    bool chunked_windows = false;  // and then, behind it, the temperature of layers that see everything
+    double temperature = 0.0;
     bool turns_local_only = false;  // in a model with windows, layers without one are not rotated
     bool turns_dense = false;       // but for those without experts
     int unturned_period = 0;        // every so manyth layer is not rotated; 0: all are
@@ -67,6 +72,7 @@ struct Architecture {
     bool renormalises = false;                  // whatever the file says; else as it says
     ExpertsInput experts_input = ExpertsInput::same;
     double experts_sum_scale = 1.0;
+    bool weighs_input = false;
     Recurs recurs = Recurs::none;
     bool one_branch = false;  // a layer is an FFN, else attention, else recurrent
     RecurrentKind mixer = RecurrentKind::mamba;

@@ -93,15 +93,16 @@ class Keys {
         return *value;
     }
     // Of keys that would change the model in a way elver cannot: any other value is an error.
-    void refuse_others() {
+    void refuse_others(const Architecture& arch) {
         struct Row {
             const char* key;
             double usual;
         };
-        constexpr Row rows[] = {{"attention.temperature_scale", 0.0}, {"num_loops", 1.0}, {"rope.scaling.alpha", 0.0}};
+        const Row rows[] = {
+            {"attention.temperature_scale", arch.temperature}, {"num_loops", 1.0}, {"rope.scaling.alpha", 0.0}};
         for (const Row& row : rows) {
             const double value = number(row.key, row.usual);
-            if (value == row.usual) continue;
+            if (static_cast<float>(value) == static_cast<float>(row.usual)) continue;
             keep(Error(
                 Status::unsupported,
                 cat(file_.name(), ": key ", in_quotes(prefix_ + row.key), ": the value ", value, " is not supported"),
@@ -188,7 +189,9 @@ void read_attention(const Gguf& file, Keys& keys, const Architecture& arch, Mode
     s.gate = arch.gate;
     if ((arch.reads & reads_qkv_clamp) != 0) s.qkv_clamp = keys.number("attention.clamp_kqv", 0.0);
     if ((arch.reads & reads_alibi) != 0) s.alibi_max_bias = keys.scale("attention.max_alibi_bias", arch.alibi_max_bias);
+    if (arch.alibi_layers > 0 && s.n_layers == arch.alibi_layers) s.alibi_max_bias = 8.0;
     s.qk_norm_after_rope = arch.qk_norm_after_rope;
+    s.qk_norm_plain = arch.plain_qk_norm_but > 0 && keys.integer("expert_count", 0) != arch.plain_qk_norm_but;
     // Norms of q and k as wide as all heads: one norm over the whole row.
     const GgufTensor* q_norm = file.find_tensor(cat(s.tensors.of("attn_q_norm"), ".weight"));
     const LayerSpec& l = s.layers.front();
@@ -215,6 +218,7 @@ void read_experts(const Gguf& file, Keys& keys, const Architecture& arch, ModelS
     e.ffn_width = keys.integer("expert_feed_forward_length", 0);
     e.input = arch.experts_input;
     e.sum_scale = arch.experts_sum_scale;
+    e.weighs_input = arch.weighs_input;
     const int function = keys.integer("expert_gating_func", 0);
     e.score = function == 1   ? RouterScore::softmax
               : function == 2 ? RouterScore::sigmoid
@@ -236,7 +240,7 @@ void read_experts(const Gguf& file, Keys& keys, const Architecture& arch, ModelS
     }
 }
 
-void read_recurrent(Keys& keys, const Architecture& arch, ModelSpec& s) {
+void read_recurrent(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
     if (arch.recurs == Recurs::none) return;
     RecurrentSpec& r = s.recurrent;
     r.kind = arch.mixer;
@@ -247,7 +251,9 @@ void read_recurrent(Keys& keys, const Architecture& arch, ModelSpec& s) {
         r.n_taps = keys.integer("ssm.conv_kernel");
         const int rank = keys.integer("ssm.time_step_rank");
         (r.kind == RecurrentKind::mamba ? r.dt_rank : r.n_heads) = rank;
-        r.n_groups = r.kind == RecurrentKind::mamba ? 0 : keys.integer("ssm.group_count", 1);
+        for (int i = 0; i < s.n_layers && r.kind == RecurrentKind::mamba2; ++i)
+            r.dt_rank = std::max(r.dt_rank, columns_of(file, cat(s.tensors.of("ssm_dt", i), ".weight")));
+        r.n_groups = r.kind == RecurrentKind::mamba ? 0 : std::max(keys.integer("ssm.group_count", 1), 1);
     } else if (r.kind == RecurrentKind::short_conv) {
         r.width = s.width;
         r.n_taps = keys.integer("shortconv.l_cache");
@@ -294,17 +300,19 @@ RopeSpec read_rope(const Gguf& file, Keys& keys, const ModelSpec& s) {
 
 // Which layers have a window, and which rotary table each one takes.
 void read_patterns(const Gguf& file, Keys& keys, const Architecture& arch, ModelSpec& s) {
-    const int window = keys.integer("attention.sliding_window", 0);
+    const int window = keys.integer("attention.sliding_window", arch.window);
+    s.chunked_windows = arch.chunked_windows && window > 0;
+    if (s.chunked_windows) s.temperature = arch.temperature, s.temperature_length = window;
     const std::vector<bool> local = keys.local_layers(s.layers.size(), arch.window_period, arch.window_global);
     int global_rope = -1, local_rope = -1;
-    if (arch.rope) {
+    if (arch.rope && s.alibi_max_bias == 0.0) {
         const bool halves = (arch.reads & reads_sections) != 0 && keys.has("rope.dimension_sections");
         s.rope_pairing = halves ? RopePairing::halves : arch.pairing;
         s.ropes.push_back(read_rope(file, keys, s));
         global_rope = local_rope = 0;
         if ((arch.reads & reads_finetuned) != 0 && !keys.flag("rope.scaling.finetuned", true)) global_rope = -1;
     }
-    if (window > 0 && arch.rope) {
+    if (window > 0 && !s.ropes.empty()) {
         RopeSpec table = s.ropes.front();
         if (arch.local_rope_base > 0 || arch.plain_local_rope) {
             table = RopeSpec();
@@ -410,9 +418,9 @@ Result<ModelSpec> spec_from_gguf(const Gguf& file) {
     read_attention(file, keys, *arch, s);
     if (arch->latent) read_latent(file, keys, s);
     read_experts(file, keys, *arch, s);
-    read_recurrent(keys, *arch, s);
+    read_recurrent(file, keys, *arch, s);
     read_patterns(file, keys, *arch, s);
-    keys.refuse_others();
+    keys.refuse_others(*arch);
     if (keys.error()) return std::move(*keys.error());
     if (auto valid = s.validate(); !valid) return std::move(valid).error().within(file.name());
     return s;

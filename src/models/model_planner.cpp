@@ -225,8 +225,8 @@ class Planner : private WeightRequests {
     std::string tensor_of(const std::string& what) const {
         const std::string role = what.substr(0, what.find_first_of("/."));
         const size_t dot = what.find('.');
-        const std::string part = dot == std::string::npos ? ".weight" : what.substr(dot);
-        return name(role) + (part == "." ? "" : part);
+        if (dot == std::string::npos) return weight_name(role);
+        return name(role) + (what.substr(dot) == "." ? "" : what.substr(dot));
     }
     void matrix(const std::string& what, Range rows, int64_t k) override {
         const GgufTensor* t = need(tensor_of(what), {rows.total, k}, "rows, columns");
@@ -247,8 +247,9 @@ class Planner : private WeightRequests {
         }
         mixer_->put(what, add_vector(**t, elements.first, elements.n));
     }
+    bool holds(const std::string& what) const override { return file_.find_tensor(tensor_of(what)) != nullptr; }
     int64_t rows(std::string_view role) const override {
-        const GgufTensor* t = file_.find_tensor(cat(name(role), ".weight"));
+        const GgufTensor* t = file_.find_tensor(weight_name(role));
         return t == nullptr ? 0 : t->view.shape.rows();
     }
     void ignore(std::string_view role) override {

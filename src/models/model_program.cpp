@@ -91,6 +91,16 @@ void ModelBuilder::build_mixing(const Weights& weights, int index, Program& p) c
         write.k_norm = norm(weights, l.k_norm);
         write.norm_stride = l.q_norm.each_head ? static_cast<size_t>(s.head_dim) : 0;
     }
+    if (spec_.qk_norm_plain && s.rope >= 0) {
+        for (Norm* n : {&write.q_norm, &write.k_norm}) {
+            n->kind = norm_kind();
+            n->eps = static_cast<float>(spec_.norm_eps);
+        }
+    }
+    if (s.rope < 0) {
+        write.temperature = static_cast<float>(spec_.temperature);
+        write.temperature_length = spec_.temperature_length;
+    }
     using Pairing = CacheWritePhase::Config::Pairing;
     if (s.rope >= 0) {
         write.pairing = spec_.rope_pairing == RopePairing::adjacent ? Pairing::adjacent : Pairing::halves;
@@ -104,6 +114,7 @@ void ModelBuilder::build_mixing(const Weights& weights, int index, Program& p) c
     attend.head_dim = s.head_dim, attend.v_head_dim = s.v_head_dim;
     attend.causal = spec_.causal;
     attend.window = s.window;
+    attend.chunked = spec_.chunked_windows && s.window > 0;
     attend.soft_cap = static_cast<float>(spec_.attn_soft_cap);
     attend.slopes = alibi_slopes(s.n_heads, spec_.alibi_max_bias);
     if (l.sinks >= 0) attend.sinks = weights.vector(l.sinks);
@@ -273,6 +284,7 @@ void ModelBuilder::build_experts(const Weights& weights, int index, Program& p) 
         expert.down_bias = vector(e.down.bias);
         c.experts.push_back(expert);
     }
+    c.weighs_input = spec_.experts.weighs_input;
     c.sum_scale = static_cast<float>(spec_.experts.sum_scale);
     c.scale = static_cast<float>(spec_.residual_scale);
     const bool waits = spec_.experts.input == ExpertsInput::before_attention;

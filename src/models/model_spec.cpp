@@ -96,7 +96,7 @@ Result<void> check(const RecurrentSpec& r, int width) {
     if (auto good = check("recurrent.", {Range{"n_channels", r.width, channels, channels ? 1 << 20 : 0},
                                          {"n_state", r.n_state, mamba || mamba2, mamba || mamba2 ? 4096 : 0},
                                          {"n_taps", r.n_taps, channels, channels ? 64 : 0},
-                                         {"dt_rank", r.dt_rank, mamba, mamba ? 1 << 20 : 0},
+                                         {"dt_rank", r.dt_rank, mamba, mamba || mamba2 ? 1 << 20 : 0},
                                          {"n_heads", r.n_heads, !mamba && !short_conv,
                                           mamba || short_conv ? 0
                                           : channels          ? r.width
@@ -164,6 +164,8 @@ Result<void> ModelSpec::validate() const {
                                {"attention.qkv_clamp", qkv_clamp, false},
                                {"attention.alibi_max_bias", alibi_max_bias, false},
                                {"attention.value_scale", value_scale, true},
+                               {"attention.temperature", temperature, false},
+                               {"attention.temperature_length", double(temperature_length), true},
                                {"experts.sum_scale", experts.sum_scale, true},
                                {"logit_soft_cap", logit_soft_cap, false}});
         !good)

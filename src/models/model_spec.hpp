@@ -63,9 +63,10 @@ struct ExpertsSpec {
     int ffn_width = 0;     // of an expert
     int shared_width = 0;  // of the expert that sees every token; 0: none
     RouterScore score = RouterScore::softmax;
-    bool renormalise = false;  // the weights of those chosen are made to sum to 1
-    double scale = 1.0;        // of the weights
-    double sum_scale = 1.0;    // of what the chosen and the shared expert give together
+    bool renormalise = false;   // the weights of those chosen are made to sum to 1
+    double scale = 1.0;         // of the weights
+    bool weighs_input = false;  // by the expert's weight, not its output
+    double sum_scale = 1.0;     // of what the chosen and the shared expert give together
     ExpertsInput input = ExpertsInput::same;
     int n_groups = 1, n_groups_used = 1;
 
@@ -80,7 +81,7 @@ struct RecurrentSpec {
     int width = 0;              // mamba, mamba2, short_conv, delta_net: channels
     int n_state = 0;            // mamba, mamba2, delta_net: numbers a channel
     int n_taps = 0;             // all but rwkv: of the convolution
-    int dt_rank = 0;            // mamba
+    int dt_rank = 0;            // mamba; mamba2: 0, or B, C and dt are made of x as mamba's are
     int n_heads = 0;            // mamba2, delta_net: of the channels; rwkv: of the model's width
     int n_groups = 0;           // mamba2, delta_net: heads of keys
     bool keys_in_turn = false;  // delta_net: head h has keys h % n_groups; else neighbours share
@@ -121,6 +122,11 @@ struct ModelSpec {
     double alibi_max_bias = 0.0;      // 0: no ALiBi
     bool qk_norm_whole = false;       // q and k are normalised over all heads at once, not head by head
     bool qk_norm_after_rope = false;  // and not before
+    bool qk_norm_plain = false;       // of layers that are rotated, also without weights
+    bool chunked_windows = false;     // a window is a chunk of the text, seen from its beginning on
+    // Of layers that are not rotated, queries are multiplied by 1 + temperature * log(floor((pos + 1) / length) + 1).
+    double temperature = 0.0;
+    int temperature_length = 8192;
     RopePairing rope_pairing = RopePairing::halves;
     std::vector<RopeSpec> ropes;
     LatentSpec latent;

@@ -38,6 +38,8 @@ class WeightRequests {
     // `what` as MixerWeights knows it.
     virtual void matrix(const std::string& what, Range rows, int64_t k) = 0;
     virtual void vector(const std::string& what, Range elements) = 0;
+    // Whether the file has it.
+    virtual bool holds(const std::string& what) const = 0;
     // Rows of a role's weight, 0 if the file has none.
     virtual int64_t rows(std::string_view role) const = 0;
     // The file may hold it, and nothing reads it.

@@ -283,6 +283,10 @@ void fields(Fields& f, ModelSpec& s) {
         g.value("gate", s.gate);
         g.value("qk_norm_whole", s.qk_norm_whole);
         g.value("qk_norm_after_rope", s.qk_norm_after_rope);
+        g.value("qk_norm_plain", s.qk_norm_plain);
+        g.value("chunked_windows", s.chunked_windows);
+        g.value("temperature", s.temperature);
+        g.value("temperature_length", s.temperature_length);
     });
     f.group("latent", [&m = s.latent](Fields& g) {
         g.value("kv_rank", m.kv_rank);
@@ -308,6 +312,7 @@ void fields(Fields& f, ModelSpec& s) {
         g.value("score", e.score);
         g.value("renormalise", e.renormalise);
         g.value("scale", e.scale);
+        g.value("weighs_input", e.weighs_input);
         g.value("sum_scale", e.sum_scale);
         g.value("input", e.input);
         g.value("n_groups", e.n_groups);

@@ -1,213 +1,16 @@
-"""Tiny models whose layers mix in other ways than by plain attention: latent attention, Mamba beside or between
-attention layers, short convolutions, delta nets; and experts that are chosen or placed in other ways. Float64, from the
-papers: Dao and Gu 2024 (Mamba-2), Gu and Dao 2023 (Mamba), Yang et al. 2024 (gated delta nets), DeepSeek-V2 2024, Liu et
-al. 2024 (SparseMixer-v2).
+"""Tiny models whose layers mix in other ways than by plain attention, or whose experts are chosen or placed in other ways:
+a row each. Their oracle is hybrid_reference.py.
 """
 
 import re
-from dataclasses import dataclass, replace
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
-from reference import Reference, Spec, softmax
+from hybrid_reference import Hybrid, Mixing
 from shapes import dense_shapes, expert_keys, expert_shapes, head_keys, keys
 from tiny import N_VOCAB, Tiny, random_for, rounded, stored_type
 
 WIDTH = 20
-
-
-@dataclass
-class Mixing(Spec):
-    layers: str = ""  # a letter each: a attention, m mamba, 2 mamba2, b attention beside mamba2, c short convolution,
-    # d delta net, l latent attention, f nothing
-    inner: int = 24  # channels of a recurrent mixer
-    n_state: int = 6
-    ssm_heads: int = 3
-    groups: int = 1  # of ssm_heads; of a delta net: heads of keys
-    taps: int = 4
-    dt_rank: int = 5
-    keys_in_turn: bool = False
-    q_rank: int = 0
-    kv_rank: int = 12
-    rope_part: int = 4
-    v_dim: int = 6
-    absorbed: bool = False
-    gate_in_q: bool = False
-    fused: bool = False  # q, k and v in one tensor
-    experts_input: str = "same"  # or "router first", "experts first"
-    unturned: bool = False  # nothing is rotated
-
-
-def silu(x):
-    return x / (1 + np.exp(-x))
-
-
-def half(x):
-    return x.astype(np.float32).astype(np.float16).astype(np.float64)
-
-
-def softplus(x):
-    return np.logaddexp(0, x)
-
-
-class Hybrid(Reference):
-    def rms(self, x, name):
-        return x / np.sqrt((x * x).mean(-1, keepdims=True) + self.spec.eps) * self.t[name].reshape(x.shape[-1])
-
-    def convolve(self, x, taps):
-        """x [n, width], taps [width, n_taps]: each column's last n_taps values."""
-        n_taps = taps.shape[1]
-        before = np.concatenate([np.zeros((n_taps - 1, x.shape[1])), x])
-        return sum(before[k : k + len(x)] * taps[:, k] for k in range(n_taps))
-
-    def causal_conv(self, x, blk):
-        y = self.convolve(x, self.t[blk + "ssm_conv1d.weight"])
-        return silu(y + self.t.get(blk + "ssm_conv1d.bias", 0))
-
-    def mamba(self, x, blk):
-        s = self.spec
-        x, z = np.split(self.linear(x, blk + "ssm_in"), 2, axis=1)
-        x = self.causal_conv(x, blk)
-        dt, b, c = np.split(self.linear(x, blk + "ssm_x"), [s.dt_rank, s.dt_rank + s.n_state], axis=1)
-        if blk + "ssm_dt_norm.weight" in self.t:
-            dt, b, c = (self.rms(v, blk + f"ssm_{k}_norm.weight") for v, k in ((dt, "dt"), (b, "b"), (c, "c")))
-        dt = softplus(self.linear(dt, blk + "ssm_dt"))
-        state, out = np.zeros((s.inner, s.n_state)), np.zeros_like(x)
-        for n in range(len(x)):
-            state = state * np.exp(dt[n][:, None] * self.t[blk + "ssm_a"]) + (dt[n] * x[n])[:, None] * b[n]
-            out[n] = state @ c[n] + self.t[blk + "ssm_d"] * x[n]
-        return self.linear(out * silu(z), blk + "ssm_out")
-
-    def mamba2(self, x, blk):
-        s = self.spec
-        n, dim, per_group = len(x), s.inner // s.ssm_heads, s.ssm_heads // s.groups
-        z, xbc, dt = np.split(self.linear(x, blk + "ssm_in"), [s.inner, 2 * s.inner + 2 * s.groups * s.n_state], axis=1)
-        xbc = self.causal_conv(xbc, blk)
-        x, b, c = np.split(xbc, [s.inner, s.inner + s.groups * s.n_state], axis=1)
-        x = x.reshape(n, s.ssm_heads, dim)
-        b, c = (v.reshape(n, s.groups, s.n_state) for v in (b, c))
-        dt = softplus(dt + self.t[blk + "ssm_dt.bias"])
-        out = np.zeros_like(x)
-        for h in range(s.ssm_heads):
-            state, a = np.zeros((dim, s.n_state)), self.t[blk + "ssm_a"].reshape(-1)[h]
-            for t in range(n):
-                state = state * np.exp(dt[t, h] * a) + dt[t, h] * np.outer(x[t, h], b[t, h // per_group])
-                out[t, h] = state @ c[t, h // per_group] + self.t[blk + "ssm_d"].reshape(-1)[h] * x[t, h]
-        out = out.reshape(n, -1) * silu(z)
-        if blk + "ssm_norm.weight" in self.t:
-            grouped = out.reshape(n, s.groups, -1)
-            out = grouped / np.sqrt((grouped**2).mean(-1, keepdims=True) + s.eps)
-            out = out.reshape(n, -1) * self.t[blk + "ssm_norm.weight"].reshape(-1)
-        return self.linear(out, blk + "ssm_out")
-
-    def short_conv(self, x, blk):
-        b, c, x = np.split(self.linear(x, blk + "shortconv.in_proj"), 3, axis=1)
-        return self.linear(c * self.convolve(b * x, self.t[blk + "shortconv.conv.weight"]), blk + "shortconv.out_proj")
-
-    def delta_net(self, x, blk):
-        s, n = self.spec, len(x)
-        per_key, v_dim = s.ssm_heads // s.groups, s.inner // s.ssm_heads
-        z = self.linear(x, blk + "attn_gate").reshape(n, s.ssm_heads, v_dim)
-        if blk + "ssm_ba.weight" in self.t:  # for each key head, its betas and then its alphas
-            rates = self.linear(x, blk + "ssm_ba").reshape(n, s.groups, 2, per_key)
-            beta, alpha = rates[:, :, 0].reshape(n, -1), rates[:, :, 1].reshape(n, -1)
-        else:
-            beta, alpha = self.linear(x, blk + "ssm_beta"), self.linear(x, blk + "ssm_alpha")
-        y = self.causal_conv(self.linear(x, blk + "attn_qkv"), blk)
-        q, k, v = np.split(y, [s.groups * s.n_state, 2 * s.groups * s.n_state], axis=1)
-        q, k = (part.reshape(n, s.groups, s.n_state) for part in (q, k))
-        q, k = (part / np.sqrt((part**2).sum(-1, keepdims=True) + s.eps) for part in (q, k))
-        v = v.reshape(n, s.ssm_heads, v_dim)
-        out = np.zeros_like(v)
-        for h in range(s.ssm_heads):
-            key = h % s.groups if s.keys_in_turn else h // per_key
-            state = np.zeros((v_dim, s.n_state))
-            for t in range(n):
-                decay = np.exp(self.t[blk + "ssm_a"][h] * softplus(alpha[t, h] + self.t[blk + "ssm_dt.bias"][h]))
-                state = state * decay
-                add = (v[t, h] - state @ k[t, key]) / (1 + np.exp(-beta[t, h]))
-                state = state + np.outer(add, k[t, key])
-                out[t, h] = state @ q[t, key] / np.sqrt(s.n_state)
-        out = self.rms(out, blk + "ssm_norm.weight") * silu(z)
-        return self.linear(out.reshape(n, -1), blk + "ssm_out")
-
-    def latent(self, x, i):
-        """Keys and values made of a short row for each token, with the rotated part of the key apart."""
-        s, blk, n = self.spec, f"blk.{i}.", len(x)
-        nope = s.head_dim - s.rope_part
-        q = (
-            self.linear(self.norm(self.linear(x, blk + "attn_q_a"), blk + "attn_q_a_norm"), blk + "attn_q_b")
-            if (s.q_rank)
-            else self.linear(x, blk + "attn_q")
-        )
-        row = self.linear(x, blk + "attn_kv_a_mqa")
-        short, turned = self.norm(row[:, : s.kv_rank], blk + "attn_kv_a_norm"), row[:, s.kv_rank :]
-        if self.half_cache and s.absorbed:
-            short = half(short)
-        if s.absorbed:  # key = k_b' short, value = v_b short
-            k = np.einsum("hrd,nr->nhd", self.t[blk + "attn_k_b.weight"], short)
-            v = np.einsum("hdr,nr->nhd", self.t[blk + "attn_v_b.weight"], short)
-        else:
-            both = self.linear(short, blk + "attn_kv_b").reshape(n, s.n_heads, nope + s.v_dim)
-            k, v = both[..., :nope], both[..., nope:]
-        rotating = Reference(replace(s, rope_dims=s.rope_part), {"blk.0.x": np.zeros(1), **self.factors()})
-        q = q.reshape(n, s.n_heads, s.head_dim)
-        q = np.concatenate([q[..., :nope], rotating.rotate(q[..., nope:], False)], axis=-1)
-        turned = np.repeat(rotating.rotate(turned[:, None], False), s.n_heads, axis=1)
-        k = np.concatenate([k, turned], axis=-1)
-        if self.half_cache:
-            k, v = (k, v) if s.absorbed else (half(k), half(v))
-            k[..., nope:] = half(k[..., nope:])
-        scores = np.einsum("nhd,mhd->hnm", q, k) * (s.attention_scale or s.head_dim**-0.5)
-        scores = np.where(np.tril(np.ones((n, n), bool)), scores, -np.inf)
-        return self.linear(np.einsum("hnm,mhd->nhd", softmax(scores), v).reshape(n, -1), blk + "attn_output")
-
-    def factors(self):
-        return {k: v for k, v in self.t.items() if k == "rope_freqs.weight"}
-
-    def gated_attention(self, x, i):
-        """attn_q holds, head by head, a query and a gate."""
-        s, blk, n = self.spec, f"blk.{i}.", len(x)
-        both = self.linear(x, blk + "attn_q").reshape(n, s.n_heads, 2, s.head_dim)
-        inner = Reference(s, self.t, self.half_cache)
-        inner.linear_of_q = both[:, :, 0].reshape(n, -1)
-        plain = inner.linear
-
-        def linear(y, name):
-            if name == blk + "attn_q":
-                return inner.linear_of_q
-            if name == blk + "attn_output":
-                y = y / (1 + np.exp(-both[:, :, 1].reshape(n, -1)))
-            return plain(y, name)
-
-        inner.linear = linear
-        return inner.attention(x, i)
-
-    def attention(self, x, i):
-        s, blk = self.spec, f"blk.{i}."
-        kind = s.layers[i]
-        if kind == "a":
-            return self.gated_attention(x, i) if s.gate_in_q else super().attention(x, i)
-        if kind == "b":
-            return super().attention(x, i) + self.mamba2(x, blk)
-        if kind == "l":
-            return self.latent(x, i)
-        mixers = {"m": self.mamba, "2": self.mamba2, "c": self.short_conv, "d": self.delta_net}
-        return mixers[kind](x, blk) if kind in mixers else np.zeros_like(x)
-
-    def maybe_norm(self, x, name):
-        if name.endswith("attn_norm"):
-            self.raw = x  # a layer's input
-        return super().maybe_norm(x, name)
-
-    def ffn(self, x, i):
-        s, blk = self.spec, f"blk.{i}."
-        sparse, dense = blk + "ffn_gate_inp.weight" in self.t, blk + "ffn_up.weight" in self.t
-        if s.experts_input == "experts first":
-            return self.dense(x, blk) + self.experts(self.norm(self.raw, blk + "ffn_norm_exps"), blk)
-        if sparse:
-            return self.experts(x, blk, self.raw if s.experts_input == "router first" else None)
-        return self.dense(x, blk) if dense else np.zeros_like(x)
 
 
 def mixer_shapes(s: Mixing, kind: str, width: int) -> Dict[str, tuple]:
@@ -222,6 +25,10 @@ def mixer_shapes(s: Mixing, kind: str, width: int) -> Dict[str, tuple]:
         attention = {"attn_qkv.weight": (q + 2 * kv, width), "attn_output.weight": (width, q)}
     if s.qk_norm == "head":
         attention.update({"attn_q_norm.weight": (s.head_dim,), "attn_k_norm.weight": (s.head_dim,)})
+    if s.qk_norm == "heads":
+        attention.update(
+            {"attn_q_norm.weight": (s.n_heads, s.head_dim), "attn_k_norm.weight": (s.n_kv_heads, s.head_dim)}
+        )
     conv = s.inner + 2 * s.groups * s.n_state
     mamba2 = {
         "ssm_in.weight": (s.inner + conv + s.ssm_heads, width),
@@ -246,6 +53,11 @@ def mixer_shapes(s: Mixing, kind: str, width: int) -> Dict[str, tuple]:
         "ssm_b_norm.weight": (s.n_state,),
         "ssm_c_norm.weight": (s.n_state,),
         "ssm_out.weight": (width, s.inner),
+    }
+    from_x = {
+        **{name: shape for name, shape in mamba.items() if name != "ssm_conv1d.bias"},
+        "ssm_dt.weight": (s.ssm_heads, s.dt_rank),
+        **{name: (s.ssm_heads,) for name in ("ssm_dt.bias", "ssm_a", "ssm_d")},
     }
     short = {
         "shortconv.in_proj.weight": (3 * width, width),
@@ -292,6 +104,8 @@ def mixer_shapes(s: Mixing, kind: str, width: int) -> Dict[str, tuple]:
     }
     return {
         "a": attention,
+        "k": attention,
+        "p": from_x,
         "b": {**attention, **mamba2},
         "m": mamba,
         "2": mamba2,
@@ -310,6 +124,8 @@ class Row(NamedTuple):
     ffns: str  # a letter for each layer: d dense, s sparse, - none
     keys: Dict[str, object] = {}
     gated: bool = True
+    fused_gate: bool = False
+    bare: str = ""  # names of tensors, separated by spaces, whose .weight the file leaves out
     width: int = WIDTH
     ffn: int = 14
     expert_ffn: int = 12
@@ -341,7 +157,7 @@ def shapes(row: Row) -> Dict[str, tuple]:
         parts = (
             expert_shapes(row.width, row.expert_ffn, row.n_experts, row.shared)
             if ffn == "s"
-            else dense_shapes(row.width, row.ffn)
+            else dense_shapes(row.width, row.ffn, fused=row.fused_gate)
         )
         if s.experts_input == "experts first":
             parts.update(dense_shapes(row.width, row.width))
@@ -376,19 +192,20 @@ def seed_weights(row: Row) -> Dict[str, np.ndarray]:
 
 def ssm_keys(s: Mixing) -> Dict[str, object]:
     rank = s.dt_rank if "m" in s.layers else s.ssm_heads
+    groups = 0 if "p" in s.layers else s.groups
     return {
         "ssm__inner_size": s.inner,
         "ssm__state_size": s.n_state,
         "ssm__conv_kernel": s.taps,
         "ssm__time_step_rank": rank,
-        "ssm__group_count": s.groups,
+        "ssm__group_count": groups,
     }
 
 
 def all_keys(row: Row) -> Dict[str, object]:
     s = row.spec
     more = dict(row.keys)
-    if set(s.layers) & set("m2bd"):
+    if set(s.layers) & set("mp2bd"):
         more.update(ssm_keys(s))
     if "s" in row.ffns:
         more.update(expert_keys(s, row.n_experts, row.expert_ffn))
@@ -397,8 +214,8 @@ def all_keys(row: Row) -> Dict[str, object]:
     if "l" not in s.layers:
         more.update(head_keys(s))
     out = keys(s, width=row.width, ffn=row.ffn, n_layers=len(s.layers), **more)
-    if set(s.layers) & set("m2cf"):  # heads for each layer, none where it does not attend
-        out["attention.head_count_kv"] = [s.n_kv_heads if kind in "abl" else 0 for kind in s.layers]
+    if set(s.layers) & set("mp2cf"):  # heads for each layer, none where it does not attend
+        out["attention.head_count_kv"] = [s.n_kv_heads if kind in "ablk" else 0 for kind in s.layers]
     if "-" in row.ffns:
         out["feed_forward_length"] = [0 if ffn == "-" else row.ffn for ffn in row.ffns]
     return out
@@ -487,7 +304,24 @@ def sparse() -> List[Row]:
             ),
             n_experts=3,
         ),
+        llama4(7),
     ]
+
+
+def llama4(chunk: int) -> Row:
+    spec = Mixing(2, 1, 10, layers="kkkk", pairing="adjacent", top_k=1, router="sigmoid", weigh_input=True, chunk=chunk,
+                  rope_layers=(True, True, True, False))  # fmt: skip
+    return Row(
+        "llama4",
+        "llama4",
+        "chunks of 7 on rotated layers, whose q and k are normalised without weights; the weight is "
+        "on an expert's input",
+        spec,
+        "dsds",
+        dict(attention__sliding_window=chunk, interleave_moe_layer_step=2, vocab_size=N_VOCAB),
+        n_experts=3,
+        shared=12,
+    )
 
 
 def latents() -> List[Row]:
@@ -581,6 +415,7 @@ def hybrids() -> List[Row]:
         rope_dims=4,
     )
     next_ = Mixing(**delta, layers="da", top_k=2, renormalise=True)
+    plamo = Mixing(**heads, layers="pa", fused=True, qk_norm="heads", dt_rank=64)
     qwen35 = Mixing(**delta, layers="da", keys_in_turn=True)
     return [
         Row(
@@ -603,7 +438,7 @@ def hybrids() -> List[Row]:
             "ds",
             ffn=12,
         ),
-        Row("falcon-h1", "falcon-h1", "attention beside mamba2 in every layer", falcon, "dd"),
+        Row("falcon-h1", "falcon-h1", "attention beside mamba2 in every layer", falcon, "dd", bare="ffn_norm"),
         Row(
             "nemotron_h",
             "nemotron_h",
@@ -649,6 +484,16 @@ def hybrids() -> List[Row]:
             qwen35,
             "dd",
             dict(rope__dimension_count=4, full_attention_interval=2, rope__dimension_sections=[1, 1, 0, 0]),
+        ),
+        Row(
+            "plamo2",
+            "plamo2",
+            "mamba2 whose B, C and dt are made of x, and attention with norms of every head; norms behind a branch",
+            plamo,
+            "dd",
+            fused_gate=True,
+            extra={"blk.*.post_attention_norm.weight": (WIDTH,), "blk.*.post_ffw_norm.weight": (WIDTH,)},
+            bare="post_attention_norm post_ffw_norm ssm_dt_norm ssm_b_norm ssm_c_norm",
         ),
     ]
 
@@ -778,8 +623,8 @@ def build(row: Row) -> Tiny:
     known = {**tensors}
     if row.output_norm != "output_norm":
         known["output_norm.weight"] = known.pop(row.output_norm + ".weight")
-    if row.architecture == "falcon-h1":  # its converter leaves .weight out
-        tensors = {name.replace("ffn_norm.weight", "ffn_norm"): array for name, array in tensors.items()}
+    for bare in row.bare.split():
+        tensors = {name.replace(f".{bare}.weight", f".{bare}"): array for name, array in tensors.items()}
     numbers = all_keys(row)
     if row.architecture == "phimoe":
         numbers.pop("attention.layer_norm_epsilon")
@@ -787,12 +632,13 @@ def build(row: Row) -> Tiny:
         name=row.name,
         architecture=row.architecture,
         about=row.about,
-        oracle=f"hybrid_models.py, float64, NumPy {np.__version__}",
+        oracle=f"hybrid_reference.py, float64, NumPy {np.__version__}",
         keys=numbers,
         tensors=tensors,
         forward=Hybrid(row.spec, known),
         forward_half_cache=Hybrid(row.spec, known, half_cache=True),
         tolerance=row.tolerance,
+        peer_model=build(llama4(8192)) if row.spec.chunk == 7 else None,  # llama.cpp knows no other chunks
         dtype=row.dtype,
         peer=row.peer,
     )

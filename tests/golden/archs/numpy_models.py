@@ -213,11 +213,18 @@ def plain() -> List[Row]:
         row(
             "baichuan",
             "baichuan",
-            "llama's parts under its own name, no KV head shared; 13B, known by its 40 layers, has ALiBi instead",
+            "llama's parts under its own name, no KV head shared",
             own_heads,
             ONE,
             TURNED,
             peer="llama.cpp turns q and k only where there are 32 layers; with 32 this model agrees to 1e-5",
+        ),
+        row(
+            "baichuan-13b-style",
+            "baichuan",
+            "40 layers, by which the 13B is known: ALiBi instead of rotation",
+            Spec(2, 2, 4, pairing=None, alibi=8.0),
+            dict(width=8, ffn=8, n_layers=40),
         ),
         row(
             "arcee",

@@ -41,6 +41,7 @@ class Spec:
     router: str = "softmax"  # "softmax": then top-k; "top-k": softmax over those chosen; "sigmoid"; "near best"
     renormalise: bool = False
     expert_scale: float = 1.0
+    weigh_input: bool = False  # an expert's weight is on its input
     experts_sum_scale: float = 1.0  # of chosen and shared experts together
 
 
@@ -137,7 +138,7 @@ class Reference:
         if s.qk_norm == "whole":
             q, k = self.norm(q, blk + "attn_q_norm"), self.norm(k, blk + "attn_k_norm")
         q, k, v = q.reshape(n, s.n_heads, -1), k.reshape(n, s.n_kv_heads, -1), v.reshape(n, s.n_kv_heads, -1)
-        if s.qk_norm == "head":
+        if s.qk_norm in ("head", "heads"):  # one norm for all heads, or one for each
             q, k = self.norm(q, blk + "attn_q_norm"), self.norm(k, blk + "attn_k_norm")
         window = s.windows[i] if len(s.windows) else 0
         if s.pairing and (not len(s.rope_layers) or s.rope_layers[i]):
@@ -209,9 +210,10 @@ class Reference:
                 bias = {
                     kind: self.t.get(blk + f"ffn_{kind}_exps.bias", np.zeros((len(logits[0]), 1)))[e] for kind in kinds
                 }
-                hidden = part["up"] @ row + bias["up"]
+                given, weight = (row * weight, 1.0) if s.weigh_input else (row, weight)
+                hidden = part["up"] @ given + bias["up"]
                 if "gate" in kinds:
-                    hidden = self.gate(part["gate"] @ row + bias["gate"], hidden)
+                    hidden = self.gate(part["gate"] @ given + bias["gate"], hidden)
                 else:
                     hidden = ACTIVATIONS[s.activation](hidden)
                 out[n] += weight * (part["down"] @ hidden + bias["down"])
