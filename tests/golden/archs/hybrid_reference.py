@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from reference import Reference, Spec, softmax
 
-WIDTH = 20
-
 
 @dataclass
 class Mixing(Spec):
@@ -74,7 +72,7 @@ class Hybrid(Reference):
 
     def mamba2(self, x, blk):
         s = self.spec
-        n, dim, per_group = len(x), s.inner // s.ssm_heads, s.ssm_heads // s.groups
+        n, dim = len(x), s.inner // s.ssm_heads
         z, xbc, dt = np.split(self.linear(x, blk + "ssm_in"), [s.inner, 2 * s.inner + 2 * s.groups * s.n_state], axis=1)
         xbc = self.causal_conv(xbc, blk)
         x, b, c = np.split(xbc, [s.inner, s.inner + s.groups * s.n_state], axis=1)
