@@ -326,12 +326,13 @@ void read_patterns(const Gguf& file, Keys& keys, const Architecture& arch, Model
         }
     }
     if (window > 0 && arch.turns_local_only) global_rope = -1;
+    const int period = arch.chunked_windows && window == 0 ? 0 : arch.unturned_period;
     for (size_t i = 0; i < s.layers.size(); ++i) {
         LayerSpec& l = s.layers[i];
         if (window > 0 && local[i]) l.window = window;
         l.rope = l.window > 0 ? local_rope : global_rope;
         if (arch.turns_dense && !l.sparse) l.rope = local_rope;
-        if (arch.unturned_period > 0 && (i + 1) % static_cast<size_t>(arch.unturned_period) == 0) l.rope = -1;
+        if (period > 0 && (i + 1) % static_cast<size_t>(period) == 0) l.rope = -1;
     }
 }
 
