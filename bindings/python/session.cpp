@@ -1,4 +1,5 @@
 // Sessions: one call at a time, each of which Ctrl-C in the main thread stops.
+#include <ctime>
 #include <span>
 #include <vector>
 
@@ -9,7 +10,19 @@ namespace elver::python {
 namespace {
 
 // Signals are looked for this often. Asking needs the GIL, which another thread may hold for some milliseconds.
-constexpr auto signal_interval = std::chrono::milliseconds(15);
+constexpr int64_t signal_interval_ms = 15;
+
+// Milliseconds by the system's last tick where it tells them so: asked hundreds of times a token.
+int64_t now_ms() noexcept {
+#if defined(CLOCK_MONOTONIC_COARSE)
+    timespec t{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return int64_t{t.tv_sec} * 1000 + t.tv_nsec / 1000000;
+#else
+    using std::chrono::steady_clock;
+    return std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now().time_since_epoch()).count();
+#endif
+}
 
 // What elver asks while a call works in a session: whether to stop it.
 class Interruption {
@@ -21,7 +34,7 @@ class Interruption {
         sees_signals_ = PyThread_get_thread_ident() == main_thread;
         stop_.store(false);
         raised_ = nullptr;
-        next_look_ = std::chrono::steady_clock::now() + signal_interval;
+        next_look_ = now_ms() + signal_interval_ms;
     }
     // From any thread: stops the call that is at work, and no later one.
     void stop() noexcept { stop_.store(true); }
@@ -34,9 +47,9 @@ class Interruption {
         auto& self = *static_cast<Interruption*>(context);
         if (self.stop_.load(std::memory_order_relaxed)) return 0;
         if (!self.sees_signals_) return 1;
-        const auto now = std::chrono::steady_clock::now();
+        const int64_t now = now_ms();
         if (now < self.next_look_) return 1;
-        self.next_look_ = now + signal_interval;
+        self.next_look_ = now + signal_interval_ms;
         const py::gil_scoped_acquire locked;
         if (PyErr_CheckSignals() == 0) return 1;
         self.raised_ = std::make_exception_ptr(py::error_already_set());
@@ -47,7 +60,7 @@ class Interruption {
     bool sees_signals_ = false;
     std::atomic<bool> stop_{false};
     std::exception_ptr raised_;
-    std::chrono::steady_clock::time_point next_look_;
+    int64_t next_look_ = 0;
 };
 
 class Session {
