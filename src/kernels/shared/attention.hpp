@@ -13,11 +13,33 @@ struct Attention {
     static constexpr int page_size = page_positions;
     static constexpr float lowest = -__builtin_huge_valf();
 
+    // What is read next, asked for bit by bit meanwhile: a page's values while its keys are read, then the keys of the
+    // next. A page is read in strides, which the hardware does not foresee.
+    struct Ahead {
+        const uint8_t* at = nullptr;  // null: nothing
+        int step = 0;
+
+        // n_bytes at p, in n_steps of at most 64.
+        void begin(const std::byte* p, int n_bytes, int n_steps) noexcept {
+            at = reinterpret_cast<const uint8_t*>(p);
+            step = (n_bytes + n_steps - 1) / n_steps;
+        }
+        [[gnu::always_inline]] inline void fetch() noexcept {
+            if (at == nullptr) return;
+            __builtin_prefetch(at, 0, 2);  // into the second cache
+            at += step;
+        }
+    };
+    // Bytes of pages that the second cache keeps from one tile of rows to the next.
+    static constexpr int kept_bytes = 256 * 1024;
+
     struct State {
         float* scores;  // [n_rows][64]
         float* out;     // [n_rows][out_stride]
         int out_stride;
         float peak[attention_rows], total[attention_rows], rescale[attention_rows];
+        bool from_afar;  // pages come from memory
+        Ahead ahead;
     };
 
     static inline int first_key(const AttentionArgs& a, int row) noexcept {
@@ -32,6 +54,11 @@ struct Attention {
     template <int N, CacheType type>
     static inline void score(const AttentionArgs& a, const std::byte* keys, int n_keys, State& s) noexcept {
         using Read = CacheRead<V, type>;
+        Ahead values;
+        if (s.from_afar) {
+            values.begin(keys + a.shape.key_bytes(), n_keys * a.shape.value_row_bytes(),
+                         (n_keys + 31) / 32 * a.shape.head_dim);
+        }
         for (int j = 0; j < n_keys; j += 32) {
             F acc[N][2];
             ELVER_UNROLL
@@ -39,6 +66,7 @@ struct Attention {
             if constexpr (Read::is_float) {
                 const std::byte* k = keys + j * Read::unit_bytes;
                 for (int d = 0; d < a.shape.head_dim; ++d, k += page_size * Read::unit_bytes) {
+                    values.fetch();
                     add_products<N>(a, d, Read::load(k), Read::load(k + 16 * Read::unit_bytes), acc);
                 }
             } else {
@@ -49,6 +77,7 @@ struct Attention {
                     for (int r = 0; r < N; ++r) part[r][0] = part[r][1] = V::zero_f();
                     const int n = a.shape.head_dim - d < 32 ? a.shape.head_dim - d : 32;
                     for (int i = 0; i < n; ++i) {
+                        values.fetch();
                         add_products<N>(a, d + i, Read::key_codes(block, i, j), Read::key_codes(block, i, j + 16),
                                         part);
                     }
@@ -116,10 +145,14 @@ struct Attention {
         s.peak[row] = peak;
     }
 
-    // out = out * rescale + weights . values
+    // out = out * rescale + weights . values. next: the keys of the page after, or null.
     template <int N, CacheType type>
-    static inline void mix(const AttentionArgs& a, const std::byte* values, int n_keys, State& s) noexcept {
+    static inline void mix(const AttentionArgs& a, const std::byte* values, int n_keys, const std::byte* next,
+                           State& s) noexcept {
         using Read = CacheRead<V, type>;
+        s.ahead = {};
+        if (s.from_afar && next != nullptr)
+            s.ahead.begin(next, a.shape.key_bytes(), n_keys * ((s.out_stride + 31) / 32));
         int d = 0;
         if constexpr (Read::is_float) {
             for (; d + 32 <= s.out_stride; d += 32)
@@ -144,7 +177,9 @@ struct Attention {
             }
         }
         const int stride = a.shape.value_row_bytes();
+        Ahead ahead = s.ahead;
         for (int j = 0; j < n_keys; ++j, values += stride) {
+            ahead.fetch();
             F v[C];
             ELVER_UNROLL
             for (int c = 0; c < C; ++c) {
@@ -165,6 +200,7 @@ struct Attention {
             ELVER_UNROLL
             for (int c = 0; c < C; ++c) V::store_f(s.out + r * s.out_stride + d + 16 * c, acc[r][c]);
         }
+        s.ahead = ahead;
     }
 
     template <int N, CacheType type>
@@ -182,13 +218,17 @@ struct Attention {
             first = first_key(a, r) < first ? first_key(a, r) : first;
             last = last_key(a, r) > last ? last_key(a, r) : last;
         }
+        s.from_afar =
+            N < attention_rows || (last / page_size - first / page_size + 1) * a.shape.page_bytes() > kept_bytes;
+        const std::byte* keys = a.page(a.cache, first / page_size);
         for (int page = first / page_size; page <= last / page_size; ++page) {
-            const std::byte* keys = a.page(a.cache, page);
+            const std::byte* next = page < last / page_size ? a.page(a.cache, page + 1) : nullptr;
             const int left = last - page * page_size + 1, n_keys = left < page_size ? left : page_size;
             score<N, type>(a, keys, n_keys, s);
             ELVER_UNROLL
             for (int r = 0; r < N; ++r) weigh(a, r, page, n_keys, s);
-            mix<N, type>(a, keys + a.shape.key_bytes(), n_keys, s);
+            mix<N, type>(a, keys + a.shape.key_bytes(), n_keys, next, s);
+            keys = next;
         }
         ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
