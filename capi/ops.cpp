@@ -38,7 +38,7 @@ elver_status with_cache(elver_cache* cache, elver_error** error, Body&& body) no
     return with_ops(cache->ops, error, [&](Ops& ops) { return body(ops, cache->cache); });
 }
 
-Result<DType> dtype_of(elver_dtype given) {
+Result<DType> dtype_of(const elver_dtype& given) {
     const int number = number_of(given);
     const auto type = dtype_from_gguf(static_cast<uint32_t>(number));
     if (!type) return Error(Status::invalid_argument, cat("dtype: expected an elver_dtype, found ", number), "dtype");
