@@ -175,7 +175,7 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
     std::vector<std::string_view> names;
     std::vector<int32_t> types, shapes;
     std::vector<int64_t> sums(parts.size() + 1, 0);
-    size_t total = 1, written = 0;
+    size_t total = sums.size() * sizeof(int64_t), written = 0;
     const auto report = [&](std::span<const std::byte> bytes, const ByteSink& out) -> Result<void> {
         written += bytes.size();
         if (progress && !progress(std::min(1.0, static_cast<double>(written) / static_cast<double>(total))))
@@ -211,7 +211,7 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
     writer.set_i32s(types_key, types);
     writer.set_i32s(shapes_key, shapes);
     writer.add_tensor(sums_name, DType::i64, {static_cast<int64_t>(sums.size())},
-                      [&](const ByteSink& out) { return out(std::as_bytes(std::span(sums))); });
+                      [&](const ByteSink& out) { return report(std::as_bytes(std::span(sums)), out); });
     return writer.write([&](std::span<const std::byte> bytes) {
         if (sums[0] == 0) sums[0] = static_cast<int64_t>(sum_of(bytes));  // the head comes first
         return sink(bytes);

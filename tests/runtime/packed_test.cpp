@@ -83,7 +83,14 @@ TEST_CASE("packed files: mapped, a model takes no memory of its own but its vect
     const auto model = load(smollm2_path(), 2);
     if (!reads_packs(*model)) return;
     const TemporaryFile file("elver-packed.gguf");
-    REQUIRE(write_path(file.path(), [&](const ByteSink& sink) { return model->pack(sink, {}); }));
+    double done = 0;
+    const auto progress = [&](double fraction) {
+        CHECK(fraction >= done);
+        done = fraction;
+        return true;
+    };
+    REQUIRE(write_path(file.path(), [&](const ByteSink& sink) { return model->pack(sink, progress); }));
+    CHECK(done == 1.0);
     const auto mapped = load(file.path(), 2);
     const auto ids = random_ids(20, model->spec().n_vocab);
     const SessionOptions options{.n_ctx = 64, .max_batch = 32, .cache_type = {}};
