@@ -1,5 +1,6 @@
 // Session snapshots: a head of fixed size that says what the snapshot is of, then a zstd frame of the tokens' ids, the
 // logits after the last, and the filled pages of the cache. All numbers are little-endian.
+#include <algorithm>
 #include <cstring>
 
 #include "base/hash.hpp"
@@ -170,7 +171,7 @@ Result<std::unique_ptr<Session>> Session::fork() {
     if (!other) return other;
     Session& s = **other;
     const auto from = filled(n_past()), to = s.filled(n_past());
-    for (size_t i = 0; i < from.size(); ++i) std::memcpy(to[i].data(), from[i].data(), from[i].size());
+    for (size_t i = 0; i < from.size(); ++i) std::copy(from[i].begin(), from[i].end(), to[i].begin());
     s.state_.restored(n_past());
     s.ids_.assign(ids_.begin(), ids_.end());
     if (!logits_.empty()) {
