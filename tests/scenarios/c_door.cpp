@@ -308,31 +308,12 @@ class CDoor final : public Door {
         return {{"y", json_of({n, n_rows}, y)}};
     }
 
-    // The layer that q, k and v of a step say, or its numbers.
-    elver_attention_options layer(const json& with) {
-        elver_attention_options a = ELVER_ATTENTION_OPTIONS_INIT;
-        a.n_heads = with.at("n_heads");
-        a.n_kv_heads = with.at("n_kv_heads");
-        a.head_dim = with.at("head_dim");
-        a.v_head_dim = with.value("v_head_dim", 0);
-        a.causal = with.value("causal", true);
-        a.window = with.value("window", 0);
-        a.scale = with.value("scale", 0.0F);
-        a.soft_cap = with.value("soft_cap", 0.0F);
-        const auto values = [&](const char* name) {
-            return with.contains(name) ? tensor(with[name]).values : std::vector<float>();
-        };
-        slopes_ = values("alibi_slopes");
-        sinks_ = values("sinks");
-        if (!slopes_.empty()) a.alibi_slopes = slopes_.data();
-        if (!sinks_.empty()) a.sinks = sinks_.data();
-        return a;
-    }
     static int64_t v_head_dim(const elver_attention_options& a) {
         return a.v_head_dim == 0 ? a.head_dim : a.v_head_dim;
     }
     json attention(const json& with) {
-        const elver_attention_options a = layer(with);
+        const AttentionLayer layer = attention_layer(with);
+        const elver_attention_options& a = layer.options;
         const Tensor q = tensor(with["q"]), k = tensor(with["k"]), v = tensor(with["v"]);
         const int64_t width = a.n_heads * v_head_dim(a);
         std::vector<float> out(static_cast<size_t>(q.rows() * width));
@@ -341,8 +322,8 @@ class CDoor final : public Door {
         return {{"out", json_of({q.rows(), a.n_heads, v_head_dim(a)}, out)}};
     }
     json open_cache(const json& with) {
-        layer_ = layer(with);
-        CALL(elver_cache_open(ops_, &layer_, with["n_ctx"], with["max_batch"],
+        layer_ = attention_layer(with);
+        CALL(elver_cache_open(ops_, &layer_.options, with["n_ctx"], with["max_batch"],
                               static_cast<elver_cache_type>(cache_type(with)), &cache_, &e));
         return json::object();
     }
@@ -353,10 +334,10 @@ class CDoor final : public Door {
     }
     json attend(const json& with) {
         const Tensor q = tensor(with["q"]);
-        const int64_t width = layer_.n_heads * v_head_dim(layer_);
+        const int64_t width = layer_.options.n_heads * v_head_dim(layer_.options);
         std::vector<float> out(static_cast<size_t>(q.rows() * width));
         CALL(elver_cache_attend(cache_, q.values.data(), q.width(), q.rows(), out.data(), width, &e));
-        return {{"out", json_of({q.rows(), layer_.n_heads, v_head_dim(layer_)}, out)}};
+        return {{"out", json_of({q.rows(), layer_.options.n_heads, v_head_dim(layer_.options)}, out)}};
     }
     json cache_rewind(const json& with) {
         CALL(elver_cache_rewind(cache_, with["position"], &e));
@@ -388,8 +369,7 @@ class CDoor final : public Door {
     elver_ops* ops_ = nullptr;
     std::vector<elver_matrix*> matrices_;
     elver_cache* cache_ = nullptr;
-    elver_attention_options layer_ = ELVER_ATTENTION_OPTIONS_INIT;
-    std::vector<float> slopes_, sinks_;
+    AttentionLayer layer_;
 };
 
 }  // namespace

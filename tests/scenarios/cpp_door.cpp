@@ -228,27 +228,9 @@ class CppDoor final : public Door {
         return {{"y", json_of({n, n_rows}, y)}};
     }
 
-    elver_attention_options layer(const json& with) {
-        elver_attention_options a = ELVER_ATTENTION_OPTIONS_INIT;
-        a.n_heads = with.at("n_heads");
-        a.n_kv_heads = with.at("n_kv_heads");
-        a.head_dim = with.at("head_dim");
-        a.v_head_dim = with.value("v_head_dim", 0);
-        a.causal = with.value("causal", true);
-        a.window = with.value("window", 0);
-        a.scale = with.value("scale", 0.0F);
-        a.soft_cap = with.value("soft_cap", 0.0F);
-        const auto values = [&](const char* name) {
-            return with.contains(name) ? tensor(with[name]).values : std::vector<float>();
-        };
-        slopes_ = values("alibi_slopes");
-        sinks_ = values("sinks");
-        if (!slopes_.empty()) a.alibi_slopes = slopes_.data();
-        if (!sinks_.empty()) a.sinks = sinks_.data();
-        return a;
-    }
     json attention(const json& with) {
-        const elver_attention_options a = layer(with);
+        const AttentionLayer layer = attention_layer(with);
+        const elver_attention_options& a = layer.options;
         const Tensor q = tensor(with["q"]), k = tensor(with["k"]), v = tensor(with["v"]);
         const int64_t v_head_dim = elver::Cache::v_head_dim(a), width = a.n_heads * v_head_dim;
         std::vector<float> out(static_cast<size_t>(q.rows() * width));
@@ -256,9 +238,9 @@ class CppDoor final : public Door {
         return {{"out", json_of({q.rows(), a.n_heads, v_head_dim}, out)}};
     }
     json open_cache(const json& with) {
-        layer_ = layer(with);
-        cache_.emplace(
-            ops_->cache(layer_, with["n_ctx"], with["max_batch"], static_cast<elver_cache_type>(cache_type(with))));
+        layer_ = attention_layer(with);
+        cache_.emplace(ops_->cache(layer_.options, with["n_ctx"], with["max_batch"],
+                                   static_cast<elver_cache_type>(cache_type(with))));
         return json::object();
     }
     json append(const json& with) {
@@ -268,10 +250,11 @@ class CppDoor final : public Door {
     }
     json attend(const json& with) {
         const Tensor q = tensor(with["q"]);
-        const int64_t v_head_dim = elver::Cache::v_head_dim(layer_), width = layer_.n_heads * v_head_dim;
+        const int64_t v_head_dim = elver::Cache::v_head_dim(layer_.options),
+                      width = layer_.options.n_heads * v_head_dim;
         std::vector<float> out(static_cast<size_t>(q.rows() * width));
         cache_->attend(rows(q), {out.data(), q.rows(), width});
-        return {{"out", json_of({q.rows(), layer_.n_heads, v_head_dim}, out)}};
+        return {{"out", json_of({q.rows(), layer_.options.n_heads, v_head_dim}, out)}};
     }
     json cache_rewind(const json& with) {
         cache_->rewind(with["position"]);
@@ -303,8 +286,7 @@ class CppDoor final : public Door {
     std::optional<elver::Ops> ops_;
     std::vector<elver::Matrix> matrices_;
     std::optional<elver::Cache> cache_;
-    elver_attention_options layer_ = ELVER_ATTENTION_OPTIONS_INIT;
-    std::vector<float> slopes_, sinks_;
+    AttentionLayer layer_;
 };
 
 }  // namespace

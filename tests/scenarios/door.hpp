@@ -1,6 +1,8 @@
 // A door into the library, as a scenario's steps need it: one call by its name, its arguments and its answer in JSON.
 #pragma once
 
+#include <elver/elver_ops.h>
+
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -43,6 +45,12 @@ int dtype(const json& name);       // an elver_dtype; a number stands for itself
 int cache_type(const json& with);  // of the key cache_type, if it is there
 int score(const json& with);
 int pooling(const json& with);
+// Options, and what they point to: it may be moved, not copied.
+struct AttentionLayer {
+    elver_attention_options options = ELVER_ATTENTION_OPTIONS_INIT;
+    std::vector<float> alibi_slopes, sinks;
+};
+AttentionLayer attention_layer(const json& with);
 std::string_view cache_type_name(int type);
 std::string_view finish_name(int finish);
 

@@ -162,6 +162,27 @@ int cache_type(const json& with) {
 int score(const json& with) {
     return named(with.value("score", json(0)), {{"softmax", 0}, {"sigmoid", 1}, {"softmax_chosen", 2}});
 }
+AttentionLayer attention_layer(const json& with) {
+    AttentionLayer layer;
+    elver_attention_options& a = layer.options;
+    a.n_heads = with.at("n_heads");
+    a.n_kv_heads = with.at("n_kv_heads");
+    a.head_dim = with.at("head_dim");
+    a.v_head_dim = with.value("v_head_dim", 0);
+    a.causal = with.value("causal", true);
+    a.window = with.value("window", 0);
+    a.scale = with.value("scale", 0.0F);
+    a.soft_cap = with.value("soft_cap", 0.0F);
+    const auto values = [&](const char* name) {
+        return with.contains(name) ? tensor(with[name]).values : std::vector<float>();
+    };
+    layer.alibi_slopes = values("alibi_slopes");
+    layer.sinks = values("sinks");
+    if (!layer.alibi_slopes.empty()) a.alibi_slopes = layer.alibi_slopes.data();
+    if (!layer.sinks.empty()) a.sinks = layer.sinks.data();
+    return layer;
+}
+
 int pooling(const json& with) {
     return named(with.value("pooling", json(0)), {{"mean", 1}, {"first", 2}, {"last", 3}});
 }
