@@ -22,25 +22,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "archs"))
 
 import second_opinion  # noqa: E402
+from names import NAMES  # noqa: E402
 from tiny import Tiny, random_for, write_gguf  # noqa: E402
 from vocabulary import WORDS, wordpiece  # noqa: E402
 
 N_TOKENS, WIDTH = 23, 30
 
-NAMES = {
-    "embeddings.word_embeddings": "token_embd",
-    "embeddings.position_embeddings": "position_embd",
-    "embeddings.token_type_embeddings": "token_types",
-    "embeddings.LayerNorm": "token_embd_norm",
-    "attention.self.query": "attn_q",
-    "attention.self.key": "attn_k",
-    "attention.self.value": "attn_v",
-    "attention.output.dense": "attn_output",
-    "attention.output.LayerNorm": "attn_output_norm",
-    "intermediate.dense": "ffn_up",
-    "output.dense": "ffn_down",
-    "output.LayerNorm": "layer_output_norm",
-}
 SENTENCES = [
     "The cat sits outside.",
     "A man is playing guitar.",
