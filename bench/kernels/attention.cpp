@@ -41,6 +41,10 @@ void attention(benchmark::State& state, const KernelTable& kernels, CacheType ty
     args.out = out.data();
     args.pos = pos.data();
     args.n_tokens = n;
+    std::vector<float> parts(max_ranges(n_keys) * static_cast<size_t>(h.n_heads) *
+                             attention_part({CacheType::q8_0, h.dim, h.dim}));
+    args.parts = parts.data();
+    args.pool = &pool();
     Measured measured(state, kernels);
     for (auto _ : state)
         pool().run([&](int w) { attend_share(args, scratch.data() + own * static_cast<size_t>(w), w, n_workers); });

@@ -76,6 +76,9 @@ enum class Finish : uint8_t {
     mul_relu,
     mul_silu_clamped,  // g = min(y, 7), y = g * sigmoid(1.702 g) * (clamp(v, -7, 7) + 1): gpt-oss
 };
+constexpr bool is_gated(Finish f) noexcept {
+    return f >= Finish::mul_silu;
+}
 
 struct MatmulArgs {
     const std::byte* pack;  // the matrix's groups (quant/pack.hpp), or the file's rows for the reference level
@@ -152,6 +155,10 @@ struct CacheWriteArgs {
     int at;           // position inside the page
 };
 
+inline constexpr int attention_rows = 12;
+inline constexpr int page_positions = 64;
+inline constexpr int range_keys = 1024;  // states over more keys are joined (AttentionArgs::range)
+
 // Attention of rows (a token's query head each) that share one KV head. Keys and values are read page by page, in
 // order.
 struct AttentionArgs {
@@ -169,12 +176,27 @@ struct AttentionArgs {
     const void* cache;
     float* scratch;                 // attention_scratch_bytes(v_head_dim)
     const int32_t* last = nullptr;  // [n_rows], the last key seen; null: pos
+    // Of the keys seen only range * range_keys and the range_keys behind it: out becomes an attention_part. -1: all.
+    int range = -1;
 };
 
-inline constexpr int attention_rows = 6;
-inline constexpr int page_positions = 64;
+// A row's state over a range of keys, in floats: sums of values [v_width], the greatest score, the sum of weights.
+inline size_t attention_part(const CacheShape& shape) noexcept {
+    return static_cast<size_t>(shape.v_width()) + 16;
+}
+
+// Joins a row's parts in the order of their ranges.
+struct AttentionJoinArgs {
+    float* parts;   // of the first range; overwritten
+    size_t stride;  // floats from a range's part to the next one's
+    int n_ranges;
+    CacheShape shape;
+    const float* sink;  // or null
+    float* out;         // [v_head_dim]
+};
+
 inline size_t attention_scratch_bytes(int head_dim, int v_head_dim) noexcept {
-    return sizeof(float) * attention_rows * (static_cast<size_t>(page_positions + v_head_dim + head_dim) + 64);
+    return sizeof(float) * attention_rows * (static_cast<size_t>(page_positions + 2 * v_head_dim + head_dim) + 64);
 }
 
 }  // namespace elver

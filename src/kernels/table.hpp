@@ -18,6 +18,7 @@ struct KernelTable {
     void (*rope_adjacent)(const RopeArgs&) noexcept;
     void (*rope_halves)(const RopeArgs&) noexcept;
     void (*attention)(const AttentionArgs&) noexcept;
+    void (*attention_join)(const AttentionJoinArgs&) noexcept;
     void (*cache_write)(const CacheWriteArgs&) noexcept;       // saturates: a cache never holds infinity
     void (*soft_cap)(float* x, size_t n, float cap) noexcept;  // x = cap * tanh(x / cap)
     // For benchmarks; null where a level has no packed dot product.

@@ -1,9 +1,39 @@
 #include "layers/attention.hpp"
 
+#include "base/checked.hpp"
 #include "base/text.hpp"
 #include "layers/layers.hpp"
 
 namespace elver {
+
+namespace {
+
+// The ranges of keys that a single token sees, when its KV heads alone would leave workers idle; else one range, -1.
+struct Ranges {
+    int first = -1, count = 1;
+
+    Ranges(const AttendArgs& a, int n_workers) noexcept {
+        if (a.parts == nullptr || a.n_tokens != 1 || !a.causal || a.chunked || a.n_kv_heads % n_workers == 0) return;
+        const int pos = a.pos[0], first_key = a.window > 0 && pos >= a.window ? pos - a.window + 1 : 0;
+        if (first_key / range_keys == pos / range_keys) return;
+        first = first_key / range_keys;
+        count = pos / range_keys - first + 1;
+    }
+    bool split() const noexcept { return first >= 0; }
+};
+
+void join_share(const AttendArgs& a, const Ranges& ranges, int worker, int n_workers) noexcept {
+    const CacheShape& shape = a.cache->shape(a.layer);
+    const Share heads = share(a.n_heads, worker, n_workers);
+    const size_t part = attention_part(shape);
+    for (int h = heads.begin; h < heads.end; ++h) {
+        a.kernels->attention_join({a.parts + static_cast<size_t>(h) * part, static_cast<size_t>(a.n_heads) * part,
+                                   ranges.count, shape, a.sinks == nullptr ? nullptr : a.sinks + h,
+                                   a.out + h * shape.v_head_dim});
+    }
+}
+
+}  // namespace
 
 void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers) noexcept {
     const CacheShape& shape = a.cache->shape(a.layer);
@@ -12,6 +42,7 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
     const int n_rows = a.chunked ? group : a.n_tokens * group;
     const int row_tiles = (n_rows + attention_rows - 1) / attention_rows,
               n_tiles = row_tiles * (a.chunked ? a.n_tokens : 1);
+    const Ranges ranges(a, n_workers);
     struct Head {
         KvCache* cache;
         int layer, kv_head;
@@ -37,15 +68,17 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
     args.cache = &head;
     args.scratch = scratch;
     // Tiles in turn: later ones see more keys, so neighbours weigh about the same.
-    for (int item = worker; item < a.n_kv_heads * n_tiles; item += n_workers) {
-        if (a.cancel != nullptr && a.cancel->cancelled(worker)) return;
+    for (int item = worker; item < a.n_kv_heads * n_tiles * ranges.count; item += n_workers) {
+        if (a.cancel != nullptr && a.cancel->cancelled(worker)) break;
         head.kv_head = item % a.n_kv_heads;
-        const int tile = item / a.n_kv_heads, first = tile % row_tiles * attention_rows, first_token = tile / row_tiles;
+        const int range = item / a.n_kv_heads / n_tiles, tile = item / a.n_kv_heads % n_tiles,
+                  first = tile % row_tiles * attention_rows, first_token = tile / row_tiles;
         args.n_rows = n_rows - first < attention_rows ? n_rows - first : attention_rows;
         for (int r = 0; r < args.n_rows; ++r) {
             const int token = first_token + (first + r) / group, h = head.kv_head * group + (first + r) % group;
             q[r] = a.q + static_cast<size_t>(token) * a.q_stride + h * shape.head_dim;
-            out[r] = a.out + static_cast<size_t>(token) * a.out_stride + h * shape.v_head_dim;
+            out[r] = ranges.split() ? a.parts + static_cast<size_t>(range * a.n_heads + h) * attention_part(shape)
+                                    : a.out + static_cast<size_t>(token) * a.out_stride + h * shape.v_head_dim;
             pos[r] = a.pos[token];
             const int32_t end = a.pos[a.n_tokens - 1], ahead = a.window / 2;
             last[r] = a.window == 0 || pos[r] > end - ahead ? end : pos[r] + ahead;
@@ -53,14 +86,20 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
             if (a.sinks != nullptr) sinks[r] = a.sinks[h];
         }
         if (a.chunked) args.window = pos[0] % a.window + 1;
+        args.range = ranges.split() ? ranges.first + range : -1;
         a.kernels->attention(args);
     }
+    if (!ranges.split()) return;
+    a.pool->barrier();
+    join_share(a, ranges, worker, n_workers);
 }
 
 AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&program), config_(std::move(config)) {
     program.widths.need(Buffer::attn, config_.n_heads * config_.v_head_dim);
     const CacheShape widest{CacheType::q8_0, config_.head_dim, config_.v_head_dim};  // of all types
     program.widths.head_scratch = std::max({program.widths.head_scratch, config_.head_dim, widest.v_width()});
+    program.widths.part =
+        std::max(program.widths.part, static_cast<size_t>(config_.n_heads) * attention_part(widest));
 }
 
 void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
@@ -84,6 +123,8 @@ void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
     args.pos = pass.pos;
     args.n_tokens = pass.n_tokens;
     args.cancel = pass.cancel;
+    args.parts = reinterpret_cast<float*>(pass.scratch->memory + pass.scratch->parts_at);
+    args.pool = pass.pool;
     attend_share(
         args, reinterpret_cast<float*>(program_->worker_memory(*pass.scratch, worker) + pass.scratch->worker_kernel_at),
         worker, pass.pool->n_threads());

@@ -1,7 +1,9 @@
-// Grouped-query attention of tokens over a layer of the cache, split among workers by query tile and KV head.
+// Grouped-query attention of tokens over a layer of the cache, split among workers by query tile and KV head, and a
+// single token's over a long cache also by ranges of keys.
 #pragma once
 
 #include "base/cancel.hpp"
+#include "base/thread_pool.hpp"
 #include "kernels/table.hpp"
 #include "layers/kv_cache.hpp"
 
@@ -25,7 +27,15 @@ struct AttendArgs {
     const int32_t* pos;  // [n_tokens]; the cache holds what each sees
     int n_tokens;
     CancelToken* cancel;  // or null
+    // Room that all workers share for max_ranges(n_ctx) parts of each head, and their pool; null: ranges are not split.
+    float* parts = nullptr;
+    ThreadPool* pool = nullptr;
 };
+
+// Ranges that n_keys keys can touch, wherever they begin.
+constexpr size_t max_ranges(int n_keys) noexcept {
+    return static_cast<size_t>(n_keys + range_keys - 1) / range_keys + 1;
+}
 
 // One worker's tiles; scratch holds attention_scratch_bytes(...) of its own.
 void attend_share(const AttendArgs& args, float* scratch, int worker, int n_workers) noexcept;

@@ -82,6 +82,16 @@ class LinearPhase final : public Phase {
     size_t weight_bytes() const noexcept override;
 
   private:
+    // What the products read.
+    struct Inputs {
+        QuantizedActs acts;
+        const float* x;  // rows for float formats and the reference level
+        size_t x_stride;
+    };
+    Inputs prepare(const Pass& pass, int worker) const noexcept;
+    int n_inputs(const Pass& pass) const noexcept { return of_ == Of::outputs ? pass.n_outputs : pass.n_tokens; }
+    int n_parts() const noexcept { return of_ == Of::outputs ? 2 : 1; }
+
     const Program* program_;
     std::string name_;
     Columns input_;
@@ -89,6 +99,7 @@ class LinearPhase final : public Phase {
     std::vector<Product> products_;
     Of of_;
     int k_;
+    bool reads_rows_ = false;  // a product has float weights
 };
 
 // Blocks of columns to other places.

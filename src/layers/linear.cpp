@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cassert>
 
 #include "base/text.hpp"
 #include "layers/layers.hpp"
@@ -16,63 +17,78 @@ LinearPhase::LinearPhase(Program& program, std::string name, Columns input, Norm
       k_(products_.front().matrix.k) {
     program.widths.need(Buffer::normed, k_);
     program.widths.max_k = std::max(program.widths.max_k, k_);
-    for (const Product& p : products_) program.widths.need(p.out, p.out_column + p.matrix.n_groups() * 16);
+    for (const Product& p : products_) {
+        assert(p.out != input_.buffer);  // other workers may still read it
+        program.widths.need(p.out, p.out_column + p.matrix.n_groups() * 16);
+        if (dtype_info(p.matrix.type).block_size == 1) reads_rows_ = true;
+    }
+}
+
+LinearPhase::Inputs LinearPhase::prepare(const Pass& pass, int worker) const noexcept {
+    const Scratch& s = *pass.scratch;
+    const int n = n_inputs(pass), parts = n_parts();
+    const bool alone = n == 1;  // cheaper done by every worker for itself than shared through a barrier
+    const bool quantized = pass.kernels->reads_packs && k_ % 32 == 0;
+    const bool keep_rows = reads_rows_ || !quantized;
+    std::byte* own = program_->worker_memory(s, worker);
+    const auto k = static_cast<size_t>(k_);
+    Inputs in;
+    in.acts = alone ? place_acts(own + s.worker_acts_at, static_cast<size_t>(parts), k)
+                    : place_acts(s.memory + s.acts_at, static_cast<size_t>(n * parts), k);
+    in.x = program_->row(s, input_.buffer, 0) + input_.first;
+    in.x_stride = program_->widths.stride(input_.buffer);
+    const Share mine = alone ? Share{0, 1} : share(n, worker, pass.pool->n_threads());
+    const bool norms = norm_.kind != Norm::Kind::none, shared = keep_rows && !alone;
+    float* rows = shared ? program_->row(s, Buffer::normed, 0) : reinterpret_cast<float*>(own);
+    const size_t stride = shared ? program_->widths.stride(Buffer::normed) : 0;
+    for (int t = mine.begin; t < mine.end; ++t) {
+        const float* x = in.x + static_cast<size_t>(t) * in.x_stride;
+        if (norms) {
+            float* row = rows + static_cast<size_t>(t) * stride;
+            norm_.apply(*pass.kernels, x, 0, row, 0, k_, 0, 1);
+            x = row;
+        }
+        if (quantized) pass.kernels->quantize({x, 0, n, k_, t, t + 1, in.acts, parts});
+    }
+    if (norms) in.x = rows, in.x_stride = stride;
+    if (!alone) pass.pool->barrier();
+    return in;
 }
 
 void LinearPhase::run(const Pass& pass, int worker) const noexcept {
     const Scratch& s = *pass.scratch;
-    const bool is_head = of_ == Of::outputs;
-    const int n = is_head ? pass.n_outputs : pass.n_tokens, n_workers = pass.pool->n_threads();
-    const int parts = is_head ? 2 : 1;
-    const bool quantized = pass.kernels->reads_packs && k_ % 32 == 0;
-    std::byte* own = program_->worker_memory(s, worker);
-    const float* input = program_->row(s, input_.buffer, 0) + input_.first;
-    const size_t input_stride = program_->widths.stride(input_.buffer);
-    const float* normed;
-    size_t normed_stride;
-    QuantizedActs acts;
-    if (n == 1) {
-        // Cheaper done by every worker for itself than shared through a barrier.
-        float* row = reinterpret_cast<float*>(own);
-        acts = place_acts(own + s.worker_acts_at, static_cast<size_t>(parts), static_cast<size_t>(k_));
-        norm_.apply(*pass.kernels, input, 0, row, 0, k_, 0, 1);
-        if (quantized) pass.kernels->quantize({row, 0, 1, k_, 0, 1, acts, parts});
-        normed = row;
-        normed_stride = 0;
-    } else {
-        const Share tokens = share(n, worker, n_workers);
-        float* rows = program_->row(s, Buffer::normed, 0);
-        normed_stride = program_->widths.stride(Buffer::normed);
-        acts = place_acts(s.memory + s.acts_at, static_cast<size_t>(n * parts), static_cast<size_t>(k_));
-        norm_.apply(*pass.kernels, input, input_stride, rows, normed_stride, k_, tokens.begin, tokens.end);
-        if (quantized) pass.kernels->quantize({rows, normed_stride, n, k_, tokens.begin, tokens.end, acts, parts});
-        normed = rows;
-        pass.pool->barrier();
-    }
-    for (const Product& p : products_) {
-        MatmulArgs args;
-        args.pack = p.matrix.data;
-        args.k = k_;
-        args.n_rows = p.matrix.n_rows;
-        args.n = n;
-        args.parts = parts;
-        args.acts = acts;
-        args.x = normed;
-        args.x_stride = normed_stride;
-        args.y = program_->row(s, p.out, 0) + p.out_column;
-        args.y_stride = program_->widths.stride(p.out);
-        args.bias = p.bias;
-        args.scale = p.scale;
-        args.finish = p.finish;
-        args.scratch = reinterpret_cast<float*>(own + s.worker_kernel_at);
-        // Whole 32-row panels to each worker; pieces short enough to cancel between.
-        const int n_panels = (p.matrix.n_groups() + 1) / 2;
-        const Share panels = share(n_panels, worker, n_workers);
-        const int step = n == 1 ? 256 : 8;
-        for (int panel = panels.begin; panel < panels.end && !pass.cancelled(worker); panel += step) {
+    const Inputs in = prepare(pass, worker);
+    MatmulArgs args;
+    args.k = k_;
+    args.n = n_inputs(pass);
+    args.parts = n_parts();
+    args.acts = in.acts;
+    args.x = in.x;
+    args.x_stride = in.x_stride;
+    args.scratch = reinterpret_cast<float*>(program_->worker_memory(s, worker) + s.worker_kernel_at);
+    // Pieces short enough to cancel between; of several tokens, short enough that a gate is still in the second cache
+    // when the product that it is for lands.
+    const int step = args.n == 1 ? 256 : 8;
+    for (size_t first = 0, last; first < products_.size(); first = last) {
+        last = first + 1;
+        while (last < products_.size() && is_gated(products_[last].finish)) ++last;
+        const int n_groups = products_[first].matrix.n_groups();
+        const Share panels = share((n_groups + 1) / 2, worker, pass.pool->n_threads());
+        for (int panel = panels.begin; panel < panels.end; panel += step) {
+            if (pass.cancelled(worker)) return;
             args.group_begin = 2 * panel;
-            args.group_end = std::min(2 * std::min(panel + step, panels.end), p.matrix.n_groups());
-            p.matrix.matmul(args);
+            args.group_end = std::min(2 * std::min(panel + step, panels.end), n_groups);
+            for (size_t i = first; i < last; ++i) {
+                const Product& p = products_[i];
+                args.pack = p.matrix.data;
+                args.n_rows = p.matrix.n_rows;
+                args.y = program_->row(s, p.out, 0) + p.out_column;
+                args.y_stride = program_->widths.stride(p.out);
+                args.bias = p.bias;
+                args.scale = p.scale;
+                args.finish = p.finish;
+                p.matrix.matmul(args);
+            }
         }
     }
 }

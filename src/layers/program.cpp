@@ -6,6 +6,7 @@
 
 #include "base/checked.hpp"
 #include "base/text.hpp"
+#include "layers/attention.hpp"
 #include "layers/moe.hpp"
 
 namespace elver {
@@ -18,7 +19,7 @@ void Fault::raise(const char* format, ...) noexcept {
     va_end(values);
 }
 
-Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) const noexcept {
+Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers, int n_ctx) const noexcept {
     Scratch s;
     s.max_tokens = max_tokens;
     s.max_outputs = max_outputs;
@@ -40,6 +41,7 @@ Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers) co
                      sizeof(float));
     const size_t act_rows = std::max(tokens, 2 * outputs);  // the head's have two parts
     s.acts_at = take(quantized_acts_bytes(act_rows, max_k));
+    if (n_workers > 1 && n_ctx > range_keys) s.parts_at = take(max_ranges(n_ctx) * widths.part * sizeof(float));
     s.moe_at = take(place_moe(widths.moe, nullptr, max_tokens).n_bytes);
     s.worker_acts_at = round_up(max_k * sizeof(float), 64);
     s.worker_kernel_at = s.worker_acts_at + round_up(quantized_acts_bytes(2, max_k), 64);

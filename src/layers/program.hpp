@@ -49,7 +49,8 @@ struct Scratch {
     size_t acts_at = 0;    // quantised activations of the batch
     size_t worker_at = 0;  // each worker's own: a normed row, its quantised form, kernel scratch
     size_t worker_bytes = 0, worker_acts_at = 0, worker_kernel_at = 0;
-    size_t moe_at = 0;  // sorted tokens and what their experts make (MoeScratch)
+    size_t parts_at = 0;  // of a token's heads, one range of keys after the other (AttendArgs)
+    size_t moe_at = 0;    // sorted tokens and what their experts make (MoeScratch)
 };
 
 // One forward pass: n_tokens tokens at consecutive positions of one session.
@@ -86,6 +87,7 @@ struct Widths {
     int buffer[static_cast<size_t>(Buffer::count)] = {};
     int max_k = 0;         // the widest matrix input
     int head_scratch = 0;  // head_dim + v_head_dim, the largest
+    size_t part = 0;       // floats of a range's parts of all heads, the most
     int n_rope_tables = 0, rope_dims = 0;
     MoeWidths moe;
 
@@ -126,8 +128,9 @@ class Program {
         phases_.push_back(std::make_unique<P>(*this, std::forward<Args>(args)...));
     }
 
-    // Offsets and size of the scratch arena for passes of up to max_tokens tokens, max_outputs of them with logits.
-    Scratch plan_scratch(int max_tokens, int max_outputs, int n_workers) const noexcept;
+    // Offsets and size of the scratch arena for passes of up to max_tokens tokens, max_outputs of them with logits, in a
+    // context of n_ctx positions.
+    Scratch plan_scratch(int max_tokens, int max_outputs, int n_workers, int n_ctx) const noexcept;
 
     // The body extends the cache by the pass's tokens and leaves x; the head makes logits of pass.outputs from x. False
     // if the cancel token or a fault stopped it: what it left is then not valid.

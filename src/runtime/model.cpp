@@ -75,7 +75,7 @@ Plan Model::plan(const SessionOptions& options) const {
     plan.weights = weights_->n_bytes();
     plan.kv_cache = KvCache::plan_bytes(cache_layers(), *o.cache_type, o.n_ctx, o.max_batch) +
                     RecurrentState::plan_bytes(state_layers());
-    plan.scratch = program_->plan_scratch(o.max_batch, outputs_at_once, pool_->n_threads()).n_bytes;
+    plan.scratch = program_->plan_scratch(o.max_batch, outputs_at_once, pool_->n_threads(), o.n_ctx).n_bytes;
     plan.n_ctx = o.n_ctx;
     plan.max_batch = o.max_batch;
     plan.cache_type = *o.cache_type;

@@ -24,7 +24,7 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     auto state = RecurrentState::make(model->state_layers());
     if (!state) return std::move(state).error();
     s->state_ = *std::move(state);
-    s->scratch_ = model->program().plan_scratch(o.max_batch, outputs_at_once, model->pool().n_threads());
+    s->scratch_ = model->program().plan_scratch(o.max_batch, outputs_at_once, model->pool().n_threads(), o.n_ctx);
     auto memory = AlignedBuffer::make(s->scratch_.n_bytes, "session scratch");
     if (!memory) return std::move(memory).error();
     s->scratch_memory_ = *std::move(memory);

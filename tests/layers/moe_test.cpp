@@ -84,7 +84,7 @@ TEST_CASE("experts: each token is the weighted sum of its own; the others are no
             program.begin_head();
             auto pool = ThreadPool::make(n_threads);
             REQUIRE(pool);
-            Scratch scratch = program.plan_scratch(n_tokens, 1, n_threads);
+            Scratch scratch = program.plan_scratch(n_tokens, 1, n_threads, n_tokens);
             auto memory = AlignedBuffer::make(scratch.n_bytes, "scratch");
             REQUIRE(memory);
             scratch.memory = memory->data();

@@ -1,11 +1,21 @@
 // Attention over cache pages with an online softmax (Milakov and Gimelshein 2018), several query rows at once. A row's
 // arithmetic does not depend on its neighbours: pages in order, positions in order inside a page. A page outside a
-// row's range changes nothing in it, so decode and prefill agree to the bit.
+// row's range changes nothing in it, so decode and prefill agree to the bit. Keys come in ranges of a fixed number; a
+// row's states over its ranges are joined in order, so ranges may also be computed apart.
 #pragma once
 
 #include "kernels/shared/cache.hpp"
 
 namespace elver {
+
+// Rows of a tile: 6 unless the level's registers hold the sums of more, which those over blocks never do.
+template <class V, CacheType type>
+constexpr int tile_rows() noexcept {
+    if constexpr (requires { V::attention_rows; } && CacheRead<V, type>::is_float)
+        return V::attention_rows;
+    else
+        return 6;
+}
 
 template <class V>
 struct Attention {
@@ -35,6 +45,7 @@ struct Attention {
 
     struct State {
         float* scores;  // [n_rows][64]
+        float* q;       // [head_dim][n_rows]
         float* out;     // [n_rows][out_stride]
         int out_stride;
         float peak[attention_rows], total[attention_rows], rescale[attention_rows];
@@ -67,7 +78,7 @@ struct Attention {
                 const std::byte* k = keys + j * Read::unit_bytes;
                 for (int d = 0; d < a.shape.head_dim; ++d, k += page_size * Read::unit_bytes) {
                     values.fetch();
-                    add_products<N>(a, d, Read::load(k), Read::load(k + 16 * Read::unit_bytes), acc);
+                    add_products<N>(s.q + d * N, Read::load(k), Read::load(k + 16 * Read::unit_bytes), acc);
                 }
             } else {
                 const std::byte* block = keys;
@@ -78,8 +89,8 @@ struct Attention {
                     const int n = a.shape.head_dim - d < 32 ? a.shape.head_dim - d : 32;
                     for (int i = 0; i < n; ++i) {
                         values.fetch();
-                        add_products<N>(a, d + i, Read::key_codes(block, i, j), Read::key_codes(block, i, j + 16),
-                                        part);
+                        add_products<N>(s.q + (d + i) * N, Read::key_codes(block, i, j),
+                                        Read::key_codes(block, i, j + 16), part);
                     }
                     const F scale0 = Read::key_scales(block, j), scale1 = Read::key_scales(block, j + 16);
                     ELVER_UNROLL
@@ -98,10 +109,10 @@ struct Attention {
     }
 
     template <int N>
-    static inline void add_products(const AttentionArgs& a, int d, F k0, F k1, F (&acc)[N][2]) noexcept {
+    static inline void add_products(const float* q_rows, F k0, F k1, F (&acc)[N][2]) noexcept {
         ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
-            const F q = V::set_f(a.q[r][d]);
+            const F q = V::set_f(q_rows[r]);
             acc[r][0] = V::fma(k0, q, acc[r][0]);
             acc[r][1] = V::fma(k1, q, acc[r][1]);
         }
@@ -203,26 +214,46 @@ struct Attention {
         s.ahead = ahead;
     }
 
+    // A row's state over some keys, `more`, joins that over the keys before them.
+    static inline void merge(float* out, float& peak, float& total, const float* more, float more_peak,
+                             float more_total, int width) noexcept {
+        if (more_peak == lowest) return;
+        const float top = more_peak > peak ? more_peak : peak;
+        const float keep = peak == lowest ? 0.0f : V::exp_1(peak - top), add = V::exp_1(more_peak - top);
+        for (int d = 0; d < width; d += 16) {
+            const F kept = V::mul(V::load_f(out + d), V::set_f(keep));
+            V::store_f(out + d, V::fma(V::load_f(more + d), V::set_f(add), kept));
+        }
+        total = total * keep + more_total * add;
+        peak = top;
+    }
+
+    static inline void finish(float* to, const float* out, float peak, float total, const float* sink,
+                              int v_head_dim) noexcept {
+        float scale = 1.0f;
+        if (sink != nullptr) {
+            const float top = *sink > peak ? *sink : peak;
+            scale = V::exp_1(peak - top);
+            total = total * scale + V::exp_1(*sink - top);
+        }
+        scale /= total;
+        // + 0 turns a negative zero into zero: which it is may depend on pages outside the row's range.
+        for (int d = 0; d < v_head_dim; ++d) to[d] = out[d] * scale + 0.0f;
+    }
+
+    // The rows' state over pages [page, page_end) of a range; `last` is the last key that any row sees.
     template <int N, CacheType type>
-    static void rows(const AttentionArgs& a) noexcept {
-        State s;
-        s.out_stride = a.shape.v_width();
-        s.scores = a.scratch;
-        s.out = a.scratch + attention_rows * page_size;
-        int first = first_key(a, 0), last = last_key(a, 0);
+    static inline void over_pages(const AttentionArgs& a, int page, int page_end, int last, State& s) noexcept {
         ELVER_UNROLL
         for (int r = 0; r < N; ++r) {
             s.peak[r] = lowest;
             s.total[r] = 0.0f;
-            for (int d = 0; d < s.out_stride; ++d) s.out[r * s.out_stride + d] = 0.0f;
-            first = first_key(a, r) < first ? first_key(a, r) : first;
-            last = last_key(a, r) > last ? last_key(a, r) : last;
+            for (int d = 0; d < s.out_stride; d += 16) V::store_f(s.out + r * s.out_stride + d, V::zero_f());
         }
-        s.from_afar =
-            N < attention_rows || (last / page_size - first / page_size + 1) * a.shape.page_bytes() > kept_bytes;
-        const std::byte* keys = a.page(a.cache, first / page_size);
-        for (int page = first / page_size; page <= last / page_size; ++page) {
-            const std::byte* next = page < last / page_size ? a.page(a.cache, page + 1) : nullptr;
+        const std::byte* keys = a.page(a.cache, page);
+        for (; page < page_end; ++page) {
+            const bool ends = page == last / page_size || (a.range >= 0 && page + 1 == page_end);
+            const std::byte* next = ends ? nullptr : a.page(a.cache, page + 1);
             const int left = last - page * page_size + 1, n_keys = left < page_size ? left : page_size;
             score<N, type>(a, keys, n_keys, s);
             ELVER_UNROLL
@@ -230,18 +261,63 @@ struct Attention {
             mix<N, type>(a, keys + a.shape.key_bytes(), n_keys, next, s);
             keys = next;
         }
-        ELVER_UNROLL
-        for (int r = 0; r < N; ++r) {
-            float total = s.total[r], scale = 1.0f;
-            if (a.sinks != nullptr) {
-                const float peak = a.sinks[r] > s.peak[r] ? a.sinks[r] : s.peak[r];
-                scale = V::exp_1(s.peak[r] - peak);
-                total = total * scale + V::exp_1(a.sinks[r] - peak);
-            }
-            scale /= total;
-            // + 0 turns a negative zero into zero: which it is may depend on pages outside the row's range.
-            for (int d = 0; d < a.shape.v_head_dim; ++d) a.out[r][d] = s.out[r * s.out_stride + d] * scale + 0.0f;
+    }
+
+    template <int N, CacheType type>
+    static void rows(const AttentionArgs& a) noexcept {
+        State s;
+        const int width = s.out_stride = a.shape.v_width();
+        s.scores = a.scratch;
+        s.q = s.scores + attention_rows * page_size;
+        float* merged = s.q + attention_rows * ((a.shape.head_dim + 15) & ~15);
+        float* further = merged + attention_rows * width;
+        for (int d = 0; d < a.shape.head_dim; ++d) {
+            ELVER_UNROLL
+            for (int r = 0; r < N; ++r) s.q[d * N + r] = a.q[r][d];
         }
+        int first = first_key(a, 0), last = last_key(a, 0);
+        for (int r = 1; r < N; ++r) {
+            first = first_key(a, r) < first ? first_key(a, r) : first;
+            last = last_key(a, r) > last ? last_key(a, r) : last;
+        }
+        const int first_page = first / page_size, end_page = last / page_size + 1;
+        s.from_afar = N < tile_rows<V, type>() || (end_page - first_page) * a.shape.page_bytes() > kept_bytes;
+        const bool partial = a.range >= 0;
+        const int first_range = partial ? a.range : first / range_keys,
+                  end_range = partial ? a.range + 1 : last / range_keys + 1;
+        float peak[N] = {}, total[N] = {};
+        for (int range = first_range; range < end_range; ++range) {
+            s.out = range == first_range ? merged : further;
+            const int begin = range * (range_keys / page_size), end = begin + range_keys / page_size;
+            over_pages<N, type>(a, begin < first_page ? first_page : begin, end < end_page ? end : end_page, last, s);
+            for (int r = 0; r < N; ++r) {
+                if (range == first_range)
+                    peak[r] = s.peak[r], total[r] = s.total[r];
+                else
+                    merge(merged + r * width, peak[r], total[r], s.out + r * width, s.peak[r], s.total[r], width);
+            }
+        }
+        for (int r = 0; r < N; ++r) {
+            if (partial) {
+                for (int d = 0; d < width; d += 16) V::store_f(a.out[r] + d, V::load_f(merged + r * width + d));
+                a.out[r][width] = peak[r];
+                a.out[r][width + 1] = total[r];
+            } else {
+                finish(a.out[r], merged + r * width, peak[r], total[r], a.sinks == nullptr ? nullptr : a.sinks + r,
+                       a.shape.v_head_dim);
+            }
+        }
+    }
+
+    static void join(const AttentionJoinArgs& a) noexcept {
+        const int width = a.shape.v_width();
+        float* merged = a.parts;
+        float peak = merged[width], total = merged[width + 1];
+        for (int range = 1; range < a.n_ranges; ++range) {
+            const float* more = a.parts + static_cast<size_t>(range) * a.stride;
+            merge(merged, peak, total, more, more[width], more[width + 1], width);
+        }
+        finish(a.out, merged, peak, total, a.sink, a.shape.v_head_dim);
     }
 
     static void run(const AttentionArgs& a) noexcept {
@@ -258,11 +334,34 @@ struct Attention {
     }
 
   private:
+    // Tiles of 5, 7 and 9 to 11 rows are computed as the next greater one, the last row repeated.
     template <CacheType type>
     static void of_type(const AttentionArgs& a) noexcept {
-        constexpr void (*by_rows[attention_rows])(const AttentionArgs&) noexcept = {
-            &rows<1, type>, &rows<2, type>, &rows<3, type>, &rows<4, type>, &rows<5, type>, &rows<6, type>};
-        if (a.n_rows >= 1 && a.n_rows <= attention_rows) by_rows[a.n_rows - 1](a);
+        const float* q[attention_rows];
+        float* out[attention_rows];
+        int32_t pos[attention_rows], last[attention_rows];
+        float slopes[attention_rows], sinks[attention_rows];
+        constexpr int most = tile_rows<V, type>();
+        for (int first = 0; first < a.n_rows; first += most) {
+            const int n = a.n_rows - first < most ? a.n_rows - first : most;
+            AttentionArgs tile = a;
+            const auto part = [&](auto& to, const auto* from, auto& field) {
+                if (from == nullptr) return;
+                for (int r = 0; r < most; ++r) to[r] = from[first + (r < n ? r : n - 1)];
+                field = to;
+            };
+            part(q, a.q, tile.q), part(out, a.out, tile.out), part(pos, a.pos, tile.pos);
+            part(last, a.last, tile.last), part(slopes, a.slopes, tile.slopes), part(sinks, a.sinks, tile.sinks);
+            if (n <= 4) {
+                constexpr void (*by_rows[4])(const AttentionArgs&) noexcept = {&rows<1, type>, &rows<2, type>,
+                                                                               &rows<3, type>, &rows<4, type>};
+                by_rows[n - 1](tile);
+            } else if (n <= 6) {
+                rows<6, type>(tile);
+            } else if constexpr (most > 6) {
+                n <= 8 ? rows<8, type>(tile) : rows<12, type>(tile);
+            }
+        }
     }
 };
 

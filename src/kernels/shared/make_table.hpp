@@ -24,6 +24,7 @@ constexpr KernelTable make_row_table(const char* name,
     table.rope_adjacent = &Rows<V>::rope_adjacent;
     table.rope_halves = &Rows<V>::rope_halves;
     table.attention = &Attention<V>::run;
+    table.attention_join = &Attention<V>::join;
     table.cache_write = &CacheWrite<V>::run;
     table.soft_cap = &Rows<V>::soft_cap;
     return table;

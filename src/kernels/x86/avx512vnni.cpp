@@ -16,6 +16,7 @@ struct Avx512Vnni {
     using Batch = xsimd::batch<float, xsimd::avx512bw>;
     // 6 tokens x 32 rows: 12 integer and 12 float sums, two weights, the rest scales: 32 registers.
     static constexpr int tile_tokens = 6;
+    static constexpr int attention_rows = 12;  // 12 rows x 32 keys: 24 sums
 
     static inline U load_u(const uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
     static inline void store_u(uint8_t* p, U v) noexcept { _mm512_storeu_si512(p, v); }
