@@ -77,6 +77,12 @@ enum class Finish : uint8_t {
     mul_silu_clamped,  // g = min(y, 7), y = g * sigmoid(1.702 g) * (clamp(v, -7, 7) + 1): gpt-oss
 };
 
+// What the codes of a format below three bits stand for (kernels/shared/formats.hpp).
+struct Grid {
+    const int8_t* codes;
+    float unit;
+};
+
 struct MatmulArgs {
     const std::byte* pack;  // the matrix's groups (quant/pack.hpp), or the file's rows for the reference level
     int k;
@@ -93,6 +99,7 @@ struct MatmulArgs {
     Finish finish;
     int group_begin, group_end;  // groups of 16 rows to compute
     float* scratch;              // matmul_scratch_bytes(n * parts) of this worker's own
+    Grid grid = {};              // the kernel's own entry fills it in
 };
 
 // Panel of 32 rows by at most 640 k as bytes with scales, and a 32-row strip of sums for n rows of activations.

@@ -259,10 +259,23 @@ struct Attention {
 
   private:
     template <CacheType type>
+    static void one_by_one(AttentionArgs a) noexcept {
+        for (int n = a.n_rows; n > 0; --n, ++a.q, ++a.out, ++a.pos) {
+            rows<1, type>(a);
+            if (a.slopes != nullptr) ++a.slopes;
+            if (a.sinks != nullptr) ++a.sinks;
+            if (a.last != nullptr) ++a.last;
+        }
+    }
+    template <CacheType type>
     static void of_type(const AttentionArgs& a) noexcept {
-        constexpr void (*by_rows[attention_rows])(const AttentionArgs&) noexcept = {
-            &rows<1, type>, &rows<2, type>, &rows<3, type>, &rows<4, type>, &rows<5, type>, &rows<6, type>};
-        if (a.n_rows >= 1 && a.n_rows <= attention_rows) by_rows[a.n_rows - 1](a);
+        if constexpr (requires { V::few_bytes; }) {
+            one_by_one<type>(a);
+        } else {
+            constexpr void (*by_rows[attention_rows])(const AttentionArgs&) noexcept = {
+                &rows<1, type>, &rows<2, type>, &rows<3, type>, &rows<4, type>, &rows<5, type>, &rows<6, type>};
+            if (a.n_rows >= 1 && a.n_rows <= attention_rows) by_rows[a.n_rows - 1](a);
+        }
     }
 };
 
