@@ -80,6 +80,12 @@ constexpr bool is_gated(Finish f) noexcept {
     return f >= Finish::mul_silu;
 }
 
+// What the codes of a format below three bits stand for (kernels/shared/formats.hpp).
+struct Grid {
+    const int8_t* codes;
+    float unit;
+};
+
 struct MatmulArgs {
     const std::byte* pack;  // the matrix's groups (quant/pack.hpp), or the file's rows for the reference level
     int k;
@@ -96,6 +102,7 @@ struct MatmulArgs {
     Finish finish;
     int group_begin, group_end;  // groups of 16 rows to compute
     float* scratch;              // matmul_scratch_bytes(n * parts) of this worker's own
+    Grid grid = {};              // the kernel's own entry fills it in
 };
 
 // Panel of 32 rows by at most 640 k as bytes with scales, and a 32-row strip of sums for n rows of activations.

@@ -98,8 +98,7 @@ AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&prog
     program.widths.need(Buffer::attn, config_.n_heads * config_.v_head_dim);
     const CacheShape widest{CacheType::q8_0, config_.head_dim, config_.v_head_dim};  // of all types
     program.widths.head_scratch = std::max({program.widths.head_scratch, config_.head_dim, widest.v_width()});
-    program.widths.part =
-        std::max(program.widths.part, static_cast<size_t>(config_.n_heads) * attention_part(widest));
+    program.widths.part = std::max(program.widths.part, static_cast<size_t>(config_.n_heads) * attention_part(widest));
 }
 
 void AttentionPhase::run(const Pass& pass, int worker) const noexcept {

@@ -128,8 +128,8 @@ class Program {
         phases_.push_back(std::make_unique<P>(*this, std::forward<Args>(args)...));
     }
 
-    // Offsets and size of the scratch arena for passes of up to max_tokens tokens, max_outputs of them with logits, in a
-    // context of n_ctx positions.
+    // Offsets and size of the scratch arena for passes of up to max_tokens tokens, max_outputs of them with logits, in
+    // a context of n_ctx positions.
     Scratch plan_scratch(int max_tokens, int max_outputs, int n_workers, int n_ctx) const noexcept;
 
     // The body extends the cache by the pass's tokens and leaves x; the head makes logits of pass.outputs from x. False

@@ -2,6 +2,7 @@
 
 symbols.py library LIBRARY INCLUDE   exactly the headers' functions are exported, and nothing that ends the process or prints
                                      is called by elver's own code
+symbols.py size LIBRARY BYTES        the library, stripped, is no larger
 symbols.py kernels OBJECTS...        a kernel object's only global symbol is its table (architecture.md, law 8)
 symbols.py covered SOURCE            every function is called wrongly in tests/capi/arguments*.c, every enum value and struct is
                                      pinned in layout_test.cpp, and every door opens every function
@@ -11,6 +12,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 
 def nm(*arguments):
@@ -45,6 +47,14 @@ def library(path, include):
     wrong += [f"{s}: imported" for s in sorted(imported) if forbidden.match(s)]
     print(f"{path}: {len(declared)} functions declared, {len(exported)} exported")
     return wrong
+
+
+def size(path, most):
+    with tempfile.NamedTemporaryFile() as stripped:
+        subprocess.run(["strip", "-o", stripped.name, path], check=True)
+        n_bytes = pathlib.Path(stripped.name).stat().st_size
+    print(f"{path}: {n_bytes} bytes stripped, {int(most) - n_bytes} below the bound")
+    return [f"{path}: expected at most {most} bytes, found {n_bytes}"] if n_bytes > int(most) else []
 
 
 def kernels(objects):
@@ -86,7 +96,8 @@ def covered(source):
     return wrong
 
 
-run = {"library": lambda: library(*sys.argv[2:]), "kernels": lambda: kernels(sys.argv[2:]), "covered": lambda: covered(sys.argv[2])}
+run = {"library": lambda: library(*sys.argv[2:]), "size": lambda: size(*sys.argv[2:]), "kernels": lambda: kernels(sys.argv[2:]),
+       "covered": lambda: covered(sys.argv[2])}
 problems = run[sys.argv[1]]()
 print("\n".join(problems))
 sys.exit(bool(problems))

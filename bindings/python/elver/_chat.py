@@ -97,7 +97,7 @@ class ChatStream(NotPicklable):
     on leaving a ``with`` block, or by :meth:`close`."""
 
     def __init__(self, model: Given, messages: Messages, progress: Progress, request: "dict[str, Any]") -> None:
-        if not isinstance(model, (str, os.PathLike, Model, Session)):
+        if not isinstance(model, (str, os.PathLike, Model, Session)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"model: expected a path, a Model or a Session, found {model!r}", "model")
         self._model, self._messages, self._progress, self._request = model, messages, progress, request
         self._opened = ExitStack()

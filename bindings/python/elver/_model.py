@@ -10,8 +10,8 @@ from ._progress import Progress, progress_function
 from ._session import Ids, Message, Session, Sink, Source, dump
 
 if TYPE_CHECKING:  # for whoever resolves what Ids is here
-    import numpy  # noqa: F401
-    from numpy.typing import NDArray  # noqa: F401
+    import numpy  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    from numpy.typing import NDArray  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
 CACHE_TYPES: "dict[CacheType, int]" = {"f32": 1, "f16": 2, "q8_0": 3, "q4_0": 4}
@@ -178,7 +178,7 @@ class Model(NotPicklable):
         if budget_bytes is not None and not 0 <= budget_bytes < 2**64:
             raise InvalidArgumentError(f"budget_bytes: expected a number of bytes, found {budget_bytes!r}", "budget_bytes")
         self._loaded = False
-        self._name = os.path.basename(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+        self._name: str = os.path.basename(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
         self._handle = _elver.Model(
             source, option("n_threads", n_threads), budget_bytes or 0, *_session_options(n_ctx, max_batch, cache_type)
         )
@@ -306,6 +306,5 @@ def _session_options(n_ctx: Optional[int], max_batch: Optional[int], cache_type:
 
 
 def _object(text: str) -> "dict[str, Any]":
-    out = json.loads(text)
-    assert isinstance(out, dict)
+    out: "dict[str, Any]" = json.loads(text)
     return out

@@ -72,7 +72,7 @@ struct NeonI8mm : NeonBase<MixedDot> {
 
 }  // namespace
 
-extern const KernelTable table_neon_i8mm;
-constinit const KernelTable table_neon_i8mm = make_table<NeonI8mm>("neon_i8mm");
+extern const KernelTable table_neon_dotprod, table_neon_i8mm;
+constinit const KernelTable table_neon_i8mm = make_table_above<NeonI8mm, table_neon_dotprod>("neon_i8mm");
 
 }  // namespace elver

@@ -25,6 +25,7 @@ struct Plain {
         int32_t v[16];
     };
     static constexpr int tile_tokens = 1;
+    static constexpr bool few_bytes = true;  // attention takes its rows one by one
 
     template <class Op>
     static F map(const F& a, Op op) noexcept {

@@ -8,10 +8,18 @@
 
 namespace elver {
 
-// Rows of a tile: 6 unless the level's registers hold the sums of more, which those over blocks never do.
+// A level may add two products at once, of numbers of 16 bits (bfloat16): V::Pair holds pairs of them, V::join_pair
+// makes them of two rows.
+template <class V>
+concept AddsPairs = requires { typename V::Pair; };
+
+// Rows of a tile: 6 unless the level's registers hold the sums of more, which those over blocks never do, or it wants
+// few bytes of code.
 template <class V, CacheType type>
 constexpr int tile_rows() noexcept {
-    if constexpr (requires { V::attention_rows; } && CacheRead<V, type>::is_float)
+    if constexpr (requires { V::few_bytes; })
+        return 1;
+    else if constexpr (requires { V::attention_rows; } && CacheRead<V, type>::is_float)
         return V::attention_rows;
     else
         return 6;
@@ -22,6 +30,8 @@ struct Attention {
     using F = typename V::F;
     static constexpr int page_size = page_positions;
     static constexpr float lowest = -__builtin_huge_valf();
+    template <CacheType type>
+    static constexpr bool in_pairs = type == CacheType::f16 && AddsPairs<V>;
 
     // What is read next, asked for bit by bit meanwhile: a page's values while its keys are read, then the keys of the
     // next. A page is read in strides, which the hardware does not foresee.
@@ -45,7 +55,7 @@ struct Attention {
 
     struct State {
         float* scores;  // [n_rows][64]
-        float* q;       // [head_dim][n_rows]
+        float* q;       // [head_dim][n_rows], or pairs: [head_dim / 2][n_rows]
         float* out;     // [n_rows][out_stride]
         int out_stride;
         float peak[attention_rows], total[attention_rows], rescale[attention_rows];
@@ -74,7 +84,9 @@ struct Attention {
             F acc[N][2];
             ELVER_UNROLL
             for (int r = 0; r < N; ++r) acc[r][0] = acc[r][1] = V::zero_f();
-            if constexpr (Read::is_float) {
+            if constexpr (in_pairs<type>) {
+                score_pairs<N, type>(a, keys + j * Read::unit_bytes, values, s, acc);
+            } else if constexpr (Read::is_float) {
                 const std::byte* k = keys + j * Read::unit_bytes;
                 for (int d = 0; d < a.shape.head_dim; ++d, k += page_size * Read::unit_bytes) {
                     values.fetch();
@@ -108,6 +120,27 @@ struct Attention {
         }
     }
 
+    // Of 32 keys. A last dim without another is paired with zero.
+    template <int N, CacheType type>
+    [[gnu::always_inline]] static inline void score_pairs(const AttentionArgs& a, const std::byte* k, Ahead& values,
+                                                          State& s, F (&acc)[N][2]) noexcept {
+        using Read = CacheRead<V, type>;
+        constexpr int step = page_size * Read::unit_bytes, half = 16 * Read::unit_bytes;
+        const float* q = s.q;
+        for (int d = 0; d < a.shape.head_dim; d += 2, k += 2 * step, q += N) {
+            values.fetch();
+            values.fetch();
+            const bool two = d + 1 < a.shape.head_dim;
+            const auto k0 = V::join_pair(Read::load(k), two ? Read::load(k + step) : V::zero_f());
+            const auto k1 = V::join_pair(Read::load(k + half), two ? Read::load(k + step + half) : V::zero_f());
+            ELVER_UNROLL
+            for (int r = 0; r < N; ++r) {
+                acc[r][0] = V::add_pair(acc[r][0], k0, V::set_pair(q + r));
+                acc[r][1] = V::add_pair(acc[r][1], k1, V::set_pair(q + r));
+            }
+        }
+    }
+
     template <int N>
     static inline void add_products(const float* q_rows, F k0, F k1, F (&acc)[N][2]) noexcept {
         ELVER_UNROLL
@@ -119,6 +152,8 @@ struct Attention {
     }
 
     // Caps, biases and masks a row's scores, turns them into weights exp(score - peak), and updates peak and total.
+    // Weights that are added in pairs are halves, side by side.
+    template <bool halves>
     static inline void weigh(const AttentionArgs& a, int row, int page, int n_keys, State& s) noexcept {
         float* x = s.scores + row * page_size;
         const int begin = page * page_size, padded = (n_keys + 31) & ~31;
@@ -149,7 +184,10 @@ struct Attention {
         for (int j = 0; j < padded; j += 16) {
             const F e = V::exp(V::sub(V::load_f(x + j), V::set_f(peak)));
             sums = V::add(sums, e);
-            V::store_f(x + j, e);
+            if constexpr (halves)
+                V::store_halves(x + j / 2, e);
+            else
+                V::store_f(x + j, e);
         }
         s.rescale[row] = s.peak[row] == lowest ? 0.0f : V::exp_1(s.peak[row] - peak);
         s.total[row] = s.total[row] * s.rescale[row] + V::sum_f(sums);
@@ -189,21 +227,37 @@ struct Attention {
         }
         const int stride = a.shape.value_row_bytes();
         Ahead ahead = s.ahead;
-        for (int j = 0; j < n_keys; ++j, values += stride) {
-            ahead.fetch();
-            F v[C];
-            ELVER_UNROLL
-            for (int c = 0; c < C; ++c) {
-                if constexpr (Read::is_float)
-                    v[c] = Read::load(values + 16 * c * Read::unit_bytes);
-                else
-                    v[c] = V::mul(Read::value_codes(values, c), V::set_f(V::f16_1(values)));
-            }
-            ELVER_UNROLL
-            for (int r = 0; r < N; ++r) {
-                const F p = V::set_f(s.scores[r * page_size + j]);
+        if constexpr (in_pairs<type>) {
+            for (int j = 0; j < n_keys; j += 2, values += 2 * stride) {
+                ahead.fetch();
+                ahead.fetch();
+                const bool two = j + 1 < n_keys;
                 ELVER_UNROLL
-                for (int c = 0; c < C; ++c) acc[r][c] = V::fma(v[c], p, acc[r][c]);
+                for (int c = 0; c < C; ++c) {
+                    const std::byte* v = values + 16 * c * Read::unit_bytes;
+                    const auto pair = V::join_pair(Read::load(v), two ? Read::load(v + stride) : V::zero_f());
+                    ELVER_UNROLL
+                    for (int r = 0; r < N; ++r)
+                        acc[r][c] = V::add_pair(acc[r][c], pair, V::set_pair(s.scores + r * page_size + j / 2));
+                }
+            }
+        } else {
+            for (int j = 0; j < n_keys; ++j, values += stride) {
+                ahead.fetch();
+                F v[C];
+                ELVER_UNROLL
+                for (int c = 0; c < C; ++c) {
+                    if constexpr (Read::is_float)
+                        v[c] = Read::load(values + 16 * c * Read::unit_bytes);
+                    else
+                        v[c] = V::mul(Read::value_codes(values, c), V::set_f(V::f16_1(values)));
+                }
+                ELVER_UNROLL
+                for (int r = 0; r < N; ++r) {
+                    const F p = V::set_f(s.scores[r * page_size + j]);
+                    ELVER_UNROLL
+                    for (int c = 0; c < C; ++c) acc[r][c] = V::fma(v[c], p, acc[r][c]);
+                }
             }
         }
         ELVER_UNROLL
@@ -241,6 +295,21 @@ struct Attention {
         for (int d = 0; d < v_head_dim; ++d) to[d] = out[d] * scale + 0.0f;
     }
 
+    template <int N>
+    static inline void pair_queries(const AttentionArgs& a, float* pairs) noexcept {
+        for (int d = 0; d < a.shape.head_dim; d += 16) {
+            const int left = a.shape.head_dim - d;
+            for (int r = 0; r < N; ++r) {
+                float halves[8], some[16] = {};
+                if (left < 16) {
+                    for (int i = 0; i < left; ++i) some[i] = a.q[r][d + i];
+                }
+                V::store_halves(halves, V::load_f(left < 16 ? some : a.q[r] + d));
+                for (int i = 0; i < 8 && 2 * i < left; ++i) pairs[(d / 2 + i) * N + r] = halves[i];
+            }
+        }
+    }
+
     // The rows' state over pages [page, page_end) of a range; `last` is the last key that any row sees.
     template <int N, CacheType type>
     static inline void over_pages(const AttentionArgs& a, int page, int page_end, int last, State& s) noexcept {
@@ -257,7 +326,7 @@ struct Attention {
             const int left = last - page * page_size + 1, n_keys = left < page_size ? left : page_size;
             score<N, type>(a, keys, n_keys, s);
             ELVER_UNROLL
-            for (int r = 0; r < N; ++r) weigh(a, r, page, n_keys, s);
+            for (int r = 0; r < N; ++r) weigh<in_pairs<type>>(a, r, page, n_keys, s);
             mix<N, type>(a, keys + a.shape.key_bytes(), n_keys, next, s);
             keys = next;
         }
@@ -271,9 +340,13 @@ struct Attention {
         s.q = s.scores + attention_rows * page_size;
         float* merged = s.q + attention_rows * ((a.shape.head_dim + 15) & ~15);
         float* further = merged + attention_rows * width;
-        for (int d = 0; d < a.shape.head_dim; ++d) {
-            ELVER_UNROLL
-            for (int r = 0; r < N; ++r) s.q[d * N + r] = a.q[r][d];
+        if constexpr (in_pairs<type>) {
+            pair_queries<N>(a, s.q);
+        } else {
+            for (int d = 0; d < a.shape.head_dim; ++d) {
+                ELVER_UNROLL
+                for (int r = 0; r < N; ++r) s.q[d * N + r] = a.q[r][d];
+            }
         }
         int first = first_key(a, 0), last = last_key(a, 0);
         for (int r = 1; r < N; ++r) {
@@ -320,6 +393,8 @@ struct Attention {
         finish(a.out, merged, peak, total, a.sink, a.shape.v_head_dim);
     }
 
+    // Over a cache of 16-bit numbers.
+    static void run_f16(const AttentionArgs& a) noexcept { of_type<CacheType::f16>(a); }
     static void run(const AttentionArgs& a) noexcept {
         switch (a.shape.type) {
             case CacheType::f32:
@@ -352,7 +427,9 @@ struct Attention {
             };
             part(q, a.q, tile.q), part(out, a.out, tile.out), part(pos, a.pos, tile.pos);
             part(last, a.last, tile.last), part(slopes, a.slopes, tile.slopes), part(sinks, a.sinks, tile.sinks);
-            if (n <= 4) {
+            if constexpr (most == 1) {
+                rows<1, type>(tile);
+            } else if (n <= 4) {
                 constexpr void (*by_rows[4])(const AttentionArgs&) noexcept = {&rows<1, type>, &rows<2, type>,
                                                                                &rows<3, type>, &rows<4, type>};
                 by_rows[n - 1](tile);

@@ -80,15 +80,11 @@ inline constexpr int8_t mxfp4_codes[16] = {int8_t(128), int8_t(129), int8_t(130)
 
 // Value + 64 of each index of the formats below three bits, as in quant/grid_blocks.hpp, and what their scales are
 // multiplied with: levels stand for halves, quarters or eighths.
-struct Grid {
-    const int8_t* codes;
-    float unit;
-};
-inline constexpr int8_t iq1_codes[16] = {55, 57, 63, 65, 71, 73};
-inline constexpr int8_t iq2_codes[16] = {21, 39, 56, 72, 89, 107};
-inline constexpr int8_t iq3_s_codes[16] = {49, 51, 53, 55, 57, 59, 61, 63, 65, 67, 69, 71, 73, 75, 77, 79};
-inline constexpr int8_t iq3_xxs_codes[16] = {2, 12, 20, 28, 36, 44, 52, 60, 68, 76, 84, 92, 100, 108, 116, 126};
-constexpr Grid grid_of(DType type) noexcept {
+static constexpr int8_t iq1_codes[16] = {55, 57, 63, 65, 71, 73};
+static constexpr int8_t iq2_codes[16] = {21, 39, 56, 72, 89, 107};
+static constexpr int8_t iq3_s_codes[16] = {49, 51, 53, 55, 57, 59, 61, 63, 65, 67, 69, 71, 73, 75, 77, 79};
+static constexpr int8_t iq3_xxs_codes[16] = {2, 12, 20, 28, 36, 44, 52, 60, 68, 76, 84, 92, 100, 108, 116, 126};
+static constexpr Grid grid_of(DType type) noexcept {
     switch (type) {
         case DType::iq2_xxs:
         case DType::iq2_xs:
@@ -106,6 +102,24 @@ constexpr Grid grid_of(DType type) noexcept {
     }
 }
 
+// The format whose kernels a format runs: packed, those below three bits differ only in their grids, which kernels are
+// given, and the ternary ones in nothing.
+constexpr DType kernels_of(DType type) noexcept {
+    switch (type) {
+        case DType::iq1_s:
+        case DType::iq3_xxs:
+        case DType::iq3_s:
+            return DType::iq2_xxs;
+        case DType::iq1_m:
+        case DType::iq2_s:
+            return DType::iq2_xs;
+        case DType::tq1_0:
+            return DType::tq2_0;
+        default:
+            return type;
+    }
+}
+
 // codes(chunk, b): 32-block b of a chunk as eight quads. scale(chunk, s), min(chunk, s): of sub-block s of the chunk,
 // 16 rows; the min is what is added per unit of dsum.
 template <class V, DType type>
@@ -116,13 +130,13 @@ struct Format : FormatRow<type> {
     static constexpr bool k_quant = Row::block == 256;
     static constexpr bool two_halves = type == DType::q4_1 || type == DType::q5_1;
     static constexpr bool ternary = type == DType::tq1_0 || type == DType::tq2_0;
-    static constexpr Grid grid = grid_of(type);
+    static constexpr bool has_grid = grid_of(type).codes != nullptr;
     // Codebook formats have no mins: d, padded, and a byte for each sub-block of each row.
-    static constexpr int scale_bytes = grid.codes != nullptr || type == DType::iq4_xs ? 64 + 16 * (256 / Row::sub)
-                                       : ternary                                      ? 64
-                                       : k_quant                                      ? 320
-                                       : two_halves                                   ? 128
-                                                                                      : 64;
+    static constexpr int scale_bytes = has_grid || type == DType::iq4_xs ? 64 + 16 * (256 / Row::sub)
+                                       : ternary                         ? 64
+                                       : k_quant                         ? 320
+                                       : two_halves                      ? 128
+                                                                         : 64;
     static constexpr int code_bits = type == DType::q8_0                                       ? 8
                                      : (type == DType::q2_k || type == DType::q3_k || ternary) ? 2
                                                                                                : 4;
@@ -132,7 +146,7 @@ struct Format : FormatRow<type> {
                                                                                                      : 0;
     static constexpr int chunk_bytes = scale_bytes + Row::chunk_k * 2 * (code_bits + plane_bits);
 
-    [[gnu::always_inline]] static inline void codes(const uint8_t* chunk, int b, U out[8]) noexcept {
+    [[gnu::always_inline]] static inline void codes(const uint8_t* chunk, int b, Grid grid, U out[8]) noexcept {
         const uint8_t* plane = chunk + scale_bytes + b / 2 * 128 * (code_bits + plane_bits);
         const uint8_t* p = plane + 128 * plane_bits;
         const int half = b % 2;
@@ -154,17 +168,17 @@ struct Format : FormatRow<type> {
         }
         if constexpr (type == DType::iq4_nl || type == DType::iq4_xs) Codes<V>::codebook(iq4_codes, out);
         if constexpr (type == DType::mxfp4) Codes<V>::codebook(mxfp4_codes, out);
-        if constexpr (grid.codes != nullptr) Codes<V>::codebook(grid.codes, out);
+        if constexpr (has_grid) Codes<V>::codebook(grid.codes, out);
     }
 
-    [[gnu::always_inline]] static inline F scale(const uint8_t* chunk, int s) noexcept {
+    [[gnu::always_inline]] static inline F scale(const uint8_t* chunk, int s, Grid grid) noexcept {
         if constexpr (type == DType::mxfp4)
             return V::load_bf16(chunk + 32 * s);
         else if constexpr (!k_quant)
             return V::load_f16(chunk + 32 * s);
         else {
             F d = V::load_f16(chunk);
-            if constexpr (grid.unit != 1.0f) d = V::mul(d, V::set_f(grid.unit));
+            if constexpr (has_grid) d = V::mul(d, V::set_f(grid.unit));
             if constexpr (ternary)
                 return d;
             else if constexpr (type == DType::q2_k)

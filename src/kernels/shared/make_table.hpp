@@ -39,4 +39,51 @@ constexpr KernelTable make_table(const char* name) {
     return table;
 }
 
+// A level that differs from `base` in part has the rest of it by a jump: the code is there once.
+template <class V, const KernelTable& base, auto field>
+struct Inherited;
+template <class V, const KernelTable& base, class R, class... A, R (*KernelTable::*field)(A...) noexcept>
+struct Inherited<V, base, field> {
+    static R call(A... a) noexcept { return (base.*field)(a...); }
+};
+
+// All of it.
+template <class V, const KernelTable& base>
+constexpr KernelTable inherit_table(const char* name) {
+    KernelTable table{};
+    table.name = name;
+    table.tile_tokens = V::tile_tokens;
+    table.reads_packs = true;
+#define ELVER_INHERIT(field) table.field = &Inherited<V, base, &KernelTable::field>::call
+    ELVER_INHERIT(quantize);
+    ELVER_INHERIT(matmul);
+    ELVER_INHERIT(rms_norm);
+    ELVER_INHERIT(layer_norm);
+    ELVER_INHERIT(rope_adjacent);
+    ELVER_INHERIT(rope_halves);
+    ELVER_INHERIT(attention);
+    ELVER_INHERIT(attention_join);
+    ELVER_INHERIT(cache_write);
+    ELVER_INHERIT(soft_cap);
+    ELVER_INHERIT(peak_dots);
+    ELVER_INHERIT(peak_read);
+#undef ELVER_INHERIT
+    return table;
+}
+
+template <class V, const KernelTable& base>
+typename MatmulTable<V>::Kernel find_matmul_above(DType type) noexcept {
+    const auto own = MatmulTable<V>::find_blocks(type);
+    return own != nullptr ? own : base.matmul(type);
+}
+
+// All but the product of bytes.
+template <class V, const KernelTable& base>
+constexpr KernelTable make_table_above(const char* name) {
+    KernelTable table = inherit_table<V, base>(name);
+    table.matmul = &find_matmul_above<V, base>;
+    table.peak_dots = &Peak<V>::dots;
+    return table;
+}
+
 }  // namespace elver

@@ -157,18 +157,18 @@ struct Matmul {
 
     // 32-block c of a chunk, straight from the pack.
     template <int N>
-    [[gnu::always_inline]] static inline void packed_block(F acc[N], const uint8_t* chunk, int c,
+    [[gnu::always_inline]] static inline void packed_block(F acc[N], const uint8_t* chunk, int c, Grid grid,
                                                            TileActs& t) noexcept {
         look_ahead<N>(chunk + c * block_bytes);
         U w[8];
         F scale[n_sub], min[n_sub];
         ELVER_UNROLL
         for (int s = 0; s < n_sub; ++s) {
-            scale[s] = Fmt::scale(chunk, c * n_sub + s);
+            scale[s] = Fmt::scale(chunk, c * n_sub + s, grid);
             if constexpr (Fmt::has_min) min[s] = Fmt::min(chunk, c * n_sub + s);
         }
         in_order<N>();
-        Fmt::codes(chunk, c, w);
+        Fmt::codes(chunk, c, grid, w);
         in_order<N>();
         if constexpr (N > 1) join(w);
         block<N>(acc, w, scale, min, t);
@@ -179,6 +179,7 @@ struct Matmul {
     template <int N>
     static void few(const MatmulArgs& a) noexcept {
         const int n_blocks = a.k / 32;
+        const Grid grid = a.grid;
         const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
         for (int group = a.group_begin; group < a.group_end; ++group) {
             const auto* chunk = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes;
@@ -189,8 +190,8 @@ struct Matmul {
             for (int b = 0; b < n_blocks; b += chunk_blocks, chunk += Fmt::chunk_bytes) {
                 ELVER_ROLLED
                 for (int c = 0; c < chunk_blocks; c += 2) {
-                    packed_block<N>(acc, chunk, c, t);
-                    if (Fmt::block == 256 || b + 1 < n_blocks) packed_block<N>(acc, chunk, c + 1, t);
+                    packed_block<N>(acc, chunk, c, grid, t);
+                    if (Fmt::block == 256 || b + 1 < n_blocks) packed_block<N>(acc, chunk, c + 1, grid, t);
                 }
             }
             if (a.parts == 2) {
@@ -224,23 +225,25 @@ struct Matmul {
         float* min;      // the same
     };
 
+    // The second of two where there is one alone is the first again: a matrix's last panel may be half.
     static void expand(const MatmulArgs& a, int group, int n_groups, int block_begin, int block_end,
                        const Panel& p) noexcept {
         const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
-        for (int g = 0; g < n_groups; ++g) {
-            const auto* rows = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group + g) * group_bytes;
+        for (int g = 0; g < 2; ++g) {
+            const size_t from = static_cast<size_t>(group + (g < n_groups ? g : 0));
+            const auto* rows = reinterpret_cast<const uint8_t*>(a.pack) + from * group_bytes;
             for (int b = block_begin; b < block_end; ++b) {
                 const uint8_t* chunk = rows + static_cast<size_t>(b / chunk_blocks) * Fmt::chunk_bytes;
                 const int c = b % chunk_blocks, at = b - block_begin;
                 U w[8];
-                Fmt::codes(chunk, c, w);
+                Fmt::codes(chunk, c, a.grid, w);
                 join(w);
                 ELVER_UNROLL
                 for (int j = 0; j < 8; ++j) V::store_u(p.codes + ((at * 8 + j) * 2 + g) * 64, w[j]);
                 ELVER_UNROLL
                 for (int s = 0; s < n_sub; ++s) {
                     const int row = ((at * n_sub + s) * 2 + g) * 16;
-                    V::store_f(p.scale + row, Fmt::scale(chunk, c * n_sub + s));
+                    V::store_f(p.scale + row, Fmt::scale(chunk, c * n_sub + s, a.grid));
                     if constexpr (Fmt::has_min) V::store_f(p.min + row, Fmt::min(chunk, c * n_sub + s));
                 }
             }
@@ -368,27 +371,12 @@ struct Matmul {
             for (int b = 0; b < n_blocks; b += part) {
                 const int end = b + part < n_blocks ? b + part : n_blocks;
                 expand(a, group, n_groups, b, end, {p.codes, p.scale, p.min});
-                if constexpr (groups_at_once<V>() == 2) {
-                    if (n_groups == 2) {
-                        Tiles::template panel_rows<2>(p, a, b, end - b, sums);
-                        continue;
-                    }
-                }
-                for (int g = 0; g < n_groups; ++g) {
-                    Tiles::template panel_rows<1>({p.codes + 64 * g, p.scale + 16 * g, p.min + 16 * g}, a, b, end - b,
-                                                  sums + 16 * g);
+                for (int g = 0; g < n_groups; g += groups_at_once<V>()) {
+                    Tiles::template panel_rows<groups_at_once<V>()>(
+                        {p.codes + 64 * g, p.scale + 16 * g, p.min + 16 * g}, a, b, end - b, sums + 16 * g);
                 }
             }
-            for (int i = 0; i < a.n; ++i) {
-                // Rows of y lie far apart, where no hardware looks ahead. Past the last it prefetches nothing of use.
-                V::prefetch(
-                    reinterpret_cast<const uint8_t*>(a.y + static_cast<size_t>(i + 8) * a.y_stride + group * 16), 128);
-                for (int g = 0; g < n_groups; ++g) {
-                    const float* sum = sums + i * a.parts * 32 + g * 16;
-                    const F v = V::load_f(sum);
-                    finish<V>(a, i, (group + g) * 16, a.parts == 2 ? V::add(v, V::load_f(sum + 32)) : v);
-                }
-            }
+            finish_panel<V>(a, group, n_groups, sums);
         }
     }
 
@@ -480,13 +468,30 @@ struct FloatMatmul {
 template <class V>
 struct MatmulTable {
     using Kernel = void (*)(const MatmulArgs&) noexcept;
-    static Kernel find(DType type) noexcept {
+    template <DType type>
+    static void run(const MatmulArgs& a) noexcept {
+        using Kernels = Matmul<V, kernels_of(type)>;
+        if constexpr (!Kernels::Fmt::has_grid) {
+            Kernels::run(a);
+        } else {
+            MatmulArgs with_grid = a;
+            with_grid.grid = grid_of(type);
+            Kernels::run(with_grid);
+        }
+    }
+    static Kernel find_blocks(DType type) noexcept {
         switch (type) {
 #define ELVER_FORMAT(type, ...) \
     case DType::type:           \
-        return &Matmul<V, DType::type>::run;
+        return &run<DType::type>;
 #include "kernels/formats.inc"
 #undef ELVER_FORMAT
+            default:
+                return nullptr;
+        }
+    }
+    static Kernel find(DType type) noexcept {
+        switch (type) {
             case DType::f32:
                 return &FloatMatmul<V, DType::f32>::run;
             case DType::f16:
@@ -494,7 +499,7 @@ struct MatmulTable {
             case DType::bf16:
                 return &FloatMatmul<V, DType::bf16>::run;
             default:
-                return nullptr;
+                return find_blocks(type);
         }
     }
 };

@@ -95,6 +95,13 @@ struct Rows {
     }
 
   private:
+    static inline void sum_two(F a, F b, float& sum_a, float& sum_b) noexcept {
+        if constexpr (requires { V::sum_two(a, b, sum_a, sum_b); })
+            V::sum_two(a, b, sum_a, sum_b);
+        else
+            sum_a = V::sum_f(a), sum_b = V::sum_f(b);
+    }
+
     // Thirty-two values of a row: codes to q, quads w * 4 bytes apart; scale and sums to `at`, and `at16` of acts.
     // Leaves in x0, x1 what rounding took.
     static inline void quantize_block(F& x0, F& x1, int8_t* q, size_t w, size_t at, size_t at16,
@@ -104,14 +111,18 @@ struct Rows {
         const I q0 = V::round(V::mul(x0, inverse)), q1 = V::round(V::mul(x1, inverse));
         // The scale that brings these codes nearest to x: it takes a twentieth off the error of peak / 127.
         const F c0 = V::cvt(q0), c1 = V::cvt(q1);
-        const float xc = V::sum_f(V::fma(x0, c0, V::mul(x1, c1)));
-        const float cc = V::sum_f(V::fma(c0, c0, V::mul(c1, c1)));
+        float xc, cc;
+        sum_two(V::fma(x0, c0, V::mul(x1, c1)), V::fma(c0, c0, V::mul(c1, c1)), xc, cc);
         const float d = cc > 0.0f ? xc / cc : 0.0f;
         alignas(64) int8_t bytes[32];
         V::store_i8(bytes, q0);
         V::store_i8(bytes + 16, q1);
         for (int j = 0; j < 8; ++j, q += 4 * w) __builtin_memcpy(q, bytes + 4 * j, 4);
-        const int32_t s0 = V::sum_i(q0), s1 = V::sum_i(q1);
+        int32_t s0, s1;
+        if constexpr (requires { V::sum_bytes(bytes, s0, s1); })
+            V::sum_bytes(bytes, s0, s1);
+        else
+            s0 = V::sum_i(q0), s1 = V::sum_i(q1);
         acts.d[at] = d;
         acts.sum[at] = s0 + s1;
         acts.dsum[at] = d * static_cast<float>(s0 + s1);

@@ -17,7 +17,7 @@ using AvxVnni = Avx2Base<VnniDot>;
 
 }  // namespace
 
-extern const KernelTable table_avxvnni;
-constinit const KernelTable table_avxvnni = make_table<AvxVnni>("avxvnni");
+extern const KernelTable table_avx2, table_avxvnni;
+constinit const KernelTable table_avxvnni = make_table_above<AvxVnni, table_avx2>("avxvnni");
 
 }  // namespace elver
