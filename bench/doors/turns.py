@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 
-LAUNCHES, ROUNDS = 5, 20
+LAUNCHES, ROUNDS = 5, 40
 
 
 class Door:
