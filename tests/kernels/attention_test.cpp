@@ -76,8 +76,8 @@ std::vector<float> by_ranges(const KernelTable& table, AttentionArgs a, const fl
                              int v_dim) {
     std::vector<float> out(static_cast<size_t>(a.n_rows * v_dim));
     const size_t part = attention_part(a.shape);
-    const int n_rows = std::exchange(a.n_rows, 1);
-    for (int r = 0; r < n_rows; ++r) {
+    const int n = std::exchange(a.n_rows, 1);
+    for (int r = 0; r < n; ++r) {
         const int first = a.window > 0 ? std::max(0, pos[r] - a.window + 1) / range_keys : 0;
         const int n_ranges = pos[r] / range_keys - first + 1;
         std::vector<float> parts(part * static_cast<size_t>(n_ranges));
