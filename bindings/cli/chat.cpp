@@ -59,7 +59,6 @@ using Line = std::unique_ptr<char, decltype(&std::free)>;
 
 // A line from the user; null at its end (Ctrl-D, or a second Ctrl-C; one gives a new line).
 Line read_line() {
-    rl_catch_signals = 0;  // else libedit's handler would stand between, and be left by a jump
     if (sigsetjmp(new_line, 1) != 0) {
         editing = 0;
         rl_deprep_terminal();
@@ -143,6 +142,8 @@ Json beginning(const Options& o) {
 }
 
 void converse(Session& session, const Options& o) {
+    // Before libedit starts, which looks at it once; its own handler would send Ctrl-C on to whichever thread comes.
+    rl_catch_signals = 0;
     rl_initialize();
     const std::string history = history_file();
     if (!history.empty()) read_history(history.c_str());
