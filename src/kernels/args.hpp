@@ -187,6 +187,11 @@ struct AttentionArgs {
     int range = -1;
 };
 
+// The first key that position pos sees.
+constexpr int first_key(int pos, int window) noexcept {
+    return window > 0 && pos >= window ? pos - window + 1 : 0;
+}
+
 // A row's state over a range of keys, in floats: sums of values [v_width], the greatest score, the sum of weights.
 inline size_t attention_part(const CacheShape& shape) noexcept {
     return static_cast<size_t>(shape.v_width()) + 16;

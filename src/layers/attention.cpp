@@ -14,10 +14,10 @@ struct Ranges {
 
     Ranges(const AttendArgs& a, int n_workers) noexcept {
         if (a.parts == nullptr || a.n_tokens != 1 || !a.causal || a.chunked || a.n_kv_heads % n_workers == 0) return;
-        const int pos = a.pos[0], first_key = a.window > 0 && pos >= a.window ? pos - a.window + 1 : 0;
-        if (first_key / range_keys == pos / range_keys) return;
-        first = first_key / range_keys;
-        count = pos / range_keys - first + 1;
+        const int begin = first_key(a.pos[0], a.window) / range_keys, end = a.pos[0] / range_keys;
+        if (begin == end) return;
+        first = begin;
+        count = end - begin + 1;
     }
     bool split() const noexcept { return first >= 0; }
 };

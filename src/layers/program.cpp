@@ -41,7 +41,8 @@ Scratch Program::plan_scratch(int max_tokens, int max_outputs, int n_workers, in
                      sizeof(float));
     const size_t act_rows = std::max(tokens, 2 * outputs);  // the head's have two parts
     s.acts_at = take(quantized_acts_bytes(act_rows, max_k));
-    if (n_workers > 1 && n_ctx > range_keys) s.parts_at = take(max_ranges(n_ctx) * widths.part * sizeof(float));
+    // Of a short context too: a text that goes on beyond it crosses from range to range.
+    if (n_workers > 1) s.parts_at = take(max_ranges(n_ctx) * widths.part * sizeof(float));
     s.moe_at = take(place_moe(widths.moe, nullptr, max_tokens).n_bytes);
     s.worker_acts_at = round_up(max_k * sizeof(float), 64);
     s.worker_kernel_at = s.worker_acts_at + round_up(quantized_acts_bytes(2, max_k), 64);

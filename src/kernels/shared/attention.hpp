@@ -64,8 +64,7 @@ struct Attention {
     };
 
     static inline int first_key(const AttentionArgs& a, int row) noexcept {
-        const int first = a.window > 0 ? a.pos[row] - a.window + 1 : 0;
-        return first < 0 ? 0 : first;
+        return elver::first_key(a.pos[row], a.window);
     }
     static inline int last_key(const AttentionArgs& a, int row) noexcept {
         return a.last == nullptr ? a.pos[row] : a.last[row];
