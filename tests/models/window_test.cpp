@@ -1,6 +1,7 @@
 // Layers with a sliding window: the cache is a ring of pages, its size that of the window, and nothing else changes.
 #include <doctest/doctest.h>
 
+#include "kernels/select.hpp"
 #include "message_of.hpp"
 #include "tiny_models.hpp"
 
@@ -56,6 +57,29 @@ TEST_CASE("window: a text has no end where every layer has a window, and ends wi
     const auto mixed = open_tiny(tiny_model("gemma3"), "reference");
     REQUIRE(mixed);
     CHECK(logits_of(*mixed, ids, 128, 7).error().status() == Status::context_full);
+}
+
+TEST_CASE("window: a text that crosses a range of keys far beyond its context has the bits of one thread") {
+    constexpr int before = range_keys - 3, n = range_keys + 12;
+    const auto ids = long_text(n);
+    for (const char* isa : available_kernels()) {
+        CAPTURE(isa);
+        std::vector<float> expected;
+        for (const int n_threads : {1, 2, 3}) {
+            const auto model = open_tiny(tiny_model("phi3-window"), isa, n_threads);
+            REQUIRE(model);
+            auto session = Session::make(*model, {.n_ctx = n_threads == 1 ? n : 128, .max_batch = 7, .cache_type = {}});
+            REQUIRE(session);
+            REQUIRE((*session)->prefill(std::span(ids).first(before)));
+            std::vector<float> logits;
+            for (int i = before; i < n; ++i) {  // one by one: a token's ranges are split over the threads
+                REQUIRE((*session)->prefill(std::span(ids).subspan(static_cast<size_t>(i), 1)));
+                logits.insert(logits.end(), (*session)->logits().begin(), (*session)->logits().end());
+            }
+            if (expected.empty()) expected = logits;
+            CHECK(logits == expected);
+        }
+    }
 }
 
 TEST_CASE("window: rewinding inside the ring gives the same logits again; beyond it is an error") {
