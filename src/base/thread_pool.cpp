@@ -40,6 +40,18 @@ void wait_for_change(std::atomic<uint32_t>& value, uint32_t old) noexcept {
     while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
+// What is left of a share as one word: pieces [begin, end) of 24 bits each below a tag of the phase, which is never 0.
+struct LeftPieces {
+    uint64_t tag, begin, end;
+
+    static LeftPieces of(uint64_t bits) noexcept { return {bits >> 48, bits >> 24 & 0xffffff, bits & 0xffffff}; }
+    uint64_t bits() const noexcept { return tag << 48 | begin << 24 | end; }
+};
+
+uint64_t tag_of(uint32_t phase) noexcept {
+    return phase % 0xffff + 1;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ThreadPool>> ThreadPool::make(int n_threads) {
@@ -79,16 +91,47 @@ void ThreadPool::run(Work work, void* context) noexcept {
 }
 
 void ThreadPool::barrier() noexcept {
-    if (n_threads_ == 1) return;
     const uint32_t phase = phase_.load(std::memory_order_relaxed);
+    if (n_threads_ == 1) return open_barrier(phase);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(n_threads_)) {
         arrived_.store(0, std::memory_order_relaxed);
-        // Sequentially consistent: notify_all then cannot miss a worker that went to sleep before the store.
-        phase_.store(phase + 1, std::memory_order_seq_cst);
+        open_barrier(phase);
         phase_.notify_all();
         return;
     }
     wait_for_change(phase_, phase);
+}
+
+void ThreadPool::open_barrier(uint32_t phase) noexcept {
+    // Tags begin again: what an old phase left under the same one must not count.
+    if (tag_of(phase + 1) == 1) {
+        for (int i = 0; i < n_threads_; ++i) left_[static_cast<size_t>(i)].bits.store(0, std::memory_order_relaxed);
+    }
+    // Sequentially consistent: notify_all then cannot miss a worker that went to sleep before the store.
+    phase_.store(phase + 1, std::memory_order_seq_cst);
+}
+
+int ThreadPool::take(int worker, int n) noexcept {
+    assert(n >= 0 && n < 1 << 24);
+    const uint64_t tag = tag_of(phase_.load(std::memory_order_relaxed));
+    for (int i = 0; i < n_threads_; ++i) {
+        const int owner = (worker + i) % n_threads_;
+        auto& slot = left_[static_cast<size_t>(owner)].bits;
+        uint64_t seen = slot.load(std::memory_order_relaxed);
+        while (true) {
+            LeftPieces left = LeftPieces::of(seen);
+            if (left.tag != tag) {
+                const Share whole = share(n, owner, n_threads_);
+                left = {tag, static_cast<uint64_t>(whole.begin), static_cast<uint64_t>(whole.end)};
+            }
+            if (left.begin == left.end) break;
+            const uint64_t piece = i == 0 ? left.begin++ : --left.end;
+            // No data passes with a piece: the barrier has ordered all there is.
+            if (slot.compare_exchange_weak(seen, left.bits(), std::memory_order_relaxed))
+                return static_cast<int>(piece);
+        }
+    }
+    return -1;
 }
 
 void ThreadPool::worker_loop(int worker) noexcept {

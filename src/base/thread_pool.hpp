@@ -15,6 +15,15 @@
 
 namespace elver {
 
+// Splits n items evenly: worker w of n_workers has [begin, end).
+struct Share {
+    int begin, end;
+};
+inline Share share(int n, int worker, int n_workers) noexcept {
+    return {static_cast<int>(static_cast<int64_t>(n) * worker / n_workers),
+            static_cast<int>(static_cast<int64_t>(n) * (worker + 1) / n_workers)};
+}
+
 class ThreadPool {
   public:
     using Work = void (*)(void* context, int worker);
@@ -38,17 +47,31 @@ class ThreadPool {
     // Inside a run, called by every worker: returns when all have called it. Writes before it are seen after it.
     void barrier() noexcept;
 
+    // Inside a run: a piece of work, 0 to below n, that nobody has taken since the last barrier; -1 when none is left. A
+    // worker goes through its own share upwards, so that it reads memory forwards, and then takes the last pieces of
+    // workers that are slower, or that something else keeps from their cores. Between two barriers all workers ask for
+    // the same n, below 2^24.
+    int take(int worker, int n) noexcept;
+
     // Splits [0, n) into parts of at most grain, taken by whichever worker is free. For work outside the forward pass.
     // Inside a run of the same pool the caller does it all. What body throws first stops the rest and is thrown here.
     void parallel_for(size_t n, size_t grain, const std::function<void(size_t begin, size_t end)>& body);
 
   private:
-    explicit ThreadPool(int n_threads) : n_threads_(n_threads) {}
+    // What is left of a worker's share, and in which phase: of another phase than the present one it counts as whole.
+    struct alignas(64) Left {
+        std::atomic<uint64_t> bits{0};
+    };
+
+    explicit ThreadPool(int n_threads)
+        : n_threads_(n_threads), left_(std::make_unique<Left[]>(static_cast<size_t>(n_threads))) {}
     void worker_loop(int worker) noexcept;
+    void open_barrier(uint32_t phase) noexcept;
 
     const int n_threads_;
     std::mutex run_mutex_;
     std::vector<std::thread> threads_;
+    const std::unique_ptr<Left[]> left_;  // [n_threads]
     Work work_ = nullptr;
     void* context_ = nullptr;
     alignas(64) std::atomic<uint32_t> epoch_{0};    // a new value starts a run

@@ -35,14 +35,14 @@ void join_share(const AttendArgs& a, const Ranges& ranges, int worker, int n_wor
 
 }  // namespace
 
-void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers) noexcept {
+void attend_share(const AttendArgs& a, float* scratch, int worker) noexcept {
     const CacheShape& shape = a.cache->shape(a.layer);
     const int group = a.n_heads / a.n_kv_heads;  // query heads of a KV head
     // Of chunks, a tile holds one token's rows: what tokens see of them differs in length.
     const int n_rows = a.chunked ? group : a.n_tokens * group;
     const int row_tiles = (n_rows + attention_rows - 1) / attention_rows,
               n_tiles = row_tiles * (a.chunked ? a.n_tokens : 1);
-    const Ranges ranges(a, n_workers);
+    const Ranges ranges(a, a.pool->n_threads());
     struct Head {
         KvCache* cache;
         int layer, kv_head;
@@ -67,8 +67,8 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
     };
     args.cache = &head;
     args.scratch = scratch;
-    // Tiles in turn: later ones see more keys, so neighbours weigh about the same.
-    for (int item = worker; item < a.n_kv_heads * n_tiles * ranges.count; item += n_workers) {
+    // Later tiles see more keys, so their worker ends last; the others then take of its largest.
+    for (int item; (item = a.pool->take(worker, a.n_kv_heads * n_tiles * ranges.count)) >= 0;) {
         if (a.cancel != nullptr && a.cancel->cancelled(worker)) break;
         head.kv_head = item % a.n_kv_heads;
         const int range = item / a.n_kv_heads / n_tiles, tile = item / a.n_kv_heads % n_tiles,
@@ -91,7 +91,7 @@ void attend_share(const AttendArgs& a, float* scratch, int worker, int n_workers
     }
     if (!ranges.split()) return;
     a.pool->barrier();
-    join_share(a, ranges, worker, n_workers);
+    join_share(a, ranges, worker, a.pool->n_threads());
 }
 
 AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&program), config_(std::move(config)) {
@@ -126,7 +126,7 @@ void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
     args.pool = pass.pool;
     attend_share(
         args, reinterpret_cast<float*>(program_->worker_memory(*pass.scratch, worker) + pass.scratch->worker_kernel_at),
-        worker, pass.pool->n_threads());
+        worker);
 }
 
 std::string AttentionPhase::describe() const {

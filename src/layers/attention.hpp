@@ -27,9 +27,9 @@ struct AttendArgs {
     const int32_t* pos;  // [n_tokens]; the cache holds what each sees
     int n_tokens;
     CancelToken* cancel;  // or null
-    // Room that all workers share for max_ranges(n_ctx) parts of each head, and their pool; null: ranges are not split.
+    ThreadPool* pool;
+    // Room that all workers share for max_ranges(n_ctx) parts of each head; null: ranges are not split.
     float* parts = nullptr;
-    ThreadPool* pool = nullptr;
 };
 
 // Ranges that n_keys keys can touch, wherever they begin.
@@ -38,6 +38,6 @@ constexpr size_t max_ranges(int n_keys) noexcept {
 }
 
 // One worker's tiles; scratch holds attention_scratch_bytes(...) of its own.
-void attend_share(const AttendArgs& args, float* scratch, int worker, int n_workers) noexcept;
+void attend_share(const AttendArgs& args, float* scratch, int worker) noexcept;
 
 }  // namespace elver

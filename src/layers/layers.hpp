@@ -89,6 +89,18 @@ class LinearPhase final : public Phase {
         size_t x_stride;
     };
     Inputs prepare(const Pass& pass, int worker) const noexcept;
+    // Products whose panels of 32 rows are made side by side: one, or a gate and what it gates.
+    struct Set {
+        size_t first, last;  // of products_
+        int n_panels;
+        size_t panel_bytes;
+        // Panels of a piece of work for n tokens: large enough that taking it costs nothing, small enough that the
+        // workers end together, that a gate is still in the second cache when the product that it is for lands, and to
+        // cancel between.
+        int step(int n) const noexcept;
+        int n_pieces(int n) const noexcept { return (n_panels + step(n) - 1) / step(n); }
+    };
+    void multiply(const Pass& pass, const Set& set, int first_panel, int n_panels, MatmulArgs args) const noexcept;
     int n_inputs(const Pass& pass) const noexcept { return of_ == Of::outputs ? pass.n_outputs : pass.n_tokens; }
     int n_parts() const noexcept { return of_ == Of::outputs ? 2 : 1; }
 
@@ -97,6 +109,7 @@ class LinearPhase final : public Phase {
     Columns input_;
     Norm norm_;
     std::vector<Product> products_;
+    std::vector<Set> sets_;
     Of of_;
     int k_;
     bool reads_rows_ = false;  // a product has float weights

@@ -163,13 +163,4 @@ class Program {
     size_t head_begin_ = 0, hidden_begin_ = 0;
 };
 
-// Splits n items evenly: worker w of n_workers does [begin, end).
-struct Share {
-    int begin, end;
-};
-inline Share share(int n, int worker, int n_workers) noexcept {
-    return {static_cast<int>(static_cast<int64_t>(n) * worker / n_workers),
-            static_cast<int>(static_cast<int64_t>(n) * (worker + 1) / n_workers)};
-}
-
 }  // namespace elver

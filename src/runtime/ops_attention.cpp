@@ -115,10 +115,11 @@ Result<void> Ops::attend(OwnCache& cache, FloatRows q, MutableFloatRows out) {
         .pos = pos,
         .n_tokens = static_cast<int>(q.n),
         .cancel = nullptr,
+        .pool = pool_.get(),
     };
     std::byte* const own = *memory + q_bytes + pos_bytes;
     pool_->run([&](int worker) {
-        attend_share(args, reinterpret_cast<float*>(own + own_bytes * static_cast<size_t>(worker)), worker, n_workers);
+        attend_share(args, reinterpret_cast<float*>(own + own_bytes * static_cast<size_t>(worker)), worker);
     });
     return {};
 }

@@ -1,6 +1,8 @@
 // Threads that work in step: each runs once, barriers separate phases, runs take turns, and nothing is lost or left.
+#include <atomic>
 #include <numeric>
 #include <thread>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -51,6 +53,58 @@ TEST_CASE("thread pool: in many short runs every worker runs once, and phases do
         CHECK(n_wrong == 0);
         CHECK(cells == std::vector<int>(static_cast<size_t>(n), n_runs * n_phases));
     }
+}
+
+TEST_CASE("thread pool: each piece of a phase is taken once, whoever is slow, and over more phases than there are tags") {
+    for (const int n_threads : {1, 2, 3, 5}) {
+        CAPTURE(n_threads);
+        const auto pool = pool_of(n_threads);
+        for (const int n : {0, 1, 2, 7, 100}) {
+            CAPTURE(n);
+            std::vector<std::atomic<int>> taken(static_cast<size_t>(n));
+            pool->run([&](int worker) {
+                for (int phase = 0; phase < 20; ++phase) {
+                    if (worker == phase % n_threads) std::this_thread::yield();
+                    for (int piece; (piece = pool->take(worker, n)) >= 0;) ++taken[static_cast<size_t>(piece)];
+                    pool->barrier();
+                }
+            });
+            for (const auto& count : taken) CHECK(count == 20);
+        }
+    }
+    // A share that only one phase touches may not count again when its tag returns.
+    const auto pool = pool_of(2);
+    constexpr int n_tags = 0xffff;
+    std::atomic<int> n_taken{0};
+    pool->run([&](int worker) {
+        for (int phase = 0; phase <= n_tags; ++phase) {
+            if (phase % n_tags == 0)
+                while (pool->take(worker, 2) >= 0) ++n_taken;
+            pool->barrier();
+        }
+    });
+    CHECK(n_taken == 4);
+}
+
+TEST_CASE("thread pool: a worker goes upwards through its share, and its last pieces go to those that are done") {
+    const auto pool = pool_of(2);
+    std::vector<int> order[2];
+    std::atomic<bool> begun{false}, done{false};
+    pool->run([&](int worker) {
+        auto& mine = order[worker];
+        if (worker == 0) {  // takes one piece and is then kept away
+            mine.push_back(pool->take(0, 10));
+            begun = true;
+            while (!done) std::this_thread::yield();
+            mine.push_back(pool->take(0, 10));
+        } else {
+            while (!begun) std::this_thread::yield();
+            for (int piece; (piece = pool->take(1, 10)) >= 0;) mine.push_back(piece);
+            done = true;
+        }
+    });
+    CHECK(order[0] == std::vector{0, -1});
+    CHECK(order[1] == std::vector{5, 6, 7, 8, 9, 4, 3, 2, 1});
 }
 
 TEST_CASE("thread pool: a pool is made and ended without a run, and after a pause its threads still wake") {

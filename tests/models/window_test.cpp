@@ -62,7 +62,7 @@ TEST_CASE("window: a text has no end where every layer has a window, and ends wi
 TEST_CASE("window: a text that crosses a range of keys far beyond its context has the bits of one thread") {
     constexpr int before = range_keys - 3, n = range_keys + 12;
     const auto ids = long_text(n);
-    for (const char* isa : available_kernels()) {
+    for (const std::string isa : available_kernels()) {
         CAPTURE(isa);
         std::vector<float> expected;
         for (const int n_threads : {1, 2, 3}) {
