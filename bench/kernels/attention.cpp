@@ -47,7 +47,7 @@ void attention(benchmark::State& state, const KernelTable& kernels, CacheType ty
     args.pool = &pool();
     Measured measured(state, kernels);
     for (auto _ : state)
-        pool().run([&](int w) { attend_share(args, scratch.data() + own * static_cast<size_t>(w), w, n_workers); });
+        pool().run([&](int w) { attend_share(args, scratch.data() + own * static_cast<size_t>(w), w); });
     const double calls = static_cast<double>(state.iterations());
     const double pairs = all ? 0.5 * n * (n + 1.0) : n_keys;
     const double pages = (n_keys + page_positions - 1) / page_positions;

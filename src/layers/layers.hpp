@@ -2,6 +2,7 @@
 // worker's share.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,34 @@ struct Columns {
     Columns(Buffer b, int column = 0) : buffer(b), first(column) {}
 };
 
+// The rows of matrices of one height, by 32, as pieces of work: large enough that taking one costs nothing, small enough
+// that the workers end together, that a gate is still in the second cache when the product that it is for lands, and
+// to cancel between.
+class Panels {
+  public:
+    // n_bytes: of all matrices whose rows a piece makes.
+    Panels(int n_groups, size_t n_bytes) noexcept : n_groups_(n_groups), n_bytes_(n_bytes) {}
+
+    // For n tokens.
+    int n_pieces(int n) const noexcept { return (count() + step(n) - 1) / step(n); }
+    // The groups of rows of a piece, for args.n tokens.
+    void choose(int piece, MatmulArgs& args) const noexcept {
+        args.group_begin = 2 * piece * step(args.n);
+        args.group_end = std::min(2 * (piece + 1) * step(args.n), n_groups_);
+    }
+
+  private:
+    int count() const noexcept { return (n_groups_ + 1) / 2; }
+    int step(int n) const noexcept {
+        constexpr size_t enough = size_t{16} << 10;  // of weights, for one token
+        const size_t work = (n_bytes_ / static_cast<size_t>(count()) + 1) * (1 + static_cast<size_t>(n) / 8);
+        return static_cast<int>(std::max<size_t>(1, enough / work));
+    }
+
+    int n_groups_;
+    size_t n_bytes_;
+};
+
 // input -> norm -> quantise -> products. The matrices share the input; each writes its own buffer.
 class LinearPhase final : public Phase {
   public:
@@ -89,18 +118,11 @@ class LinearPhase final : public Phase {
         size_t x_stride;
     };
     Inputs prepare(const Pass& pass, int worker) const noexcept;
-    // Products whose panels of 32 rows are made side by side: one, or a gate and what it gates.
+    // Products whose panels are made side by side: one, or a gate and what it gates.
     struct Set {
         size_t first, last;  // of products_
-        int n_panels;
-        size_t panel_bytes;
-        // Panels of a piece of work for n tokens: large enough that taking it costs nothing, small enough that the
-        // workers end together, that a gate is still in the second cache when the product that it is for lands, and to
-        // cancel between.
-        int step(int n) const noexcept;
-        int n_pieces(int n) const noexcept { return (n_panels + step(n) - 1) / step(n); }
+        Panels panels;
     };
-    void multiply(const Pass& pass, const Set& set, int first_panel, int n_panels, MatmulArgs args) const noexcept;
     int n_inputs(const Pass& pass) const noexcept { return of_ == Of::outputs ? pass.n_outputs : pass.n_tokens; }
     int n_parts() const noexcept { return of_ == Of::outputs ? 2 : 1; }
 

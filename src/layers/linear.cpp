@@ -25,10 +25,9 @@ LinearPhase::LinearPhase(Program& program, std::string name, Columns input, Norm
     for (size_t first = 0, last; first < products_.size(); first = last) {
         last = first + 1;
         while (last < products_.size() && is_gated(products_[last].finish)) ++last;
-        const int n_panels = (products_[first].matrix.n_groups() + 1) / 2;
         size_t n_bytes = 0;
         for (size_t i = first; i < last; ++i) n_bytes += products_[i].matrix.n_bytes;
-        sets_.push_back({first, last, n_panels, std::max<size_t>(1, n_bytes / static_cast<size_t>(n_panels))});
+        sets_.push_back({first, last, Panels(products_[first].matrix.n_groups(), n_bytes)});
     }
 }
 
@@ -63,31 +62,8 @@ LinearPhase::Inputs LinearPhase::prepare(const Pass& pass, int worker) const noe
     return in;
 }
 
-int LinearPhase::Set::step(int n) const noexcept {
-    constexpr size_t most = size_t{64} << 10;  // of weights, for one token
-    const size_t work = panel_bytes * (1 + static_cast<size_t>(n) / 8);
-    return static_cast<int>(std::max<size_t>(1, most / work));
-}
-
-void LinearPhase::multiply(const Pass& pass, const Set& set, int first_panel, int n_panels,
-                           MatmulArgs args) const noexcept {
-    const Scratch& s = *pass.scratch;
-    args.group_begin = 2 * first_panel;
-    args.group_end = std::min(2 * (first_panel + n_panels), products_[set.first].matrix.n_groups());
-    for (size_t i = set.first; i < set.last; ++i) {
-        const Product& p = products_[i];
-        args.pack = p.matrix.data;
-        args.n_rows = p.matrix.n_rows;
-        args.y = program_->row(s, p.out, 0) + p.out_column;
-        args.y_stride = program_->widths.stride(p.out);
-        args.bias = p.bias;
-        args.scale = p.scale;
-        args.finish = p.finish;
-        p.matrix.matmul(args);
-    }
-}
-
 void LinearPhase::run(const Pass& pass, int worker) const noexcept {
+    const Scratch& s = *pass.scratch;
     const Inputs in = prepare(pass, worker);
     MatmulArgs args{};
     args.k = k_;
@@ -96,16 +72,25 @@ void LinearPhase::run(const Pass& pass, int worker) const noexcept {
     args.acts = in.acts;
     args.x = in.x;
     args.x_stride = in.x_stride;
-    args.scratch =
-        reinterpret_cast<float*>(program_->worker_memory(*pass.scratch, worker) + pass.scratch->worker_kernel_at);
+    args.scratch = reinterpret_cast<float*>(program_->worker_memory(s, worker) + s.worker_kernel_at);
     int n_pieces = 0;
-    for (const Set& set : sets_) n_pieces += set.n_pieces(args.n);
+    for (const Set& set : sets_) n_pieces += set.panels.n_pieces(args.n);
     for (int piece; (piece = pass.pool->take(worker, n_pieces)) >= 0;) {
         if (pass.cancelled(worker)) return;
         const Set* set = sets_.data();
-        for (; piece >= set->n_pieces(args.n); ++set) piece -= set->n_pieces(args.n);
-        const int step = set->step(args.n);
-        multiply(pass, *set, piece * step, std::min(step, set->n_panels - piece * step), args);
+        for (; piece >= set->panels.n_pieces(args.n); ++set) piece -= set->panels.n_pieces(args.n);
+        set->panels.choose(piece, args);
+        for (size_t i = set->first; i < set->last; ++i) {
+            const Product& p = products_[i];
+            args.pack = p.matrix.data;
+            args.n_rows = p.matrix.n_rows;
+            args.y = program_->row(s, p.out, 0) + p.out_column;
+            args.y_stride = program_->widths.stride(p.out);
+            args.bias = p.bias;
+            args.scale = p.scale;
+            args.finish = p.finish;
+            p.matrix.matmul(args);
+        }
     }
 }
 

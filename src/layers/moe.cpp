@@ -115,19 +115,17 @@ void ExpertsPhase::quantize(const Pass& pass, const MoeScratch& s, Step step, Sh
     }
 }
 
-// This worker's part of the products of all experts. Reading an expert's weights weighs as much as some tokens.
 void ExpertsPhase::multiply(const Pass& pass, const MoeScratch& s, Step step, int worker) const noexcept {
-    constexpr int reading = 4;
-    const int n_experts = config_.router.n_experts, n_workers = pass.pool->n_threads();
-    const Expert& any = config_.experts.front();
-    const int n_groups = (step == Step::in ? any.up : any.down).n_groups(), n_panels = (n_groups + 1) / 2;
-    const auto cost = [&](int e) -> int64_t {
-        const int n = s.first[e + 1] - s.first[e];
-        return n == 0 ? 0 : n + reading;
+    const int n_experts = config_.router.n_experts;
+    const auto panels = [&](int e) {
+        const Expert& expert = config_.experts[static_cast<size_t>(e)];
+        return step == Step::in ? Panels(expert.up.n_groups(), expert.gate.n_bytes + expert.up.n_bytes)
+                                : Panels(expert.down.n_groups(), expert.down.n_bytes);
     };
-    int64_t total = 0;
-    for (int e = 0; e < n_experts; ++e) total += cost(e) * n_panels;
-    const int64_t begin = total * worker / n_workers, end = total * (worker + 1) / n_workers;
+    const auto n_tokens = [&](int e) { return s.first[e + 1] - s.first[e]; };
+    const auto n_pieces = [&](int e) { return n_tokens(e) == 0 ? 0 : panels(e).n_pieces(n_tokens(e)); };
+    int total = 0;
+    for (int e = 0; e < n_experts; ++e) total += n_pieces(e);
     MatmulArgs args{};
     args.k = k(step);
     args.x_stride = stride(step);
@@ -135,39 +133,31 @@ void ExpertsPhase::multiply(const Pass& pass, const MoeScratch& s, Step step, in
     args.scale = 1.0f;
     args.scratch =
         reinterpret_cast<float*>(program_->worker_memory(*pass.scratch, worker) + pass.scratch->worker_kernel_at);
-    int64_t at = 0;
-    for (int e = 0; e < n_experts && at < end; at += cost(e) * n_panels, ++e) {
-        if (cost(e) == 0) continue;
-        const auto panel = [&](int64_t where) {  // the first that begins at `where` or later
-            return static_cast<int>(std::clamp<int64_t>((where - at + cost(e) - 1) / cost(e), 0, n_panels));
-        };
+    int e = 0, before = 0;  // an expert, and the pieces of those before it
+    for (int piece; (piece = pass.pool->take(worker, total)) >= 0;) {
+        if (pass.cancelled(worker)) return;
+        if (piece < before) e = before = 0;
+        for (; piece >= before + n_pieces(e); ++e) before += n_pieces(e);
         const auto first = static_cast<size_t>(s.first[e]);
-        const Expert& expert = config_.experts[static_cast<size_t>(e)];
-        args.n = s.first[e + 1] - s.first[e];
+        args.n = n_tokens(e);
         if (quantized(pass, step)) args.acts = acts(s, step, e);
         args.x = (step == Step::in ? s.rows : s.hidden) + first * args.x_stride;
         args.y = (step == Step::in ? s.hidden : s.rows) + first * args.y_stride;
-        const auto product = [&](const PackedMatrix& m, const float* bias, Finish finish, int group_begin,
-                                 int group_end) {
+        panels(e).choose(piece - before, args);
+        const auto product = [&](const PackedMatrix& m, const float* bias, Finish finish) {
             args.pack = m.data;
             args.n_rows = m.n_rows;
             args.bias = bias;
             args.finish = finish;
-            args.group_begin = group_begin;
-            args.group_end = group_end;
             m.matmul(args);
         };
-        const int last = at >= begin ? 0 : panel(begin), stop = panel(end);
-        const int step_panels = args.n == 1 ? 256 : 8;  // short enough to cancel between
-        for (int p = last; p < stop && !pass.cancelled(worker); p += step_panels) {
-            const int from = 2 * p, to = std::min(2 * std::min(p + step_panels, stop), n_groups);
-            if (step == Step::out) {
-                product(expert.down, expert.down_bias, Finish::store, from, to);
-                continue;
-            }
-            if (expert.gate.n_rows > 0) product(expert.gate, expert.gate_bias, Finish::store, from, to);
-            product(expert.up, expert.up_bias, config_.finish, from, to);
+        const Expert& expert = config_.experts[static_cast<size_t>(e)];
+        if (step == Step::out) {
+            product(expert.down, expert.down_bias, Finish::store);
+            continue;
         }
+        if (expert.gate.n_rows > 0) product(expert.gate, expert.gate_bias, Finish::store);
+        product(expert.up, expert.up_bias, config_.finish);
     }
 }
 
