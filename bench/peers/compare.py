@@ -64,9 +64,8 @@ class Elver:
             speeds = {phase: float(record[phase]["tokens_per_s"]) for phase in ("prefill", "decode")}
             machine = record["machine"]
             operations = 2 * self.layer_weights(model, o) * speeds["prefill"]
-            read = record["weights_bytes"] * speeds["decode"]
             self.shares.setdefault(model, []).append(
-                (operations / (machine["dot_tops"] * 1e12), read / (machine["read_gb_per_s"] * 1e9))
+                (operations / (machine["dot_tops"] * 1e12), record["decode"]["read_share"])
             )
             return speeds
         except (ValueError, KeyError, TypeError) as error:

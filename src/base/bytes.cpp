@@ -26,6 +26,12 @@ Error system_error(std::string_view name, std::string_view doing) {
 
 constexpr size_t huge_page = size_t{2} << 20;
 
+// Of all pages that hold some of the bytes.
+int advise(const std::byte* bytes, size_t n_bytes, int advice) noexcept {
+    const auto start = reinterpret_cast<uintptr_t>(bytes), page = start & ~(page_size() - 1);
+    return ::madvise(reinterpret_cast<void*>(page), start + n_bytes - page, advice);
+}
+
 }  // namespace
 
 Result<ByteSource> ByteSource::map_path(std::string_view path) {
@@ -93,18 +99,13 @@ ByteSource::~ByteSource() {
 }
 
 void ByteSource::will_need(size_t offset, size_t n_bytes) const noexcept {
-    if (map_ == nullptr || n_bytes == 0) return;
-    const auto start = reinterpret_cast<uintptr_t>(bytes_.data() + offset);
-    const uintptr_t page = start & ~(page_size() - 1);
-    ::madvise(reinterpret_cast<void*>(page), start + n_bytes - page, MADV_WILLNEED);
+    if (map_ != nullptr && n_bytes > 0) advise(bytes_.data() + offset, n_bytes, MADV_WILLNEED);
 }
 
 bool ByteSource::read(size_t offset, size_t n_bytes) const noexcept {
     if (map_ == nullptr || n_bytes == 0) return true;
 #ifdef MADV_POPULATE_READ
-    const auto start = reinterpret_cast<uintptr_t>(bytes_.data() + offset);
-    const uintptr_t page = start & ~(page_size() - 1);
-    while (::madvise(reinterpret_cast<void*>(page), start + n_bytes - page, MADV_POPULATE_READ) != 0) {
+    while (advise(bytes_.data() + offset, n_bytes, MADV_POPULATE_READ) != 0) {
         if (errno == EINVAL) return true;  // an older system
         if (errno != EINTR && errno != EAGAIN) return false;
     }
@@ -119,6 +120,12 @@ void ByteSource::release(size_t offset, size_t n_bytes) const noexcept {
     const uintptr_t first = round_up(start, page_size());
     const uintptr_t last = (start + n_bytes) & ~(page_size() - 1);
     if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+void ByteSource::prefer_large_pages([[maybe_unused]] size_t offset, [[maybe_unused]] size_t n_bytes) const noexcept {
+#ifdef MADV_HUGEPAGE
+    if (map_ != nullptr && n_bytes > 0) advise(bytes_.data() + offset, n_bytes, MADV_HUGEPAGE);
+#endif
 }
 
 Result<AlignedBuffer> AlignedBuffer::make(size_t n_bytes, std::string_view what) {

@@ -37,6 +37,8 @@ class ByteSource {
     // the file has shrunk; to touch them would be a fault. (Systems that cannot tell answer true.)
     bool read(size_t offset, size_t n_bytes) const noexcept;
     void release(size_t offset, size_t n_bytes) const noexcept;
+    // Tells the system that [offset, offset + n) is read as a whole again and again: it may read and map large pages.
+    void prefer_large_pages(size_t offset, size_t n_bytes) const noexcept;
 
   private:
     ByteSource() = default;

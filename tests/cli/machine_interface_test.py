@@ -192,6 +192,7 @@ class Others(ProgramTest):
         self.assertGreater(out["prefill"]["tokens_per_s"], 0)
         self.assertGreater(out["decode"]["tokens_per_s"], 0)
         self.assertGreater(out["machine"]["read_gb_per_s"], 0)
+        self.assertGreater(out["decode"]["read_share"], 0)
         self.assertIn("dot_tops", out["machine"])
 
     def test_usage_is_one_line_and_exit_code_2(self):
