@@ -185,6 +185,7 @@ struct AttentionArgs {
     const int32_t* last = nullptr;  // [n_rows], the last key seen; null: pos
     // Of the keys seen only range * range_keys and the range_keys behind it: out becomes an attention_part. -1: all.
     int range = -1;
+    bool exact = false;  // in f32, also where a level would multiply pairs of bfloat16
 };
 
 // The first key that position pos sees.

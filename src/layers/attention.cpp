@@ -67,6 +67,7 @@ void attend_share(const AttendArgs& a, float* scratch, int worker) noexcept {
     };
     args.cache = &head;
     args.scratch = scratch;
+    args.exact = a.exact;
     // Later tiles see more keys, so their worker ends last; the others then take of its largest.
     for (int item; (item = a.pool->take(worker, a.n_kv_heads * n_tiles * ranges.count)) >= 0;) {
         if (a.cancel != nullptr && a.cancel->cancelled(worker)) break;
@@ -112,6 +113,7 @@ void AttentionPhase::run(const Pass& pass, int worker) const noexcept {
     args.causal = c.causal;
     args.chunked = c.chunked;
     args.window = c.window;
+    args.exact = c.exact;
     args.soft_cap = c.soft_cap;
     args.slopes = c.slopes.empty() ? nullptr : c.slopes.data();
     args.sinks = c.sinks;

@@ -28,6 +28,7 @@ struct AttendArgs {
     int n_tokens;
     CancelToken* cancel;  // or null
     ThreadPool* pool;
+    bool exact;  // AttentionArgs::exact
     // Room that all workers share for max_ranges(n_ctx) parts of each head; null: ranges are not split.
     float* parts = nullptr;
 };

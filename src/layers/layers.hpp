@@ -220,6 +220,7 @@ class AttentionPhase final : public Phase {
         float soft_cap = 0;
         std::vector<float> slopes;     // [n_heads] or empty
         const float* sinks = nullptr;  // [n_heads] or null
+        bool exact = false;            // AttentionArgs::exact
     };
     AttentionPhase(Program& program, Config config);
     void run(const Pass& pass, int worker) const noexcept override;

@@ -113,6 +113,7 @@ void ModelBuilder::build_mixing(const Weights& weights, int index, Program& p) c
     attend.layer = index, attend.n_heads = s.n_heads, attend.n_kv_heads = s.n_kv_heads;
     attend.head_dim = s.head_dim, attend.v_head_dim = s.v_head_dim;
     attend.causal = spec_.causal;
+    attend.exact = !weights.quantizes();
     attend.window = s.window;
     attend.chunked = spec_.chunked_windows && s.window > 0;
     attend.soft_cap = static_cast<float>(spec_.attn_soft_cap);

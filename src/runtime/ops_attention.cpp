@@ -116,6 +116,7 @@ Result<void> Ops::attend(OwnCache& cache, FloatRows q, MutableFloatRows out) {
         .n_tokens = static_cast<int>(q.n),
         .cancel = nullptr,
         .pool = pool_.get(),
+        .exact = true,
     };
     std::byte* const own = *memory + q_bytes + pos_bytes;
     pool_->run([&](int worker) {

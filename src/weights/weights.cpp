@@ -55,6 +55,12 @@ Result<int> Weights::add_vector(const GgufTensor& tensor, int64_t first, int64_t
     return add(tensor, first, n, false, round_up(static_cast<size_t>(n), 16) * sizeof(float));
 }
 
+bool Weights::quantizes() const noexcept {
+    return std::any_of(entries_.begin(), entries_.end(), [](const Entry& e) {
+        return e.is_matrix && dtype_info(e.tensor->view.type).block_size > 1;
+    });
+}
+
 // The work of load, in the order of the file: runs of groups with about 1 MiB of source, so that the pages in memory
 // are bounded, storage is read ahead, and a wish to cancel is seen within a millisecond.
 struct Weights::Piece {

@@ -47,6 +47,9 @@ class Weights {
     // Whether some of the tensor is wanted.
     bool wants(const GgufTensor& tensor) const { return wanted_.count(&tensor) != 0; }
 
+    // Whether products take activations of 8 bits: some matrix is of blocks.
+    bool quantizes() const noexcept;
+
     // Bytes of the arena and of the packs that are read where the file has them; exact once everything was added.
     size_t n_bytes() const noexcept { return n_bytes_ + mapped_bytes_; }
 

@@ -115,16 +115,18 @@ TEST_CASE("attention: every level against double precision, alone and in tiles w
                 std::mt19937 random(9);
                 std::normal_distribution<float> normal(0, 0.3f);
                 std::vector<float> q(n_rows * static_cast<size_t>(c.head_dim)),
-                    out(n_rows * static_cast<size_t>(c.v_dim)), alone = out;
+                    out(n_rows * static_cast<size_t>(c.v_dim)), alone = out, exact_out = out;
+                std::vector<double> expected_out(out.size());
                 for (float& v : q) v = normal(random);
                 int32_t pos[n_rows];
                 const float* qs[n_rows];
                 const std::vector<float> slopes(n_rows, c.slope), sinks(n_rows, c.sink);
-                float* outs[n_rows];
+                float *outs[n_rows], *exact_outs[n_rows];
                 for (int r = 0; r < n_rows; ++r) {
                     pos[r] = std::max(0, c.n_keys - 1 - 31 * (n_rows - 1 - r));
                     qs[r] = q.data() + r * c.head_dim;
                     outs[r] = out.data() + r * c.v_dim;
+                    exact_outs[r] = exact_out.data() + r * c.v_dim;
                 }
                 // bfloat16 has 8 bits; values are below 4.
                 const bool in_pairs = std::string_view(level) == "avx512bf16" && type == CacheType::f16;
@@ -158,6 +160,7 @@ TEST_CASE("attention: every level against double precision, alone and in tiles w
                         double expected = 0;
                         for (int j = first; j <= pos[r]; ++j)
                             expected += p[size_t(j - first)] / total * cache.value(j, d);
+                        expected_out[size_t(r * c.v_dim + d)] = expected;
                         CHECK(std::fabs(out[size_t(r * c.v_dim + d)] - expected) < tolerance);
                     }
                     AttentionArgs one = a;
@@ -166,6 +169,11 @@ TEST_CASE("attention: every level against double precision, alone and in tiles w
                     table.attention(one);
                 }
                 CHECK(alone == out);
+                AttentionArgs exact = a;
+                exact.exact = true;
+                exact.out = exact_outs;
+                table.attention(exact);
+                for (size_t i = 0; i < out.size(); ++i) CHECK(std::fabs(exact_out[i] - expected_out[i]) < 1e-5);
                 CHECK(by_ranges(table, a, qs, pos, c.v_dim) == out);
             }
     }

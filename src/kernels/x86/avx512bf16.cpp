@@ -34,7 +34,7 @@ extern const KernelTable table_avx512vnni, table_avx512bf16;
 namespace {
 
 void attention(const AttentionArgs& a) noexcept {
-    (a.shape.type == CacheType::f16 ? &Attention<Avx512Bf16>::run_f16 : table_avx512vnni.attention)(a);
+    (a.shape.type == CacheType::f16 && !a.exact ? &Attention<Avx512Bf16>::run_f16 : table_avx512vnni.attention)(a);
 }
 
 constexpr KernelTable table() {
