@@ -3,7 +3,7 @@
 
     quality.py ELVER --peers DIR [--model GGUF] [--tokens 512] [FORMAT ...]
 
-Re-quantises the model (default: SmolLM2) to each format with llama.cpp's quantiser and prints a Markdown table. The
+Re-quantises the model (default: SmolLM2) to each format, most with llama.cpp's quantiser, and prints a Markdown table. The
 f32 logits are elver's reference level, which a test holds to a float64 forward. A format whose kernels lose more than
 llama.cpp's ends the run with 1. DIR is the folder of bench/peers/build_llama_cpp.sh; needs NumPy.
 """
@@ -21,7 +21,9 @@ from golden_numbers import REPOSITORY, TEXT
 from forward import log_softmax
 from llama_cpp import LlamaCpp
 
-FORMATS = "F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL MXFP4_MOE Q2_K Q3_K_M Q4_K_M Q5_K_M Q6_K IQ4_XS".split()
+FORMATS = "F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL Q2_K Q3_K_M Q4_K_M Q5_K_M Q6_K IQ4_XS".split()
+# By elver's quantiser: llama.cpp's gives MXFP4 to experts alone, and Q2_K to few matrices.
+OWN = ("MXFP4", "Q2_K:own")
 
 
 def elver_logits(program, model, ids, folder, isa=None):
@@ -50,7 +52,7 @@ def types_of(program, model):
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare what each weight format's kernels lose.")
     parser.add_argument("elver")
-    parser.add_argument("formats", nargs="*", default=FORMATS)
+    parser.add_argument("formats", nargs="*", default=[*FORMATS, *OWN])
     parser.add_argument("--peers", required=True)
     parser.add_argument("--model", help="a GGUF (default: SmolLM2)")
     parser.add_argument("--tokens", type=int, default=512)
@@ -67,7 +69,11 @@ def main() -> int:
         subprocess.run([quantize, "--allow-requantize", model, full, "F32", "2"], **quiet)
         ids = peers.tokenize(model, TEXT.read_text())[: options.tokens]
         for name in options.formats:
-            subprocess.run([quantize, full, file, name, "2"], **quiet)
+            if name in OWN:
+                command = [options.elver, "quantize", full, file, "--type", name.split(":")[0]]
+            else:
+                command = [quantize, full, file, name, "2"]
+            subprocess.run(command, **quiet)
             reference = elver_logits(options.elver, file, ids, folder, "reference")
             ours = mean_kl(reference, elver_logits(options.elver, file, ids, folder))
             theirs = mean_kl(reference, peers.logits(file, ids))
