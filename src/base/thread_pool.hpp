@@ -47,8 +47,8 @@ class ThreadPool {
     // Inside a run, called by every worker: returns when all have called it. Writes before it are seen after it.
     void barrier() noexcept;
 
-    // Inside a run: a piece of work, 0 to below n, that nobody has taken since the last barrier; -1 when none is left. A
-    // worker goes through its own share upwards, so that it reads memory forwards, and then takes the last pieces of
+    // Inside a run: a piece of work, 0 to below n, that nobody has taken since the last barrier; -1 when none is left.
+    // A worker goes through its own share upwards, so that it reads memory forwards, and then takes the last pieces of
     // workers that are slower, or that something else keeps from their cores. Between two barriers all workers ask for
     // the same n, below 2^24.
     int take(int worker, int n) noexcept;

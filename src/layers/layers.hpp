@@ -62,9 +62,9 @@ struct Columns {
     Columns(Buffer b, int column = 0) : buffer(b), first(column) {}
 };
 
-// The rows of matrices of one height, by 32, as pieces of work: large enough that taking one costs nothing, small enough
-// that the workers end together, that a gate is still in the second cache when the product that it is for lands, and
-// to cancel between.
+// The rows of matrices of one height, by 32, as pieces of work: large enough that taking one costs nothing, small
+// enough that the workers end together, that a gate is still in the second cache when the product that it is for lands,
+// and to cancel between.
 class Panels {
   public:
     // n_bytes: of all matrices whose rows a piece makes.

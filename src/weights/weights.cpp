@@ -56,9 +56,8 @@ Result<int> Weights::add_vector(const GgufTensor& tensor, int64_t first, int64_t
 }
 
 bool Weights::quantizes() const noexcept {
-    return std::any_of(entries_.begin(), entries_.end(), [](const Entry& e) {
-        return e.is_matrix && dtype_info(e.tensor->view.type).block_size > 1;
-    });
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [](const Entry& e) { return e.is_matrix && dtype_info(e.tensor->view.type).block_size > 1; });
 }
 
 // The work of load, in the order of the file: runs of groups with about 1 MiB of source, so that the pages in memory

@@ -55,7 +55,7 @@ TEST_CASE("thread pool: in many short runs every worker runs once, and phases do
     }
 }
 
-TEST_CASE("thread pool: each piece of a phase is taken once, whoever is slow, and over more phases than there are tags") {
+TEST_CASE("thread pool: each piece of a phase is taken once, over more phases than there are tags too") {
     for (const int n_threads : {1, 2, 3, 5}) {
         CAPTURE(n_threads);
         const auto pool = pool_of(n_threads);
