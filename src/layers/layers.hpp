@@ -204,6 +204,8 @@ class CacheWritePhase final : public Phase {
   private:
     void normalise(const Pass& pass, float* head, int index, Norm norm) const noexcept;
     void prepare(const Pass& pass, float* head, int index, int token, const Norm& norm) const noexcept;
+    void turn_query(const Pass& pass, int head, int token) const noexcept;
+    void keep(const Pass& pass, int head, int token) const noexcept;
 
     const Program* program_;
     Config config_;

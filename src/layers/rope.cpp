@@ -35,39 +35,45 @@ void CacheWritePhase::prepare(const Pass& pass, float* head, int index, int toke
     if (c.norm_after_rope) normalise(pass, head, index, norm);
 }
 
+void CacheWritePhase::turn_query(const Pass& pass, int head, int token) const noexcept {
+    const Config& c = config_;
+    float* q = program_->row(*pass.scratch, Buffer::q, token) + head * c.head_dim;
+    prepare(pass, q, head, token, c.q_norm);
+    float scale = c.q_scale;
+    if (c.temperature > 0) {
+        const auto whole = static_cast<float>((pass.pos[token] + 1) / c.temperature_length);
+        scale *= 1.0f + c.temperature * std::log(whole + 1.0f);
+    }
+    for (int d = 0; d < c.head_dim; ++d) q[d] *= scale;
+}
+
+void CacheWritePhase::keep(const Pass& pass, int head, int token) const noexcept {
+    const Config& c = config_;
+    float* k = program_->row(*pass.scratch, Buffer::k, token) + head * c.head_dim;
+    float* v = program_->row(*pass.scratch, Buffer::v, token) + head * c.v_head_dim;
+    prepare(pass, k, head, token, c.k_norm);
+    if (c.clamp > 0) {
+        for (int d = 0; d < c.v_head_dim; ++d) v[d] = std::clamp(v[d], -c.clamp, c.clamp);
+    }
+    if (c.v_scale != 1.0f) {
+        for (int d = 0; d < c.v_head_dim; ++d) v[d] *= c.v_scale;
+    }
+    pass.kernels->cache_write({pass.cache->shape(c.layer), k, v,
+                               pass.cache->page(c.layer, head, pass.pos[token] / page_positions),
+                               pass.pos[token] % page_positions});
+}
+
 void CacheWritePhase::run(const Pass& pass, int worker) const noexcept {
     const Config& c = config_;
-    // A worker takes whole heads for all tokens: nobody else writes their pages.
-    const int n_items = c.n_heads + c.n_kv_heads;
-    const Share mine = share(n_items, worker, pass.pool->n_threads());
-    for (int item = mine.begin; item < mine.end; ++item) {
-        const bool is_query = item < c.n_heads;
-        const int h = is_query ? item : item - c.n_heads;
-        for (int t = 0; t < pass.n_tokens; ++t) {
-            if (is_query) {
-                float* q = program_->row(*pass.scratch, Buffer::q, t) + h * c.head_dim;
-                prepare(pass, q, h, t, c.q_norm);
-                float scale = c.q_scale;
-                if (c.temperature > 0) {
-                    const auto whole = static_cast<float>((pass.pos[t] + 1) / c.temperature_length);
-                    scale *= 1.0f + c.temperature * std::log(whole + 1.0f);
-                }
-                for (int d = 0; d < c.head_dim; ++d) q[d] *= scale;
-                continue;
-            }
-            float* k = program_->row(*pass.scratch, Buffer::k, t) + h * c.head_dim;
-            float* v = program_->row(*pass.scratch, Buffer::v, t) + h * c.v_head_dim;
-            prepare(pass, k, h, t, c.k_norm);
-            if (c.clamp > 0) {
-                for (int d = 0; d < c.v_head_dim; ++d) v[d] = std::clamp(v[d], -c.clamp, c.clamp);
-            }
-            if (c.v_scale != 1.0f) {
-                for (int d = 0; d < c.v_head_dim; ++d) v[d] *= c.v_scale;
-            }
-            pass.kernels->cache_write({pass.cache->shape(c.layer), k, v,
-                                       pass.cache->page(c.layer, h, pass.pos[t] / page_positions),
-                                       pass.pos[t] % page_positions});
-        }
+    // A piece is a head's tokens of one page of the cache: nobody else writes there. Those that write come first.
+    const int first_page = pass.pos[0] / page_positions;
+    const int n_pages = pass.pos[pass.n_tokens - 1] / page_positions - first_page + 1;
+    for (int piece; (piece = pass.pool->take(worker, (c.n_heads + c.n_kv_heads) * n_pages)) >= 0;) {
+        const int head = piece / n_pages, page = first_page + piece % n_pages;
+        const int begin = std::max(page * page_positions - pass.pos[0], 0);
+        const int end = std::min((page + 1) * page_positions - pass.pos[0], pass.n_tokens);
+        for (int t = begin; t < end; ++t)
+            head < c.n_kv_heads ? keep(pass, head, t) : turn_query(pass, head - c.n_kv_heads, t);
     }
 }
 

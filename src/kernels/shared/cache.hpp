@@ -69,13 +69,22 @@ struct CacheWrite {
 
     static inline float bounded(float x) noexcept { return x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x; }
 
+    // Values as f16, y_stride bytes apart.
     static void halves(const float* x, int n, std::byte* y, int y_stride) noexcept {
-        alignas(64) float values[16];
+        using F = typename V::F;
+        const F high = V::set_f(65504.0f), low = V::set_f(-65504.0f);
+        alignas(64) float tail[16] = {};
         alignas(64) uint16_t half[16];
         for (int i = 0; i < n; i += 16) {
-            for (int j = 0; j < 16; ++j) values[j] = i + j < n ? bounded(x[i + j]) : 0.0f;
-            V::store_f16(half, V::load_f(values));
-            for (int j = 0; j < 16 && i + j < n; ++j) __builtin_memcpy(y + (i + j) * y_stride, half + j, 2);
+            const int here = n - i < 16 ? n - i : 16;
+            if (here < 16) __builtin_memcpy(tail, x + i, static_cast<size_t>(here) * sizeof(float));
+            const F v = V::max(low, V::min(high, V::load_f(here < 16 ? tail : x + i)));  // NaN stays
+            if (y_stride == 2 && here == 16) {
+                V::store_f16(reinterpret_cast<uint16_t*>(y + 2 * i), v);
+                continue;
+            }
+            V::store_f16(half, v);
+            for (int j = 0; j < here; ++j) __builtin_memcpy(y + (i + j) * y_stride, half + j, 2);
         }
     }
 

@@ -115,14 +115,14 @@ struct Rows {
         sum_two(V::fma(x0, c0, V::mul(x1, c1)), V::fma(c0, c0, V::mul(c1, c1)), xc, cc);
         const float d = cc > 0.0f ? xc / cc : 0.0f;
         alignas(64) int8_t bytes[32];
-        V::store_i8(bytes, q0);
-        V::store_i8(bytes + 16, q1);
-        for (int j = 0; j < 8; ++j, q += 4 * w) __builtin_memcpy(q, bytes + 4 * j, 4);
         int32_t s0, s1;
-        if constexpr (requires { V::sum_bytes(bytes, s0, s1); })
-            V::sum_bytes(bytes, s0, s1);
-        else
+        if constexpr (requires { V::store_codes(bytes, q0, q1, s0, s1); }) {
+            V::store_codes(bytes, q0, q1, s0, s1);
+        } else {
+            V::store_i8(bytes, q0), V::store_i8(bytes + 16, q1);
             s0 = V::sum_i(q0), s1 = V::sum_i(q1);
+        }
+        for (int j = 0; j < 8; ++j, q += 4 * w) __builtin_memcpy(q, bytes + 4 * j, 4);
         acts.d[at] = d;
         acts.sum[at] = s0 + s1;
         acts.dsum[at] = d * static_cast<float>(s0 + s1);

@@ -67,15 +67,15 @@ struct Avx512Vnni {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
     }
     static inline int32_t sum_i(I v) noexcept { return _mm512_reduce_add_epi32(v); }
-    // Of the first 16 of 32 bytes, and of the others.
-    static inline void sum_bytes(const int8_t* p, int32_t& first, int32_t& second) noexcept {
-        const __m256i twos =
-            _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-        __m256i v = _mm256_madd_epi16(twos, _mm256_set1_epi16(1));
+    // 32 codes as bytes, and the sums of both halves.
+    static inline void store_codes(int8_t* p, I q0, I q1, int32_t& s0, int32_t& s1) noexcept {
+        const __m256i codes = _mm256_set_m128i(_mm512_cvtepi32_epi8(q1), _mm512_cvtepi32_epi8(q0));
+        _mm256_store_si256(reinterpret_cast<__m256i*>(p), codes);
+        __m256i v = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), codes), _mm256_set1_epi16(1));
         v = _mm256_add_epi32(v, _mm256_shuffle_epi32(v, 0x4e));
         v = _mm256_add_epi32(v, _mm256_shuffle_epi32(v, 0xb1));
-        first = _mm256_cvtsi256_si32(v);
-        second = _mm_cvtsi128_si32(_mm256_extracti128_si256(v, 1));
+        s0 = _mm256_cvtsi256_si32(v);
+        s1 = _mm_cvtsi128_si32(_mm256_extracti128_si256(v, 1));
     }
 
     static inline F zero_f() noexcept { return _mm512_setzero_ps(); }
