@@ -3,11 +3,13 @@
 
     compare.py --elver build/release/bin/elver --llama-bench DIR/build/bin/llama-bench --model A.gguf --rounds 5
 
-`./dev bench peers` builds what it needs, writes synthetic models and runs this. Each round runs every engine once per model, the order turning from round to round, so that what else the machine does
-falls on all alike. Prefill is the prompt's tokens per second with an empty cache, decode the generated tokens a second
-after it. The shares beside elver's speeds are of what the same run measured: a prefill's two operations a weight of the
-layers by the peak of byte dot products, a decode's bytes of weights by the read bandwidth. DIR is the folder of build_llama_cpp.sh; --ik takes another llama-bench (ik_llama.cpp's); openvino-genai joins
-where it can be imported and --openvino is given. Standard library only.
+`./dev bench peers` builds what it needs, writes synthetic models and runs this. Each round runs every engine once per model,
+the order turning from round to round, so that what else the machine does falls on all alike. Prefill is the prompt's tokens
+per second, decode the generated tokens a second, both with an empty cache (openvino-genai decodes behind the prompt). The
+shares beside elver's speeds are of what the same run measured: a prefill's two operations a weight of the layers by the peak
+of byte dot products, a decode's bytes of weights by the read bandwidth. DIR is the folder of build_llama_cpp.sh; --ik takes
+another llama-bench (ik_llama.cpp's); openvino-genai joins where it can be imported and --openvino is given. Standard library
+only.
 """
 
 import argparse
@@ -56,17 +58,17 @@ class Elver:
             total += n * used[0] / shape[0] if used and len(shape) == 3 else n
         return total
 
+    def bench(self, model: str, o, prompt: int, generate: int) -> dict:
+        command = [self.program, "bench", model, "--prompt", str(prompt), "--generate", str(generate)]
+        return json.loads(run(command + ["--threads", str(o.threads), "--repeat", str(o.repeat), "--json"], o.timeout))
+
     def measure(self, model: str, o) -> Dict[str, float]:
-        command = [self.program, "bench", model, "--prompt", str(o.prompt), "--generate", str(o.generate)]
-        text = run(command + ["--threads", str(o.threads), "--repeat", str(o.repeat), "--json"], o.timeout)
         try:
-            record = json.loads(text)
-            speeds = {phase: float(record[phase]["tokens_per_s"]) for phase in ("prefill", "decode")}
-            machine = record["machine"]
-            operations = 2 * self.layer_weights(model, o) * speeds["prefill"]
-            self.shares.setdefault(model, []).append(
-                (operations / (machine["dot_tops"] * 1e12), record["decode"]["read_share"])
-            )
+            # As llama-bench does: decode from an empty cache.
+            prefill, decode = self.bench(model, o, o.prompt, 1), self.bench(model, o, 1, o.generate)
+            speeds = {"prefill": prefill["prefill"]["tokens_per_s"], "decode": decode["decode"]["tokens_per_s"]}
+            dots = 2 * self.layer_weights(model, o) * speeds["prefill"] / (prefill["machine"]["dot_tops"] * 1e12)
+            self.shares.setdefault(model, []).append((dots, decode["decode"]["read_share"]))
             return speeds
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"cannot read the output of elver bench: {error!r}") from error
