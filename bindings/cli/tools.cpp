@@ -222,7 +222,7 @@ int run_bench(const Options& o) {
     std::vector<int32_t> ids;
     for (int i = 0; i < o.prompt_tokens; ++i) ids.push_back(static_cast<int32_t>((7919LL * i + 1) % model.n_vocab()));
     using Clock = std::chrono::steady_clock;
-    const auto weights = static_cast<double>(model.plan().weights);
+    const uint64_t weights = model.plan().weights;
     std::vector<double> prefill, decode, shares, dots, reads;
     const auto measure = [&] {
         const elver_machine m = model.measure();
@@ -240,7 +240,8 @@ int run_bench(const Options& o) {
         if (round == 0) continue;
         prefill.push_back(o.prompt_tokens / std::chrono::duration<double>(read - start).count());
         decode.push_back(o.generate_tokens / std::chrono::duration<double>(end - read).count());
-        shares.push_back(decode.back() * weights / std::max((reads[reads.size() - 2] + reads.back()) / 2, 1.0));
+        shares.push_back(decode.back() * static_cast<double>(weights) /
+                         std::max((reads[reads.size() - 2] + reads.back()) / 2, 1.0));
     }
     const Json out{{"prefill", {{"tokens", o.prompt_tokens}, {"tokens_per_s", median(prefill)}}},
                    {"decode",
@@ -248,7 +249,7 @@ int run_bench(const Options& o) {
                      {"tokens_per_s", median(decode)},
                      {"read_share", reads.front() > 0 ? Json(median(shares)) : Json()}}},
                    {"machine", {{"dot_tops", median(dots) / 1e12}, {"read_gb_per_s", median(reads) / 1e9}}},
-                   {"weights_bytes", model.plan().weights}};
+                   {"weights_bytes", weights}};
     if (o.json) return std::printf("%s\n", dump(out).c_str()), 0;
     std::printf(
         "prefill  %5d tokens  %9.1f tokens/s\ndecode   %5d tokens  %9.1f tokens/s, %.0f %% of read bandwidth\nmachine  "

@@ -12,8 +12,9 @@ namespace {
 struct Ranges {
     int first = -1, count = 1;
 
-    Ranges(const AttendArgs& a, int n_workers) noexcept {
-        if (a.parts == nullptr || a.n_tokens != 1 || !a.causal || a.chunked || a.n_kv_heads % n_workers == 0) return;
+    explicit Ranges(const AttendArgs& a) noexcept {
+        if (a.parts == nullptr || a.n_tokens != 1 || !a.causal || a.chunked) return;
+        if (a.n_kv_heads % a.pool->n_threads() == 0) return;
         const int begin = first_key(a.pos[0], a.window) / range_keys, end = a.pos[0] / range_keys;
         if (begin == end) return;
         first = begin;
@@ -22,9 +23,9 @@ struct Ranges {
     bool split() const noexcept { return first >= 0; }
 };
 
-void join_share(const AttendArgs& a, const Ranges& ranges, int worker, int n_workers) noexcept {
+void join_share(const AttendArgs& a, const Ranges& ranges, int worker) noexcept {
     const CacheShape& shape = a.cache->shape(a.layer);
-    const Share heads = share(a.n_heads, worker, n_workers);
+    const Share heads = share(a.n_heads, worker, a.pool->n_threads());
     const size_t part = attention_part(shape);
     for (int h = heads.begin; h < heads.end; ++h) {
         a.kernels->attention_join({a.parts + static_cast<size_t>(h) * part, static_cast<size_t>(a.n_heads) * part,
@@ -42,7 +43,7 @@ void attend_share(const AttendArgs& a, float* scratch, int worker) noexcept {
     const int n_rows = a.chunked ? group : a.n_tokens * group;
     const int row_tiles = (n_rows + attention_rows - 1) / attention_rows,
               n_tiles = row_tiles * (a.chunked ? a.n_tokens : 1);
-    const Ranges ranges(a, a.pool->n_threads());
+    const Ranges ranges(a);
     struct Head {
         KvCache* cache;
         int layer, kv_head;
@@ -92,7 +93,7 @@ void attend_share(const AttendArgs& a, float* scratch, int worker) noexcept {
     }
     if (!ranges.split()) return;
     a.pool->barrier();
-    join_share(a, ranges, worker, a.pool->n_threads());
+    join_share(a, ranges, worker);
 }
 
 AttentionPhase::AttentionPhase(Program& program, Config config) : program_(&program), config_(std::move(config)) {

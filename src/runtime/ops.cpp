@@ -6,7 +6,7 @@
 #include "base/checked.hpp"
 #include "base/cpu.hpp"
 #include "kernels/select.hpp"
-#include "layers/program.hpp"
+#include "layers/layers.hpp"
 #include "quant/decode.hpp"
 #include "quant/encode.hpp"
 #include "quant/pack.hpp"
@@ -170,17 +170,18 @@ Result<void> Ops::matmul(const OwnMatrix& w, FloatRows x, const float* bias, Mut
         args.bias = bias == nullptr ? nullptr : padded_bias;
         args.scale = 1.0f;
         args.finish = Finish::store;
+        const Panels panels(m.n_groups(), m.n_bytes);
         pool_->run([&](int worker) {
             const Share tokens = share(n, worker, n_workers);
             if (kernels_->reads_packs && m.k % 32 == 0)
                 kernels_->quantize({args.x, args.x_stride, n, m.k, tokens.begin, tokens.end, args.acts});
             pool_->barrier();
             MatmulArgs mine = args;
-            const Share panels = share((m.n_groups() + 1) / 2, worker, n_workers);  // of 32 rows
-            mine.group_begin = 2 * panels.begin;
-            mine.group_end = std::min(2 * panels.end, m.n_groups());
             mine.scratch = reinterpret_cast<float*>(own + own_bytes * static_cast<size_t>(worker));
-            if (mine.group_begin < mine.group_end) m.matmul(mine);
+            for (int piece; (piece = pool_->take(worker, panels.n_pieces(n))) >= 0;) {
+                panels.choose(piece, mine);
+                m.matmul(mine);
+            }
         });
         for (int i = 0; i < n; ++i)
             std::copy(product + static_cast<size_t>(i) * padded, product + static_cast<size_t>(i) * padded + m.n_rows,

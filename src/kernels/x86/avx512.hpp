@@ -63,9 +63,6 @@ struct Avx512Vnni {
 
     static inline F cvt(I v) noexcept { return _mm512_cvtepi32_ps(v); }
     static inline I round(F v) noexcept { return _mm512_cvtps_epi32(v); }
-    static inline void store_i8(int8_t* p, I v) noexcept {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
-    }
     static inline int32_t sum_i(I v) noexcept { return _mm512_reduce_add_epi32(v); }
     // 32 codes as bytes, and the sums of both halves.
     static inline void store_codes(int8_t* p, I q0, I q1, int32_t& s0, int32_t& s1) noexcept {
