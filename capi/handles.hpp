@@ -9,10 +9,10 @@
 #include <shared_mutex>
 #include <string>
 
+#include "answer/generate.hpp"
 #include "base/byte_sink.hpp"
 #include "base/text.hpp"
 #include "elver/elver.h"
-#include "runtime/generate.hpp"
 #include "runtime/session.hpp"
 
 struct elver_error {

@@ -1,8 +1,8 @@
 #include <algorithm>
 
+#include "answer/request.hpp"
 #include "base/text.hpp"
 #include "handles.hpp"
-#include "runtime/request.hpp"
 
 using namespace elver;
 using namespace elver::capi;

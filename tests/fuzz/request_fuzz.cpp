@@ -1,7 +1,7 @@
 // Any bytes as a chat or completion request (the first byte says which) to a tiny model. None may crash, hang, fail
 // with an internal error, or give a message that is not one line of UTF-8. Those that hold are begun and answered for a
 // few tokens.
-#include "runtime/request.hpp"
+#include "answer/request.hpp"
 #include "tiny_model.hpp"
 
 namespace {

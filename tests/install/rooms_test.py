@@ -24,6 +24,7 @@ SEES = {
     "layers": BASE | {"tensor", "quant", "kernels", "formats", "weights"},
     "models": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers"},
     "runtime": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers", "models", "tokenizer", "chat"},
+    "answer": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers", "models", "tokenizer", "chat", "runtime"},
 }
 
 build = pathlib.Path(sys.argv[1])

@@ -1,7 +1,7 @@
 // Law 3: the same bits over threads, prefill batches, decode, reuse of a session and cache positions kept.
+#include "answer/generate.hpp"
 #include "kernels/select.hpp"
 #include "models.hpp"
-#include "runtime/generate.hpp"
 
 using namespace elver;
 using namespace elver::test;

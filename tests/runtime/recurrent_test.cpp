@@ -1,7 +1,7 @@
 // Models whose mixers are recurrent: memory that does not grow, states that are kept, and cancelled passes.
+#include "answer/generate.hpp"
 #include "kernels/select.hpp"
 #include "models.hpp"
-#include "runtime/generate.hpp"
 
 using namespace elver;
 using namespace elver::test;

@@ -3,9 +3,9 @@
 #include <chrono>
 #include <thread>
 
+#include "answer/request.hpp"
 #include "message_of.hpp"
 #include "models.hpp"
-#include "runtime/request.hpp"
 
 using namespace elver;
 using namespace elver::test;

@@ -2,9 +2,9 @@
 // (tests/golden/smollm2): the reference level to the letter, the packed levels no further from it than llama.cpp is.
 #include <cmath>
 
+#include "answer/generate.hpp"
 #include "kernels/select.hpp"
 #include "models.hpp"
-#include "runtime/generate.hpp"
 
 using namespace elver;
 using namespace elver::test;

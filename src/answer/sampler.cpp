@@ -1,4 +1,4 @@
-#include "runtime/sampler.hpp"
+#include "answer/sampler.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "answer/sampler_settings.hpp"
 #include "base/result.hpp"
-#include "chat/sampler_settings.hpp"
 
 namespace elver {
 

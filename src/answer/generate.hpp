@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/sampler.hpp"
+#include "answer/sampler.hpp"
 #include "runtime/session.hpp"
 
 namespace elver {

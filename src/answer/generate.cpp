@@ -1,4 +1,4 @@
-#include "runtime/generate.hpp"
+#include "answer/generate.hpp"
 
 #include <algorithm>
 

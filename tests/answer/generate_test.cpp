@@ -1,10 +1,10 @@
 // The generate loop: how an answer ends, stop strings over token borders, log-probabilities, cancelling.
-#include "runtime/generate.hpp"
+#include "answer/generate.hpp"
 
 #include <cmath>
 
 #include "message_of.hpp"
-#include "models.hpp"
+#include "runtime/models.hpp"
 
 using namespace elver;
 using namespace elver::test;

@@ -1,4 +1,4 @@
-#include "runtime/request.hpp"
+#include "answer/request.hpp"
 
 #include <algorithm>
 #include <cmath>

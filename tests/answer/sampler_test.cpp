@@ -1,5 +1,5 @@
 // The sampler over made-up logits: which tokens may come, and how often.
-#include "runtime/sampler.hpp"
+#include "answer/sampler.hpp"
 
 #include <doctest/doctest.h>
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/generate.hpp"
+#include "answer/generate.hpp"
 
 namespace elver {
 
