@@ -41,6 +41,7 @@ void wait_for_change(std::atomic<uint32_t>& value, uint32_t old) noexcept {
 }
 
 // What is left of a share as one word: pieces [begin, end) of 24 bits each below a tag of the phase, which is never 0.
+constexpr int most_units = (1 << 24) - 1;
 struct LeftPieces {
     uint64_t tag, begin, end;
 
@@ -105,15 +106,31 @@ void ThreadPool::barrier() noexcept {
 void ThreadPool::open_barrier(uint32_t phase) noexcept {
     // Tags begin again: what an old phase left under the same one must not count.
     if (tag_of(phase + 1) == 1) {
-        for (int i = 0; i < n_threads_; ++i) left_[static_cast<size_t>(i)].bits.store(0, std::memory_order_relaxed);
+        for (int i = 0; i < n_threads_; ++i) {
+            left_[static_cast<size_t>(i)].bits.store(0, std::memory_order_relaxed);
+            left_[static_cast<size_t>(i)].run_tag = 0;
+        }
     }
     // Sequentially consistent: notify_all then cannot miss a worker that went to sleep before the store.
     phase_.store(phase + 1, std::memory_order_seq_cst);
 }
 
 int ThreadPool::take(int worker, int n) noexcept {
-    assert(n >= 0 && n < 1 << 24);
     const uint64_t tag = tag_of(phase_.load(std::memory_order_relaxed));
+    if (n <= most_units) return take_unit(worker, n, tag);
+    Left& own = left_[static_cast<size_t>(worker)];
+    if (own.run_tag != tag || own.run_next == own.run_end) {
+        const int run = (n - 1) / most_units + 1;  // pieces
+        const int unit = take_unit(worker, (n - 1) / run + 1, tag);
+        if (unit < 0) return -1;
+        own.run_tag = tag;
+        own.run_next = int64_t{unit} * run;
+        own.run_end = std::min<int64_t>(own.run_next + run, n);
+    }
+    return static_cast<int>(own.run_next++);
+}
+
+int ThreadPool::take_unit(int worker, int n, uint64_t tag) noexcept {
     for (int i = 0; i < n_threads_; ++i) {
         const int owner = (worker + i) % n_threads_;
         auto& slot = left_[static_cast<size_t>(owner)].bits;
@@ -125,10 +142,10 @@ int ThreadPool::take(int worker, int n) noexcept {
                 left = {tag, static_cast<uint64_t>(whole.begin), static_cast<uint64_t>(whole.end)};
             }
             if (left.begin == left.end) break;
-            const uint64_t piece = i == 0 ? left.begin++ : --left.end;
+            const uint64_t unit = i == 0 ? left.begin++ : --left.end;
             // No data passes with a piece: the barrier has ordered all there is.
             if (slot.compare_exchange_weak(seen, left.bits(), std::memory_order_relaxed))
-                return static_cast<int>(piece);
+                return static_cast<int>(unit);
         }
     }
     return -1;

@@ -50,7 +50,7 @@ class ThreadPool {
     // Inside a run: a piece of work, 0 to below n, that nobody has taken since the last barrier; -1 when none is left.
     // A worker goes through its own share upwards, so that it reads memory forwards, and then takes the last pieces of
     // workers that are slower, or that something else keeps from their cores. Between two barriers all workers ask for
-    // the same n, below 2^24.
+    // the same n.
     int take(int worker, int n) noexcept;
 
     // Splits [0, n) into parts of at most grain, taken by whichever worker is free. For work outside the forward pass.
@@ -61,11 +61,15 @@ class ThreadPool {
     // What is left of a worker's share, and in which phase: of another phase than the present one it counts as whole.
     struct alignas(64) Left {
         std::atomic<uint64_t> bits{0};
+        // Of more pieces than a share can count, workers take runs; the worker alone sees what is left of its own.
+        uint64_t run_tag = 0;
+        int64_t run_next = 0, run_end = 0;
     };
 
     explicit ThreadPool(int n_threads)
         : n_threads_(n_threads), left_(std::make_unique<Left[]>(static_cast<size_t>(n_threads))) {}
     void worker_loop(int worker) noexcept;
+    int take_unit(int worker, int n, uint64_t tag) noexcept;
     void open_barrier(uint32_t phase) noexcept;
 
     const int n_threads_;

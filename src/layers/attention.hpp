@@ -35,7 +35,7 @@ struct AttendArgs {
 
 // Ranges that n_keys keys can touch, wherever they begin.
 constexpr size_t max_ranges(int n_keys) noexcept {
-    return static_cast<size_t>(n_keys + range_keys - 1) / range_keys + 1;
+    return (static_cast<size_t>(n_keys) + range_keys - 1) / range_keys + 1;
 }
 
 // One worker's tiles; scratch holds attention_scratch_bytes(...) of its own.

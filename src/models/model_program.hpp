@@ -24,6 +24,8 @@ class ModelBuilder {
     std::vector<CacheLayerSpec> cache_layers() const;
     // Floats of each layer's recurrent state.
     std::vector<size_t> state_layers() const;
+    // Rows of the table of learned positions, beyond which a text cannot go; 0: there is none.
+    int max_positions() const noexcept { return positions_ >= 0 ? spec_.n_ctx_train : 0; }
 
   private:
     // Numbers of planned weights; -1: the model has none.

@@ -39,11 +39,12 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     m->template_ = template_from_gguf(*m->file_);
     // A program over weights that are not there yet: it knows every width, so the plan is exact.
     m->program_ = m->builder_->build(*m->weights_);
-    const Plan plan = m->plan(options.session);
-    if (options.budget_bytes > 0 && plan.total() > options.budget_bytes) {
+    const auto plan = m->plan(options.session);
+    if (!plan) return plan.error();
+    if (options.budget_bytes > 0 && plan->total() > options.budget_bytes) {
         return Error(Status::over_budget,
-                     cat(m->file_->name(), ": needs ", plan.total(), " bytes (weights ", plan.weights, ", KV cache ",
-                         plan.kv_cache, " for ", plan.n_ctx, " positions, scratch ", plan.scratch, "), the budget is ",
+                     cat(m->file_->name(), ": needs ", plan->total(), " bytes (weights ", plan->weights, ", KV cache ",
+                         plan->kv_cache, " for ", plan->n_ctx, " positions, scratch ", plan->scratch, "), the budget is ",
                          options.budget_bytes),
                      "budget_bytes");
     }
@@ -59,18 +60,31 @@ Result<void> Model::load(const Progress& progress, const CancelToken* cancel) {
     return {};
 }
 
-SessionOptions Model::effective(const SessionOptions& options) const noexcept {
+Result<SessionOptions> Model::effective(const SessionOptions& options) const {
+    if (options.n_ctx < 0 || options.max_batch < 0) {
+        return Error(
+            Status::invalid_argument,
+            cat("n_ctx and max_batch: expected 0 or more, found ", options.n_ctx, " and ", options.max_batch), "n_ctx");
+    }
+    if (max_positions() > 0 && options.n_ctx > max_positions()) {
+        return Error(Status::invalid_argument,
+                     cat("n_ctx: ", file_->name(), " has learned ", max_positions(),
+                         " positions: expected at most that many, found ", options.n_ctx),
+                     "n_ctx");
+    }
     SessionOptions out = options;
-    if (out.n_ctx <= 0) out.n_ctx = std::min(spec_.n_ctx_train, 4096);
+    if (out.n_ctx == 0) out.n_ctx = std::min(spec_.n_ctx_train, 4096);
     // A model that reads both ways reads a text in one pass.
-    if (out.max_batch <= 0) out.max_batch = spec_.causal ? 512 : out.n_ctx;
+    if (out.max_batch == 0) out.max_batch = spec_.causal ? 512 : out.n_ctx;
     out.max_batch = std::min(out.max_batch, out.n_ctx);
     if (!out.cache_type) out.cache_type = kernels_->reads_packs ? CacheType::f16 : CacheType::f32;
     return out;
 }
 
-Plan Model::plan(const SessionOptions& options) const {
-    const SessionOptions o = effective(options);
+Result<Plan> Model::plan(const SessionOptions& options) const {
+    const auto effective_options = effective(options);
+    if (!effective_options) return effective_options.error();
+    const SessionOptions& o = *effective_options;
     Plan plan;
     plan.weights = weights_->n_bytes();
     plan.kv_cache = KvCache::plan_bytes(cache_layers(), *o.cache_type, o.n_ctx, o.max_batch) +

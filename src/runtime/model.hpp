@@ -46,7 +46,7 @@ class Model {
     Result<void> load(const Progress& progress, const CancelToken* cancel);
     bool loaded() const noexcept { return loaded_; }
 
-    Plan plan(const SessionOptions& options) const;
+    Result<Plan> plan(const SessionOptions& options) const;
     // Writes a file that loads by mapping (weights/packed_file.hpp). The model need not be loaded.
     Result<void> pack(const ByteSink& sink, const Progress& progress) const {
         return weights_->write_packed(*pool_, sink, progress);
@@ -64,8 +64,11 @@ class Model {
     Result<const ChatTemplate*> chat_template() const;
     std::vector<CacheLayerSpec> cache_layers() const { return builder_->cache_layers(); }
     std::vector<size_t> state_layers() const { return builder_->state_layers(); }
-    // Defaults filled in and bounded by the model.
-    SessionOptions effective(const SessionOptions& options) const noexcept;
+    // Defaults filled in, and max_batch at most n_ctx. An error for sizes below 0, and for a context beyond the
+    // positions that the model has learned.
+    Result<SessionOptions> effective(const SessionOptions& options) const;
+    // Positions that a text can have whatever its cache holds; 0: any.
+    int max_positions() const noexcept { return builder_->max_positions(); }
 
   private:
     Model() = default;

@@ -80,6 +80,8 @@ Result<void> Ops::attend(OwnCache& cache, FloatRows q, MutableFloatRows out) {
     if (const auto fine = check_rows("out", q.n, int64_t{o.n_heads} * o.v_head_dim, out.stride); !fine) return fine;
     const int64_t most = std::min<int64_t>(cache.max_batch_, cache.position_);
     if (q.n > most) return wrong("n", cat("at most ", most, ", the positions appended at once or in all"), q.n);
+    if (q.n > INT32_MAX / o.n_heads - attention_rows)
+        return wrong("n", cat("at most ", INT32_MAX / o.n_heads - attention_rows, " for ", o.n_heads, " heads"), q.n);
     if (q.n == 0) return {};
     // Scaled queries, the positions they stand at, and each worker's own scratch.
     const size_t q_bytes = static_cast<size_t>(q.n) * round_up(static_cast<size_t>(q_width), 16) * sizeof(float),

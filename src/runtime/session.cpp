@@ -11,12 +11,9 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     std::unique_ptr<Session> s(new Session());
     if (!model->loaded())
         return Error(Status::invalid_argument, cat(model->file().name(), ": the model is not loaded yet"), "model");
-    if (wanted.n_ctx < 0 || wanted.max_batch < 0) {
-        return Error(Status::invalid_argument,
-                     cat("n_ctx and max_batch: expected 0 or more, found ", wanted.n_ctx, " and ", wanted.max_batch),
-                     "n_ctx");
-    }
-    s->options_ = model->effective(wanted);
+    const auto options = model->effective(wanted);
+    if (!options) return options.error();
+    s->options_ = *options;
     const auto& o = s->options_;
     auto cache = KvCache::make(model->cache_layers(), *o.cache_type, o.n_ctx, o.max_batch);
     if (!cache) return std::move(cache).error();

@@ -107,6 +107,41 @@ TEST_CASE("thread pool: a worker goes upwards through its share, and its last pi
     CHECK(order[1] == std::vector{5, 6, 7, 8, 9, 4, 3, 2, 1});
 }
 
+TEST_CASE("thread pool: more pieces than 2^24 are each taken once") {
+    constexpr int n = (1 << 25) + 12345;
+    for (const int n_threads : {1, 3}) {
+        CAPTURE(n_threads);
+        const auto pool = pool_of(n_threads);
+        std::vector<std::atomic<uint8_t>> taken(n);
+        pool->run([&](int worker) {
+            for (int piece; (piece = pool->take(worker, n)) >= 0;)
+                taken[static_cast<size_t>(piece)].fetch_add(1, std::memory_order_relaxed);
+        });
+        int n_wrong = 0;
+        for (const auto& count : taken) n_wrong += count != 1;
+        CHECK(n_wrong == 0);
+    }
+}
+
+TEST_CASE("thread pool: of the most pieces there can be, what a worker leaves is not seen in the next phase") {
+    constexpr int n_threads = 2, n_taken = 5;
+    const auto pool = pool_of(n_threads);
+    std::vector<int> first[n_threads], second[n_threads];
+    pool->run([&](int worker) {
+        for (int i = 0; i < n_taken; ++i) first[worker].push_back(pool->take(worker, INT32_MAX));
+        pool->barrier();
+        for (int i = 0; i < n_taken; ++i) second[worker].push_back(pool->take(worker, INT32_MAX));
+        pool->barrier();
+        CHECK(pool->take(worker, 0) == -1);
+    });
+    for (int worker = 0; worker < n_threads; ++worker) {
+        CHECK(first[worker] == second[worker]);
+        for (int i = 1; i < n_taken; ++i) CHECK(first[worker][i] == first[worker][0] + i);
+    }
+    CHECK(first[0][0] == 0);
+    CHECK(std::abs(first[1][0] - (1 << 30)) < 1000);
+}
+
 TEST_CASE("thread pool: a pool is made and ended without a run, and after a pause its threads still wake") {
     for (int i = 0; i < 50; ++i) pool_of(4);
     const auto pool = pool_of(3);

@@ -90,7 +90,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     options.session = {.n_ctx = 4, .max_batch = 2, .cache_type = {}};
     const auto model = Model::open(borrow(bytes), options);
     if (!model) return check_error(model.error()), 0;
-    const uint64_t planned = (*model)->plan(options.session).total();
+    const uint64_t planned = (*model)->plan(options.session)->total();
     check(planned > 0);
     if (planned < most_planned) run(*model, options.session);
     return 0;

@@ -86,7 +86,7 @@ TEST_CASE("load: the peak is the packed weights and little more") {
     if (!reset_peak()) return;
     const int64_t before = resident().all;
     REQUIRE(model->load({}, nullptr));
-    const int64_t extra = peak() - before - int64_t(model->plan({}).weights);
+    const int64_t extra = peak() - before - int64_t(model->plan({})->weights);
     MESSAGE("beyond the weights: ", extra);
     CHECK(extra <= (16 << 20));
 }

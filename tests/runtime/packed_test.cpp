@@ -98,7 +98,7 @@ TEST_CASE("packed files: mapped, a model takes no memory of its own but its vect
     REQUIRE(a->prefill(ids));
     REQUIRE(b->prefill(ids));
     CHECK(std::equal(a->logits().begin(), a->logits().end(), b->logits().begin(), b->logits().end()));
-    CHECK(mapped->plan(options).weights == model->plan(options).weights);
+    CHECK(mapped->plan(options)->weights == model->plan(options)->weights);
     const int64_t before = resident().own;
     if (before == 0) return;
     const auto another = load(file.path(), 2);
@@ -164,9 +164,9 @@ TEST_CASE("synthetic models: of the dimensions named, and loaded within plan and
     CHECK(model->spec().width == 2560);
     const auto file_bytes = int64_t(std::filesystem::file_size(file.path()));
     if (can_tell && before > 0 && reads_packs(*model)) {
-        MESSAGE("after load ", resident().all - before, ", planned ", model->plan({}).weights, ", peak ",
+        MESSAGE("after load ", resident().all - before, ", planned ", model->plan({})->weights, ", peak ",
                 peak() - before, ", file ", file_bytes);
-        CHECK(resident().all - before <= int64_t(model->plan({}).weights) + (16 << 20));
+        CHECK(resident().all - before <= int64_t(model->plan({})->weights) + (16 << 20));
         CHECK(double(peak() - before) <= 1.15 * double(file_bytes));
     }
     const auto session = open_session(model, {.n_ctx = 32, .max_batch = 8, .cache_type = {}});

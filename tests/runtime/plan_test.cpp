@@ -10,7 +10,7 @@ TEST_CASE("plan: resident memory after load and a session's use is within 16 MiB
     if (before.all == 0) return;
     const auto model = load(smollm2_path(), 2);
     const SessionOptions options{.n_ctx = 512, .max_batch = 128, .cache_type = {}};
-    const Plan plan = model->plan(options);
+    const Plan plan = *model->plan(options);
     const int64_t after_load = resident().all - before.all;
     MESSAGE("after load ", after_load, ", weights planned ", plan.weights);
     CHECK(after_load <= int64_t(plan.weights) + (16 << 20));
@@ -35,7 +35,7 @@ TEST_CASE("plan: a budget too small is refused with the least that is needed") {
 TEST_CASE("plan: cache types and windows take what their layout says") {
     const auto model = load(smollm2_path(), 1);
     const auto bytes = [&](CacheType type) {
-        return model->plan({.n_ctx = 1024, .max_batch = 64, .cache_type = type}).kv_cache;
+        return model->plan({.n_ctx = 1024, .max_batch = 64, .cache_type = type})->kv_cache;
     };
     const uint64_t f16 = bytes(CacheType::f16);
     CHECK(f16 == uint64_t(30) * 3 * (64 + 64) * 2 * 1024);

@@ -21,7 +21,7 @@ TEST_CASE("recurrent: memory does not grow with the context") {
         CAPTURE(name);
         const auto model = load(tiny_path(name), 1);
         const auto bytes = [&](int n_ctx) {
-            return model->plan({.n_ctx = n_ctx, .max_batch = 16, .cache_type = {}}).kv_cache;
+            return model->plan({.n_ctx = n_ctx, .max_batch = 16, .cache_type = {}})->kv_cache;
         };
         CHECK(bytes(32) > 0);
         CHECK(bytes(32) == bytes(1 << 20));

@@ -34,7 +34,7 @@ TEST_CASE("snapshot: restored into a new session, text goes on with the same bit
             CAPTURE(static_cast<int>(type));
             const auto model = load(tiny_path(name), 2);
             SessionOptions options = small;
-            options.n_ctx = model->effective(small).n_ctx;
+            options.n_ctx = model->effective(small)->n_ctx;
             options.cache_type = type;
             const auto ids = random_ids(std::min(150, model->spec().n_ctx_train - 10), model->spec().n_vocab);
             const auto more = random_ids(9, model->spec().n_vocab);
