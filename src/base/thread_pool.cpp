@@ -144,8 +144,7 @@ int ThreadPool::take_unit(int worker, int n, uint64_t tag) noexcept {
             if (left.begin == left.end) break;
             const uint64_t unit = i == 0 ? left.begin++ : --left.end;
             // No data passes with a piece: the barrier has ordered all there is.
-            if (slot.compare_exchange_weak(seen, left.bits(), std::memory_order_relaxed))
-                return static_cast<int>(unit);
+            if (slot.compare_exchange_weak(seen, left.bits(), std::memory_order_relaxed)) return static_cast<int>(unit);
         }
     }
     return -1;

@@ -44,8 +44,8 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     if (options.budget_bytes > 0 && plan->total() > options.budget_bytes) {
         return Error(Status::over_budget,
                      cat(m->file_->name(), ": needs ", plan->total(), " bytes (weights ", plan->weights, ", KV cache ",
-                         plan->kv_cache, " for ", plan->n_ctx, " positions, scratch ", plan->scratch, "), the budget is ",
-                         options.budget_bytes),
+                         plan->kv_cache, " for ", plan->n_ctx, " positions, scratch ", plan->scratch,
+                         "), the budget is ", options.budget_bytes),
                      "budget_bytes");
     }
     return m;
@@ -62,9 +62,9 @@ Result<void> Model::load(const Progress& progress, const CancelToken* cancel) {
 
 Result<SessionOptions> Model::effective(const SessionOptions& options) const {
     if (options.n_ctx < 0 || options.max_batch < 0) {
-        return Error(
-            Status::invalid_argument,
-            cat("n_ctx and max_batch: expected 0 or more, found ", options.n_ctx, " and ", options.max_batch), "n_ctx");
+        return Error(Status::invalid_argument,
+                     cat("n_ctx and max_batch: expected 0 or more, found ", options.n_ctx, " and ", options.max_batch),
+                     "n_ctx");
     }
     if (max_positions() > 0 && options.n_ctx > max_positions()) {
         return Error(Status::invalid_argument,

@@ -22,9 +22,7 @@ class Session {
 
     const Model& model() const noexcept { return *model_; }
     // Positions that there can be: where all layers have windows a text has no end, unless its positions are learned.
-    int n_ctx() const noexcept {
-        return cache_.endless() && model_->max_positions() == 0 ? INT32_MAX : options_.n_ctx;
-    }
+    int n_ctx() const noexcept { return cache_.endless() && model_->max_positions() == 0 ? INT32_MAX : options_.n_ctx; }
     int n_past() const noexcept { return static_cast<int>(ids_.size()); }
     // The token at each position so far.
     std::span<const int32_t> ids() const noexcept { return ids_; }

@@ -14,7 +14,8 @@ namespace {
 
 Result<std::vector<float>> embedding_of(const TinyModel& model, const std::vector<int32_t>& ids,
                                         Pooling pooling = Pooling::none, int max_batch = 0) {
-    auto session = Session::make(model, {.n_ctx = 64, .max_batch = max_batch, .cache_type = CacheType::f32});
+    const int learned = model->max_positions(), n_ctx = learned > 0 ? std::min(learned, 64) : 64;
+    auto session = Session::make(model, {.n_ctx = n_ctx, .max_batch = max_batch, .cache_type = CacheType::f32});
     if (!session) return session.error();
     return (*session)->embed(ids, pooling);
 }
