@@ -37,9 +37,12 @@ struct elver_tokenizer {
     std::optional<elver::Result<elver::ChatTemplate>> chat;  // of a file that is no open model
 };
 struct elver_session {
+    elver_model model;  // its own handle: the host may release the one that it opened the session with
     std::unique_ptr<elver::Session> session;
     std::optional<elver::Generator> generator;
     elver::GenerateEvent event;
+    std::string bytes;                   // of the event's token
+    std::vector<std::string> top_bytes;  // of its alternatives
     std::vector<elver_logprob> top;
     std::atomic<bool> in_use{false};
 };

@@ -50,6 +50,7 @@ elver_status elver_session_open(const elver_model* model, const elver_session_op
         auto session = Session::make(model->model, *wanted);
         if (!session) return std::move(session).error();
         auto handle = std::make_unique<elver_session>();
+        handle->model.model = model->model;
         handle->session = *std::move(session);
         *out = handle.release();
         return {};
@@ -64,6 +65,9 @@ int32_t elver_session_position(const elver_session* session) {
 }
 int32_t elver_session_n_ctx(const elver_session* session) {
     return session == nullptr ? 0 : session->session->n_ctx();
+}
+const elver_model* elver_session_model(const elver_session* session) {
+    return session == nullptr ? nullptr : &session->model;
 }
 
 void elver_session_cancel(elver_session* session) {
@@ -91,8 +95,10 @@ elver_status elver_session_prefill(elver_session* session, const int32_t* ids, s
     });
 }
 
-const float* elver_session_logits(const elver_session* session) {
-    return session == nullptr ? nullptr : session->session->logits().data();
+const float* elver_session_logits(const elver_session* session, size_t* n) {
+    const std::span<const float> logits = session == nullptr ? std::span<const float>() : session->session->logits();
+    if (n != nullptr) *n = logits.size();
+    return logits.data();
 }
 
 elver_status elver_session_rewind(elver_session* session, int32_t position, elver_error** error) {
@@ -124,6 +130,7 @@ elver_status elver_session_fork(elver_session* session, elver_go_on go_on, void*
         auto other = s.fork();
         if (!other) return std::move(other).error();
         auto handle = std::make_unique<elver_session>();
+        handle->model.model = session->model.model;
         handle->session = *std::move(other);
         handle->session->cancel_token().watch(go_on, context);
         *out = handle.release();
@@ -154,11 +161,19 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
         if (!next) return std::move(next).error();
         session->event = *std::move(next);
         if (session->event.finish == FinishReason::cancelled) s.cancel_token().reset();
-        session->top.clear();
-        for (const TokenLogprob& t : session->event.top) session->top.push_back({t.id, t.logprob});
         const GenerateEvent& e = session->event;
+        const Tokenizer& tokenizer = s.model().tokenizer();
+        session->bytes = tokenizer.bytes(e.id, true);
+        session->top_bytes.clear();
+        session->top.clear();
+        for (const TokenLogprob& t : e.top) session->top_bytes.push_back(tokenizer.bytes(t.id, true));
+        for (size_t i = 0; i < e.top.size(); ++i) {
+            const std::string& bytes = session->top_bytes[i];
+            session->top.push_back({e.top[i].id, e.top[i].logprob, bytes.data(), bytes.size()});
+        }
         write_struct<elver_event>(event, {0, e.text.c_str(), e.text.size(), e.id, static_cast<elver_finish>(e.finish),
-                                          e.logprob, static_cast<uint32_t>(session->top.size()), session->top.data()});
+                                          e.logprob, static_cast<uint32_t>(session->top.size()), session->top.data(),
+                                          session->bytes.data(), session->bytes.size()});
         return {};
     });
 }

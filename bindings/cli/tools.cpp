@@ -116,7 +116,7 @@ int run_embed(const Options& o) {
     elver_session_options s = session_options(o);
     if (s.n_ctx == 0) s.n_ctx = std::max<int32_t>(static_cast<int32_t>(ids.size()), 1);
     Session session(model, s);
-    const std::vector<float> embedding = session.embed(model, ids, static_cast<elver_pooling>(o.pooling));
+    const std::vector<float> embedding = session.embed(ids, static_cast<elver_pooling>(o.pooling));
     NpyWriter out(o.output, {embedding.size()});
     out.write(embedding);
     out.finish();

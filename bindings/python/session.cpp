@@ -145,22 +145,22 @@ class Session {
     // A copy: what C lends would change with the next call.
     py::object logits() {
         return call([&](elver_session* s) -> py::object {
-            const float* logits = elver_session_logits(s);
-            const int n_vocab = elver_model_n_vocab(model_.get());
-            return logits == nullptr ? py::none() : py::object(py::array_t<float>(n_vocab, logits));
+            size_t n = 0;
+            const float* logits = elver_session_logits(s, &n);
+            return logits == nullptr ? py::none() : py::object(py::array_t<float>(static_cast<py::ssize_t>(n), logits));
         });
     }
     py::array_t<float> embed(const py::object& given, int pooling) {
         const Ids ids(given);
-        py::array_t<float> out(elver_model_width(model_.get()));
-        float* values = out.mutable_data();
-        call([&](elver_session* s) {
+        return call([&](elver_session* s) {
+            py::array_t<float> out(elver_model_width(elver_session_model(s)));
+            float* values = out.mutable_data();
+            const auto n = static_cast<size_t>(out.size());
             check([&](elver_error** e) {
-                return elver_embed(s, static_cast<elver_pooling>(pooling), ids.data(), ids.size(), values,
-                                   static_cast<size_t>(out.size()), e);
+                return elver_embed(s, static_cast<elver_pooling>(pooling), ids.data(), ids.size(), values, n, e);
             });
+            return out;
         });
-        return out;
     }
     void save(const py::object& given) {
         Sink sink(given);

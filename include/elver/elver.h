@@ -368,6 +368,9 @@ ELVER_API void elver_session_release(elver_session* session);
 ELVER_API int32_t elver_session_position(const elver_session* session);
 /** @return The most positions that there can be; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API int32_t elver_session_n_ctx(const elver_session* session);
+/** @return The model that the session is of, borrowed until the session is released; NULL if the session is NULL.
+ *  Threads: any. Since: 0.1. */
+ELVER_API const elver_model* elver_session_model(const elver_session* session);
 
 /** Stops the call that is at work in the session, or else the next one, within a layer's work. The session stays
  * usable, at its last whole position. NULL is allowed. Threads: any, also a signal handler. Since: 0.1. */
@@ -404,10 +407,12 @@ typedef struct elver_prefill_options {
 ELVER_API elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids,
                                              const elver_prefill_options* options, elver_error** error);
 
-/** @return The logits after the session's last token, [elver_model_n_vocab()], borrowed until the next call in the
- *  session; NULL where there are none: before the first token, after a rewind or a cancelled call, of NULL.
+/** The logits after the session's last token.
+ *  @param n Written always: how many there are, the vocabulary of the session's model, or 0. NULL is allowed.
+ *  @return [n], borrowed until the next call in the session; NULL where there are none: before the first token, after a
+ *  rewind or a cancelled call, and if the session is NULL.
  *  Threads: the session's. Since: 0.1. */
-ELVER_API const float* elver_session_logits(const elver_session* session);
+ELVER_API const float* elver_session_logits(const elver_session* session, size_t* n);
 
 /** Goes back to a position, forgetting what came after. Ends an answer that was begun.
  *  @param position 0 to the present one.
@@ -447,7 +452,10 @@ typedef enum elver_finish {
 /** A token and how likely it was. */
 typedef struct elver_logprob {
     int32_t id;
-    float logprob; /**< natural logarithm of its probability at temperature 1 */
+    float logprob;     /**< natural logarithm of its probability at temperature 1 */
+    const char* bytes; /**< the token's own, which may be a part of a character; a control token as it is spelled.
+                            Borrowed until the next call in the session */
+    size_t n_bytes;    /**< how many */
 } elver_logprob;
 
 /** A step of an answer: a token, or the end. */
@@ -460,9 +468,11 @@ typedef struct elver_event {
     float logprob;            /**< of the token, where the request asked for logprobs; else 0 */
     uint32_t n_top;           /**< how many alternatives follow */
     const elver_logprob* top; /**< [n_top], likeliest first. Borrowed until the next call */
+    const char* bytes;        /**< the token's own, as elver_logprob's; empty without a token. Borrowed likewise */
+    size_t n_bytes;           /**< how many */
 } elver_event;
 #define ELVER_EVENT_INIT \
-    { sizeof(elver_event), NULL, 0, -1, ELVER_FINISH_NONE, 0, 0, NULL }
+    { sizeof(elver_event), NULL, 0, -1, ELVER_FINISH_NONE, 0, 0, NULL, NULL, 0 }
 
 /** The next step of the answer. The end is an event too: one more call is an error. A part of a stop string is never
  *  shown.

@@ -390,6 +390,7 @@ struct Event {
     elver_finish finish = ELVER_FINISH_NONE;
     float logprob = 0;
     std::span<const elver_logprob> top;
+    std::string_view bytes;  // the token's own, which may be a part of a character
     bool last() const noexcept { return finish != ELVER_FINISH_NONE; }
 };
 
@@ -425,10 +426,9 @@ class Session {
         static const size_t none = 0;
         return prefill_logits(ids, wanted.empty() ? &none : wanted.data(), wanted.size(), on_logits);
     }
-    // Of unit length, [model.width()]; see elver_embed.
-    Outcome<std::vector<float>> embed(const Model& model, std::span<const int32_t> ids,
-                                      elver_pooling pooling = ELVER_POOLING_DEFAULT) {
-        std::vector<float> out(static_cast<size_t>(model.width()));
+    // Of unit length, [the model's width]; see elver_embed.
+    Outcome<std::vector<float>> embed(std::span<const int32_t> ids, elver_pooling pooling = ELVER_POOLING_DEFAULT) {
+        std::vector<float> out(static_cast<size_t>(elver_model_width(elver_session_model(c()))));
         return detail::outcome<std::vector<float>>(
             [&](elver_error** e) {
                 return elver_embed(c(), pooling, ids.data(), ids.size(), out.data(), out.size(), e);
@@ -436,9 +436,10 @@ class Session {
             [&] { return std::move(out); });
     }
     // After the last token, [n_vocab]; empty where there are none. Borrowed until the next call in the session.
-    std::span<const float> logits(const Model& model) const noexcept {
-        const float* logits = elver_session_logits(c());
-        return {logits, logits == nullptr ? 0 : static_cast<size_t>(model.n_vocab())};
+    std::span<const float> logits() const noexcept {
+        size_t n = 0;
+        const float* logits = elver_session_logits(c(), &n);
+        return {logits, n};
     }
 
     // Begin an answer; pull it with next() or events(). The request is JSON; progress as Model::load()'s.
@@ -462,10 +463,11 @@ class Session {
     }
     Outcome<Event> next() {
         elver_event e = ELVER_EVENT_INIT;
-        return detail::outcome<Event>([&](elver_error** error) { return elver_session_next(c(), &e, error); },
-                                      [&]() -> Event {
-                                          return {{e.text, e.text_size}, e.id, e.finish, e.logprob, {e.top, e.n_top}};
-                                      });
+        return detail::outcome<Event>(
+            [&](elver_error** error) { return elver_session_next(c(), &e, error); },
+            [&]() -> Event {
+                return {{e.text, e.text_size}, e.id, e.finish, e.logprob, {e.top, e.n_top}, {e.bytes, e.n_bytes}};
+            });
     }
     // The rest of the answer, its last event included, as a range that pulls. The session must outlive it.
     Events events() noexcept;

@@ -53,7 +53,11 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     EQUAL(elver_tokenizer_is_end(NULL, 0), 0);
     EQUAL(elver_session_position(NULL), 0);
     EQUAL(elver_session_n_ctx(NULL), 0);
-    EQUAL(elver_session_logits(NULL) == NULL, 1);
+    EQUAL(elver_session_model(NULL) == NULL, 1);
+    size_t n_logits = 1;
+    EQUAL(elver_session_logits(NULL, &n_logits) == NULL, 1);
+    EQUAL(n_logits, 0);
+    EQUAL(elver_session_logits(NULL, NULL) == NULL, 1);
     elver_error_release(NULL);
     elver_text_release(NULL);
     elver_ids_release(NULL);

@@ -45,7 +45,7 @@ TEST_CASE("elver.hpp: from a file to an answer") {
         CHECK(logits.size() == 61);
     });
     CHECK(seen == std::vector<size_t>{0, 1, 2, 3});
-    CHECK(session.logits(model).size() == 61);
+    CHECK(session.logits().size() == 61);
     session.rewind(0);
     seen.clear();
     const std::vector<size_t> wanted{1, 3};
@@ -61,6 +61,23 @@ TEST_CASE("elver.hpp: from a file to an answer") {
     CHECK(tokenizer.is_end(0));
     CHECK(contains(elver::describe_machine().str(), "usable_cores"));
     CHECK(elver::render_template("{{ a }}", R"({"a": 1})").view() == "1");
+}
+
+TEST_CASE("elver.hpp: a session sizes its logits and embeddings by its own model, which it keeps") {
+    const std::vector<int32_t> ids{1, 2, 3};
+    auto opened = std::make_unique<elver::Model>(elver::Model::open(capi_test::tiny_path()));
+    opened->load();
+    const auto n_vocab = static_cast<size_t>(opened->n_vocab()), width = static_cast<size_t>(opened->width());
+    elver::Session session(*opened);
+    CHECK(session.logits().empty());
+    opened.reset();
+    session.prefill(ids);
+    CHECK(session.logits().size() == n_vocab);
+    elver::Session fork = session.fork();
+    CHECK(fork.logits().size() == n_vocab);
+    CHECK(elver_model_n_vocab(elver_session_model(fork.c())) == static_cast<int32_t>(n_vocab));
+    CHECK(session.embed(ids).size() == width);
+    CHECK(session.logits().empty());
 }
 
 TEST_CASE("elver.hpp: an error keeps status, message and object") {

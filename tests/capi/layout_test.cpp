@@ -112,7 +112,7 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_prefill_options, wanted, 24);
     AT(elver_prefill_options, n_wanted, 32);
     AT(elver_prefill_options, context, 40);
-    CHECK(sizeof(elver_event) == 48);
+    CHECK(sizeof(elver_event) == 64);
     AT(elver_event, text, 8);
     AT(elver_event, text_size, 16);
     AT(elver_event, id, 24);
@@ -120,8 +120,12 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_event, logprob, 32);
     AT(elver_event, n_top, 36);
     AT(elver_event, top, 40);
-    CHECK(sizeof(elver_logprob) == 8);
+    AT(elver_event, bytes, 48);
+    AT(elver_event, n_bytes, 56);
+    CHECK(sizeof(elver_logprob) == 24);
     AT(elver_logprob, logprob, 4);
+    AT(elver_logprob, bytes, 8);
+    AT(elver_logprob, n_bytes, 16);
     CHECK(sizeof(elver_ops_options) == 16);
     AT(elver_ops_options, n_threads, 8);
     CHECK(sizeof(elver_sink) == 48);

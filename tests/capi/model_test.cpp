@@ -19,9 +19,10 @@ std::vector<float> last_logits(const elver_model* model) {
     const auto s = session(model);
     const int32_t ids[] = {3, 14, 15, 9, 2, 6};
     REQUIRE(elver_session_prefill(s.get(), ids, 6, nullptr, nullptr) == ELVER_OK);
-    const float* logits = elver_session_logits(s.get());
-    REQUIRE(logits != nullptr);
-    return {logits, logits + elver_model_n_vocab(model)};
+    size_t n = 0;
+    const float* logits = elver_session_logits(s.get(), &n);
+    REQUIRE(n == static_cast<size_t>(elver_model_n_vocab(model)));
+    return {logits, logits + n};
 }
 
 Failure open_failure(const elver_source& source, const elver_model_options* options = nullptr) {

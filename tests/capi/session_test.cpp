@@ -57,6 +57,22 @@ Answer pull(elver_session* s) {
     return a;
 }
 
+// What a token adds to a text.
+std::string text_of(const elver_model* model, int32_t id) {
+    elver_tokenizer* raw = nullptr;
+    REQUIRE(elver_model_tokenizer(model, &raw, nullptr) == ELVER_OK);
+    const Own<elver_tokenizer> tokenizer(raw);
+    const int32_t ids[] = {5, id};
+    std::string texts[2];
+    for (size_t n = 1; n <= 2; ++n) {
+        elver_text* text = nullptr;
+        REQUIRE(elver_tokenizer_decode(raw, ids, n, 1, &text, nullptr) == ELVER_OK);
+        texts[n - 1] = elver_text_data(text);
+        elver_text_release(text);
+    }
+    return texts[1].substr(texts[0].size());
+}
+
 Failure complete(elver_session* s, const std::string& request, elver_progress progress = nullptr,
                  void* context = nullptr) {
     return failure([&](elver_error** e) {
@@ -73,7 +89,7 @@ TEST_CASE("capi: the logits of chosen tokens are those of all, whatever the pass
     REQUIRE(prefill(whole.get(), all).status == ELVER_OK);
     REQUIRE(all.indices.size() == n_some);
     const auto last = all.logits.back();
-    CHECK(std::equal(last.begin(), last.end(), elver_session_logits(whole.get())));
+    CHECK(std::equal(last.begin(), last.end(), elver_session_logits(whole.get(), nullptr)));
     for (const int32_t batch : {1, 5, 64}) {
         for (const std::vector<size_t>& wanted :
              std::vector<std::vector<size_t>>{{0}, {1, 4, 5}, {n_some - 1}, {0, 3, n_some - 1}, {9, 10}}) {
@@ -82,7 +98,7 @@ TEST_CASE("capi: the logits of chosen tokens are those of all, whatever the pass
             REQUIRE(prefill(s.get(), rows, &wanted).status == ELVER_OK);
             CHECK(rows.indices == wanted);
             for (size_t i = 0; i < wanted.size(); ++i) CHECK(rows.logits[i] == all.logits[wanted[i]]);
-            CHECK(std::equal(last.begin(), last.end(), elver_session_logits(s.get())));
+            CHECK(std::equal(last.begin(), last.end(), elver_session_logits(s.get(), nullptr)));
             CHECK(elver_session_position(s.get()) == n_some);
         }
     }
@@ -113,7 +129,7 @@ TEST_CASE("capi: a callback that says stop, or throws, leaves the session after 
     CHECK(prefill(s.get(), rows).status == ELVER_CANCELLED);
     CHECK(rows.indices.size() == 7);
     CHECK(elver_session_position(s.get()) == 5);
-    CHECK(elver_session_logits(s.get()) == nullptr);
+    CHECK(elver_session_logits(s.get(), nullptr) == nullptr);
 
     REQUIRE(elver_session_rewind(s.get(), 0, nullptr) == ELVER_OK);
     Rows thrown;
@@ -122,7 +138,7 @@ TEST_CASE("capi: a callback that says stop, or throws, leaves the session after 
     CHECK(f.status == ELVER_INTERNAL);
     CHECK(contains(f.message, "callback"));
     CHECK(elver_session_position(s.get()) == 0);
-    CHECK(elver_session_logits(s.get()) == nullptr);
+    CHECK(elver_session_logits(s.get(), nullptr) == nullptr);
     const auto progress = [](double, void*) -> int { throw std::runtime_error("the host's own trouble"); };
     const Failure g = complete(s.get(), R"({"ids": [1, 2, 3]})", progress);
     CHECK(g.status == ELVER_INTERNAL);
@@ -165,6 +181,10 @@ TEST_CASE("capi: an answer is pulled to its end, and once more is an error") {
     CHECK(event.top[0].logprob == event.logprob);
     CHECK(event.top[0].logprob >= event.top[1].logprob);
     CHECK(event.logprob < 0);
+    // A token's bytes are its text in the vocabulary.
+    for (uint32_t i = 0; i < event.n_top; ++i)
+        CHECK(std::string(event.top[i].bytes, event.top[i].n_bytes) == text_of(model.get(), event.top[i].id));
+    CHECK(std::string(event.bytes, event.n_bytes) == text_of(model.get(), event.id));
 }
 
 TEST_CASE("capi: the context's end ends an answer; one more token does not fit") {
@@ -178,7 +198,7 @@ TEST_CASE("capi: the context's end ends an answer; one more token does not fit")
     CHECK(f.status == ELVER_CONTEXT_FULL);
     CHECK(contains(f.message, "16"));
     REQUIRE(elver_session_rewind(s.get(), 4, nullptr) == ELVER_OK);
-    CHECK(elver_session_logits(s.get()) == nullptr);
+    CHECK(elver_session_logits(s.get(), nullptr) == nullptr);
     CHECK(failure([&](elver_error** e) { return elver_session_rewind(s.get(), 5, e); }).status ==
           ELVER_INVALID_ARGUMENT);
     CHECK(failure([&](elver_error** e) { return elver_session_rewind(s.get(), -1, e); }).status ==

@@ -36,7 +36,7 @@ std::vector<float> generate(const elver_model* model, int seed) {
             REQUIRE(elver_session_prefill(s.get(), &id, 1, nullptr, nullptr) == ELVER_OK);
         }
         REQUIRE(elver_session_prefill(s.get(), ids, 8, nullptr, nullptr) == ELVER_OK);
-        all.insert(all.end(), elver_session_logits(s.get()), elver_session_logits(s.get()) + 61);
+        all.insert(all.end(), elver_session_logits(s.get(), nullptr), elver_session_logits(s.get(), nullptr) + 61);
     }
     return all;
 }

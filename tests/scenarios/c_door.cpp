@@ -176,9 +176,10 @@ class CDoor final : public Door {
         return position({});
     }
     json logits(const json&) {
-        const float* row = elver_session_logits(session());
+        size_t n = 0;
+        const float* row = elver_session_logits(session(), &n);
         if (row == nullptr) return {{"logits", nullptr}};
-        return {{"logits", std::vector<float>(row, row + elver_model_n_vocab(model_))}};
+        return {{"logits", std::vector<float>(row, row + n)}};
     }
     json rewind(const json& with) {
         CALL(elver_session_rewind(session(), with["position"], &e));

@@ -119,7 +119,7 @@ class CppDoor final : public Door {
         return position({});
     }
     json logits(const json&) {
-        const auto row = session().logits(*model_);
+        const auto row = session().logits();
         return {{"logits", row.empty() ? json(nullptr) : json(std::vector<float>(row.begin(), row.end()))}};
     }
     json rewind(const json& with) {
@@ -128,7 +128,7 @@ class CppDoor final : public Door {
     }
     json embed(const json& with) {
         const std::vector<int32_t> ids = with["ids"];
-        return {{"embedding", session().embed(*model_, ids, static_cast<elver_pooling>(pooling(with)))}};
+        return {{"embedding", session().embed(ids, static_cast<elver_pooling>(pooling(with)))}};
     }
     json save(const json&) {
         saved_.clear();

@@ -68,6 +68,10 @@ func take(_ text: OpaquePointer?) -> String {
     return string(elver_text_data(text), elver_text_size(text))
 }
 
+func array(_ data: UnsafePointer<CChar>?, _ count: Int) -> [UInt8] {
+    Array(UnsafeRawBufferPointer(start: data, count: count))
+}
+
 func string(_ data: UnsafePointer<CChar>?, _ count: Int) -> String {
     String(decoding: UnsafeRawBufferPointer(start: data, count: count), as: UTF8.self)
 }

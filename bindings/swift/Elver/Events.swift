@@ -11,6 +11,8 @@ public struct Event: Hashable, Sendable {
     public struct Alternative: Hashable, Sendable {
         public let id: Int32
         public let logprob: Float
+        /// The token's own, which may be a part of a character.
+        public let bytes: [UInt8]
     }
 
     /// Whole characters, may be empty.
@@ -22,6 +24,8 @@ public struct Event: Hashable, Sendable {
     /// Where the request asked for it, as `alternatives`, most likely first.
     public let logprob: Float
     public let alternatives: [Alternative]
+    /// The token's own bytes, which may be a part of a character; a control token as it is spelled.
+    public let bytes: [UInt8]
 
     init(_ c: elver_event) {
         text = string(c.text, c.text_size)
@@ -29,8 +33,9 @@ public struct Event: Hashable, Sendable {
         finish = c.finish == ELVER_FINISH_NONE ? nil : c.finish == ELVER_FINISH_LENGTH ? .length : .stop
         logprob = c.logprob
         alternatives = UnsafeBufferPointer(start: c.top, count: Int(c.n_top)).map {
-            Alternative(id: $0.id, logprob: $0.logprob)
+            Alternative(id: $0.id, logprob: $0.logprob, bytes: array($0.bytes, $0.n_bytes))
         }
+        bytes = array(c.bytes, c.n_bytes)
     }
 }
 

@@ -8,25 +8,17 @@ public actor Session {
     private nonisolated let handle: Handle
     private nonisolated let executor = QueueExecutor("elver.session")
     private nonisolated let gate = Locked(Gate())
-    private nonisolated let vocabularySize: Int
-    private nonisolated let width: Int
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     public init(model: Model, options: SessionOptions = SessionOptions()) throws {
         var options = try options.c()
-        vocabularySize = try model.vocabularySize
-        width = try model.width
         handle = try model.handle { model in
             try Handle("session", release: elver_session_release) { elver_session_open(model, &options, $0, $1) }
         }
     }
 
-    private init(_ handle: Handle, like other: Session) {
-        self.handle = handle
-        vocabularySize = other.vocabularySize
-        width = other.width
-    }
+    private init(_ handle: Handle) { self.handle = handle }
 
     /// Positions filled.
     public var position: Int { get throws { try handle { Int(elver_session_position($0)) } } }
@@ -47,8 +39,9 @@ public actor Session {
     public var logits: [Float] {
         get throws {
             try handle { session in
-                guard let logits = elver_session_logits(session) else { return [] }
-                return Array(UnsafeBufferPointer(start: logits, count: vocabularySize))
+                var count = 0
+                let logits = elver_session_logits(session, &count)
+                return Array(UnsafeBufferPointer(start: logits, count: count))
             }
         }
     }
@@ -73,8 +66,9 @@ public actor Session {
     /// text is then this one, without logits.
     public func embed(_ ids: [Int32], pooling: Pooling = .default) async throws -> [Float] {
         let use = try Use(self)
-        return try await run(use) { [width] session in
-            try [Float](unsafeUninitializedCapacity: width) { out, count in
+        return try await run(use) { session in
+            let width = Int(elver_model_width(elver_session_model(session)))
+            return try [Float](unsafeUninitializedCapacity: width) { out, count in
                 try ids.withUnsafeBufferPointer { ids in
                     try check {
                         elver_embed(
@@ -141,7 +135,7 @@ public actor Session {
         let handle = try await run(use) { session in
             try Handle("session", release: elver_session_release) { elver_session_fork(session, nil, nil, $0, $1) }
         }
-        return Session(handle, like: self)
+        return Session(handle)
     }
 
     /// Answers a chat request: JSON shaped as the OpenAI chat API, as elver.h says at `elver_session_chat`. `progress`
