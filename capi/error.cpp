@@ -28,10 +28,6 @@ elver_status null_argument(elver_error** out, const char* name) noexcept {
     });
 }
 
-Error not_zero(const char* name) {
-    return Error(Status::invalid_argument, cat(name, ": reserved: expected 0"), name);
-}
-
 Progress progress_of(elver_progress progress, void* context) {
     if (progress == nullptr) return {};
     return [=](double fraction) { return progress(fraction, context) != 0; };
@@ -41,7 +37,6 @@ Result<ByteSource> open_source(const elver_source* given) {
     if (given == nullptr) return Error(Status::invalid_argument, "source: expected a pointer, found NULL", "source");
     const auto s = read_struct<elver_source>(given, ELVER_SOURCE_INIT, "elver_source");
     if (!s) return s.error();
-    if (s->reserved != 0) return not_zero("elver_source");
     const int n = (s->path != nullptr) + (s->fd >= 0) + (s->memory != nullptr);
     if (n != 1)
         return Error(Status::invalid_argument, cat("source: expected one of path, fd and memory, found ", n), "source");
@@ -68,7 +63,6 @@ Result<std::optional<CacheType>> cache_type_of(int number) {
 Result<SessionOptions> session_options(const elver_session_options* given) {
     const auto o = read_struct<elver_session_options>(given, ELVER_SESSION_OPTIONS_INIT, "elver_session_options");
     if (!o) return o.error();
-    if (o->reserved != 0) return not_zero("elver_session_options");
     if (o->n_ctx < 0)
         return Error(Status::invalid_argument, cat("n_ctx: expected 0 or more, found ", o->n_ctx), "n_ctx");
     if (o->max_batch < 0)

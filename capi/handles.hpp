@@ -80,7 +80,7 @@ int number_of(const Enum& value) noexcept {
 }
 
 // Reads a struct of the caller's, smaller or larger than ours: what an older host lacks keeps our default, what a newer
-// one has beyond ours must be zero.
+// one has beyond ours must be zero, and so must reserved fields.
 template <class T>
 Result<T> read_struct(const T* given, T defaults, const char* name) {
     if (given == nullptr) return defaults;
@@ -98,6 +98,9 @@ Result<T> read_struct(const T* given, T defaults, const char* name) {
             return Error(Status::invalid_argument,
                          cat(name, ": this version of elver does not know the option at byte ", i), name);
     }
+    if constexpr (requires { defaults.reserved; }) {
+        if (defaults.reserved != 0) return Error(Status::invalid_argument, cat(name, ": reserved: expected 0"), name);
+    }
     return defaults;
 }
 
@@ -107,8 +110,6 @@ void write_struct(T* out, T full) noexcept {
     full.struct_size = out->struct_size;
     std::memcpy(static_cast<void*>(out), &full, full.struct_size < sizeof(T) ? full.struct_size : sizeof(T));
 }
-
-Error not_zero(const char* name);
 
 Result<ByteSource> open_source(const elver_source* source);
 // Runs body with the sink; a path's file appears when it succeeds.

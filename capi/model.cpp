@@ -11,7 +11,6 @@ elver_status elver_model_open(const elver_source* source, const elver_model_opti
     return guarded(error, [&]() -> Result<void> {
         const auto o = read_struct<elver_model_options>(options, ELVER_MODEL_OPTIONS_INIT, "elver_model_options");
         if (!o) return o.error();
-        if (o->reserved != 0) return not_zero("elver_model_options");
         if (o->n_threads < 0 || o->n_threads > 1024)
             return Error(Status::invalid_argument, cat("n_threads: expected 0 to 1024, found ", o->n_threads),
                          "n_threads");

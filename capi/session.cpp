@@ -9,16 +9,14 @@ using namespace elver::capi;
 
 namespace {
 
-// A call in a session: busy is an error, and a cancellation is used up by the call that it stops.
+// A call in a session, which one thread at a time may use.
 template <class Body>
 elver_status in_session(elver_session* session, elver_error** error, Body&& body) noexcept {
     if (session == nullptr) return null_argument(error, "session");
     return guarded(error, [&]() -> Result<void> {
         const InUse use(session->in_use);
         if (!use) return session_busy();
-        Result<void> done = body(*session->session);
-        if (!done && done.error().status() == Status::cancelled) session->session->cancel_token().reset();
-        return done;
+        return body(*session->session);
     });
 }
 
@@ -28,13 +26,14 @@ elver_status begin(elver_session* session, const char* request, size_t size, elv
                    Parse parse, elver_error** error) noexcept {
     if (request == nullptr) return null_argument(error, "request");
     return in_session(session, error, [&](Session& s) -> Result<void> {
-        session->generator.reset();
+        Session::Request call(s);
         auto parsed = parse(s.model(), {request, size});
         if (!parsed) return std::move(parsed).error();
         if (auto done = prefill_reusing(s, parsed->ids, progress_of(progress, context)); !done) return done;
         auto generator = Generator::make(s, std::move(parsed->options));
         if (!generator) return std::move(generator).error();
         session->generator.emplace(*std::move(generator));
+        call.keep();
         return {};
     });
 }
@@ -82,7 +81,6 @@ elver_status elver_session_prefill(elver_session* session, const int32_t* ids, s
         if (!o) return o.error();
         if (o->wanted == nullptr && o->n_wanted > 0)
             return Error(Status::invalid_argument, "wanted: expected a pointer, found NULL", "wanted");
-        session->generator.reset();
         Session::OnLogits on_logits;
         if (o->on_logits != nullptr) {
             on_logits = [&](size_t index, std::span<const float> logits) {
@@ -102,10 +100,7 @@ const float* elver_session_logits(const elver_session* session, size_t* n) {
 }
 
 elver_status elver_session_rewind(elver_session* session, int32_t position, elver_error** error) {
-    return in_session(session, error, [&](Session& s) {
-        session->generator.reset();
-        return s.rewind(position);
-    });
+    return in_session(session, error, [&](Session& s) { return s.rewind(position); });
 }
 
 elver_status elver_session_save(elver_session* session, const elver_sink* sink, elver_error** error) {
@@ -117,9 +112,7 @@ elver_status elver_session_restore(elver_session* session, const elver_source* s
     return in_session(session, error, [&](Session& s) -> Result<void> {
         const auto bytes = open_source(source);
         if (!bytes) return bytes.error();
-        auto done = s.restore(bytes->bytes(), bytes->name());
-        if (done) session->generator.reset();
-        return done;
+        return s.restore(bytes->bytes(), bytes->name());
     });
 }
 
@@ -153,14 +146,14 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
     return in_session(session, error, [&](Session& s) -> Result<void> {
         const auto known = read_struct<elver_event>(event, ELVER_EVENT_INIT, "elver_event");
         if (!known) return known.error();
-        if (!session->generator)
+        if (!session->generator) {
             return Error(Status::invalid_argument,
                          "next: no answer was begun; call elver_session_chat() or elver_session_complete() first",
                          "session");
+        }
         auto next = session->generator->next();
         if (!next) return std::move(next).error();
         session->event = *std::move(next);
-        if (session->event.finish == FinishReason::cancelled) s.cancel_token().reset();
         const GenerateEvent& e = session->event;
         const Tokenizer& tokenizer = s.model().tokenizer();
         session->bytes = tokenizer.bytes(e.id, true);
@@ -189,7 +182,6 @@ elver_status elver_embed(elver_session* session, elver_pooling pooling, const in
         const int number = number_of(pooling);
         if (number < ELVER_POOLING_DEFAULT || number > ELVER_POOLING_LAST)
             return Error(Status::invalid_argument, cat("pooling: expected 0 to 3, found ", number), "pooling");
-        session->generator.reset();
         const auto found = s.embed({ids, n_ids}, static_cast<Pooling>(number));
         if (!found) return found.error();
         std::copy(found->begin(), found->end(), out);

@@ -122,8 +122,9 @@ typedef enum elver_cache_type {
 } elver_cache_type;
 
 /** Whether a call is to go on: a language's own way to interrupt (signals of Python, the interrupt of a Java thread),
- * asked on the thread of the call while it works in the session, at least once a layer. It should be quick, may not use
- * the session, and should not throw: an exception stops the call.
+ * asked on the thread of the call while it works in the session, at least once a layer. It should be quick and should
+ * not throw: an exception stops the call. Calls in this session and in others of the same model return ELVER_BUSY in
+ * it, but for elver_session_cancel().
  *  @param context What was given beside the function.
  *  @return Nonzero to go on; 0 stops that call as elver_session_cancel() does. */
 typedef int (*elver_go_on)(void* context);
@@ -372,8 +373,9 @@ ELVER_API int32_t elver_session_n_ctx(const elver_session* session);
  *  Threads: any. Since: 0.1. */
 ELVER_API const elver_model* elver_session_model(const elver_session* session);
 
-/** Stops the call that is at work in the session, or else the next one, within a layer's work. The session stays
- * usable, at its last whole position. NULL is allowed. Threads: any, also a signal handler. Since: 0.1. */
+/** Stops the call that is at work in the session, within a layer's work, or else the answer that has begun and not
+ *  ended; where there is neither it does nothing: a later request is never stopped. The session stays usable, at its
+ *  last whole position. NULL is allowed. Threads: any, also a signal handler. Since: 0.1. */
 ELVER_API void elver_session_cancel(elver_session* session);
 
 /** Takes the logits after one token. Called on the thread of the call that takes it.
@@ -396,7 +398,7 @@ typedef struct elver_prefill_options {
     { sizeof(elver_prefill_options), NULL, NULL, NULL, 0, NULL }
 
 /** Appends tokens to the session's text and computes them, in passes of at most max_batch. Ends an answer that was
- * begun.
+ *  begun, but not where nothing has changed.
  *  @param ids     [n_ids], borrowed for the call; NULL is allowed with n_ids 0.
  *  @param options NULL, or borrowed for the call.
  *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
@@ -422,7 +424,8 @@ ELVER_API const float* elver_session_logits(const elver_session* session, size_t
 ELVER_API elver_status elver_session_rewind(elver_session* session, int32_t position, elver_error** error);
 
 /** Begins the answer to a chat request: reads the conversation, keeping what the session holds of it already. Pull the
- *  answer with elver_session_next().
+ *  answer with elver_session_next(). A call that fails with another status than ELVER_CANCELLED leaves an answer that
+ * was begun before as it is.
  *  @param request  JSON object shaped as the OpenAI chat API's, borrowed for the call: messages, tools, documents,
  *                  temperature (0: always the likeliest token), top_p, top_k, min_p, max_tokens, stop, seed,
  * logit_bias, presence_penalty, frequency_penalty, repetition_penalty, logprobs, top_logprobs, ignore_eos; stream, n,

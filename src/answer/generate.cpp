@@ -55,8 +55,13 @@ GenerateEvent Generator::finish(FinishReason reason) {
     else
         event.text += held_;
     held_.clear();
-    done_ = true;
+    end();
     return event;
+}
+
+void Generator::end() noexcept {
+    done_ = true;
+    session_->cancel_token().resume(0);
 }
 
 bool Generator::release(std::string& out) {
@@ -83,11 +88,14 @@ bool Generator::release(std::string& out) {
 
 Result<GenerateEvent> Generator::next() {
     if (done_) return Error(Status::invalid_argument, "generate: the answer has ended already", "session");
+    if (!goes_on())
+        return Error(Status::invalid_argument, "generate: another call in the session has ended the answer", "session");
     if (options_.max_tokens >= 0 && n_generated_ >= options_.max_tokens) return finish(FinishReason::length);
     if (session_->cancel_token().cancelled()) return finish(FinishReason::cancelled);
     if (pending_ >= 0) {
         if (session_->n_past() >= session_->n_ctx()) return finish(FinishReason::length);
-        const auto computed = session_->prefill({&pending_, 1});
+        const auto computed = session_->extend({&pending_, 1});
+        edits_ = session_->edits();
         if (!computed) {
             if (computed.error().status() == Status::cancelled) return finish(FinishReason::cancelled);
             return computed.error();
@@ -106,7 +114,7 @@ Result<GenerateEvent> Generator::next() {
     ++n_generated_;
     held_ += stream_.push(id);
     if (release(event.text)) {
-        done_ = true;
+        end();
         event.finish = FinishReason::stop;
     }
     return event;
@@ -120,6 +128,8 @@ Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, con
             cat("the prompt of ", ids.size(), " tokens is longer than the context of ", session.n_ctx(), " positions"),
             "prompt");
     }
+    if (auto good = session.check_head(); !good) return good;
+    if (auto good = session.check(ids, 0); !good) return good;
     const auto past = session.ids();
     size_t same = static_cast<size_t>(
         std::mismatch(past.begin(), past.begin() + static_cast<std::ptrdiff_t>(std::min(past.size(), ids.size())),
@@ -131,7 +141,7 @@ Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, con
         same = static_cast<size_t>(session.nearest_rewind(static_cast<int>(same)));
         if (auto done = session.rewind(static_cast<int>(same)); !done) return done;
     }
-    return session.prefill(ids.subspan(same), {}, progress);
+    return session.extend(ids.subspan(same), {}, progress);
 }
 
 }  // namespace elver

@@ -31,15 +31,18 @@ struct GenerateEvent {
 // An option out of range is an error that names it.
 Result<void> check_options(const GenerateOptions& options, int n_vocab);
 
-// Drives one session; the session stands after the last token it was given.
+// Drives one session; the session stands after the last token it was given. Another call that changes the session's
+// text ends the answer.
 class Generator {
   public:
-    // The session must have logits: prefill something first.
+    // The session must have logits: prefill something first, in the request that the answer is part of.
     static Result<Generator> make(Session& session, GenerateOptions options);
 
     // The next token, or the end. Cancelled: an event with that reason, the session stays usable. After the end: an
     // error.
     Result<GenerateEvent> next();
+    // Whether there is more to come: it has not ended, and nothing else has changed the session's text.
+    bool goes_on() const noexcept { return !done_ && edits_ == session_->edits(); }
 
     int n_generated() const noexcept { return n_generated_; }
 
@@ -48,7 +51,9 @@ class Generator {
         : session_(&session),
           options_(std::move(options)),
           sampler_(std::move(sampler)),
-          stream_(session.model().tokenizer()) {}
+          stream_(session.model().tokenizer()),
+          edits_(session.edits()) {}
+    void end() noexcept;
     GenerateEvent finish(FinishReason reason);
     // Moves text that can no longer be part of a stop string from held_ to out. True if a stop string is there.
     bool release(std::string& out);
@@ -59,11 +64,13 @@ class Generator {
     Detokenizer stream_;
     std::string held_;
     int32_t pending_ = -1;  // sampled, not yet computed
+    uint64_t edits_;        // of the session's text, as the last call here left it
     int n_generated_ = 0;
     bool done_ = false;
 };
 
 // Puts ids into the session, keeping the longest beginning that is there already. Logits stand after the last id.
+// Within a Session::Request. An error but a cancellation or a fault of the weights changes nothing.
 Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress = {});
 
 }  // namespace elver

@@ -1,24 +1,42 @@
-// A cancel token: set from any thread, polled by long work at least once a layer or a MiB of I/O. Whoever cannot set it
-// in time, because what would tell him runs on the working thread, is asked there.
+// Cancelling: set from any thread, polled by long work at least once a layer or a MiB of I/O. A cancel belongs to a
+// request: it stops the one that is current when it comes, and never a later one. Some hosts cannot call cancel() while
+// a pass runs, for example when their interrupt handler runs on the same thread. They give a function instead, which
+// the pass polls.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
 namespace elver {
 
 class CancelToken {
   public:
-    void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
-    void reset() noexcept { cancelled_.store(false, std::memory_order_relaxed); }
-    bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
+    // Requests are numbered. A token that was never told of requests stands for a single one.
+    using Request = uint64_t;
 
-    // Who is asked whether to go on: 0 cancels. Between calls only.
+    // A new request, which is current from here on.
+    Request begin() noexcept {
+        current_.store(++last_, std::memory_order_relaxed);
+        return last_;
+    }
+    // Makes a request current again; 0: none is, and a cancel means nobody.
+    void resume(Request request) noexcept { current_.store(request, std::memory_order_relaxed); }
+    Request current() const noexcept { return current_.load(std::memory_order_relaxed); }
+
+    void cancel() noexcept { cancelled_.store(current(), std::memory_order_relaxed); }
+    // Whether the current request is cancelled.
+    bool cancelled() const noexcept {
+        const Request request = current();
+        return request != 0 && cancelled_.load(std::memory_order_relaxed) == request;
+    }
+
+    // The function to poll; it returns 0 to cancel. Set between calls only.
     using GoOn = int (*)(void* context);
     void watch(GoOn go_on, void* context) noexcept {
         go_on_ = go_on;
         context_ = context;
     }
-    // Of a worker of the call: the first runs on the thread of the call, and asks.
+    // As cancelled(), asked by a worker of the call. Worker 0 runs on the thread of the call: it polls the function.
     bool cancelled(int worker) noexcept {
         if (worker == 0 && go_on_ != nullptr && !cancelled() && !goes_on()) cancel();
         return cancelled();
@@ -33,7 +51,8 @@ class CancelToken {
         }
     }
 
-    std::atomic<bool> cancelled_{false};
+    Request last_ = 1;  // of those given out; used by the thread of the call alone
+    std::atomic<Request> current_{1}, cancelled_{0};
     GoOn go_on_ = nullptr;
     void* context_ = nullptr;
 };

@@ -1,8 +1,11 @@
 #include "base/thread_pool.hpp"
 
+#include <pthread.h>
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <csignal>
+#include <cstdio>
 #include <exception>
 #include <system_error>
 #include <utility>
@@ -21,7 +24,13 @@ inline void cpu_relax() noexcept {
 #endif
 }
 
-thread_local const ThreadPool* running = nullptr;  // the pool in whose run this thread is
+// The runs that this thread is inside of, the innermost first: a function that a run polls may start one of another
+// pool.
+struct Running {
+    const ThreadPool* pool;
+    const Running* outer;
+};
+thread_local const Running* running = nullptr;
 
 // Waits until value differs from old: spins for about 20 microseconds (a phase of a small model), then sleeps. The spin
 // is bounded by the clock, since a pause lasts 1 to 40 ns by processor.
@@ -38,6 +47,33 @@ void wait_for_change(std::atomic<uint32_t>& value, uint32_t old) noexcept {
         }
     } while (std::chrono::steady_clock::now() < until);
     while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+}
+
+// Threads that start while this lives block every signal: signals are for the host's own threads.
+class SignalsBlocked {
+  public:
+    SignalsBlocked() noexcept {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_BLOCK, &all, &before_);
+    }
+    ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    SignalsBlocked(const SignalsBlocked&) = delete;
+    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+  private:
+    sigset_t before_;
+};
+
+// Shown by debuggers and by top; at most 15 characters on Linux.
+void name_this_thread(int worker) noexcept {
+    char name[16];
+    std::snprintf(name, sizeof name, "elver-%d", worker);
+#if defined(__APPLE__)
+    pthread_setname_np(name);
+#else
+    pthread_setname_np(pthread_self(), name);
+#endif
 }
 
 // What is left of a share as one word: pieces [begin, end) of 24 bits each below a tag of the phase, which is never 0.
@@ -60,6 +96,7 @@ Result<std::unique_ptr<ThreadPool>> ThreadPool::make(int n_threads) {
         return Error(Status::invalid_argument, cat("n_threads: expected 1 to 1024, found ", n_threads), "n_threads");
     }
     std::unique_ptr<ThreadPool> pool(new ThreadPool(n_threads));
+    const SignalsBlocked blocked;
     try {
         for (int i = 1; i < n_threads; ++i) pool->threads_.emplace_back([p = pool.get(), i] { p->worker_loop(i); });
     } catch (const std::system_error&) {
@@ -76,10 +113,18 @@ ThreadPool::~ThreadPool() {
     for (std::thread& thread : threads_) thread.join();
 }
 
+bool ThreadPool::inside() const noexcept {
+    for (const Running* r = running; r != nullptr; r = r->outer) {
+        if (r->pool == this) return true;
+    }
+    return false;
+}
+
 void ThreadPool::run(Work work, void* context) noexcept {
-    assert(running != this);
+    assert(!inside());
     const std::lock_guard lock(run_mutex_);
-    const ThreadPool* outer = std::exchange(running, this);
+    const Running here{this, running};
+    running = &here;
     if (n_threads_ > 1) {
         work_ = work;
         context_ = context;
@@ -88,7 +133,7 @@ void ThreadPool::run(Work work, void* context) noexcept {
     }
     work(context, 0);
     barrier();
-    running = outer;
+    running = here.outer;
 }
 
 void ThreadPool::barrier() noexcept {
@@ -151,7 +196,9 @@ int ThreadPool::take_unit(int worker, int n, uint64_t tag) noexcept {
 }
 
 void ThreadPool::worker_loop(int worker) noexcept {
-    running = this;
+    name_this_thread(worker);
+    const Running here{this, nullptr};
+    running = &here;
     uint32_t seen = 0;
     while (true) {
         wait_for_change(epoch_, seen);
@@ -164,7 +211,7 @@ void ThreadPool::worker_loop(int worker) noexcept {
 
 void ThreadPool::parallel_for(size_t n, size_t grain, const std::function<void(size_t, size_t)>& body) {
     if (n == 0) return;
-    if (running == this) return body(0, n);
+    if (inside()) return body(0, n);
     grain = std::max<size_t>(grain, 1);
     std::atomic<size_t> next{0};
     std::atomic_flag failed;

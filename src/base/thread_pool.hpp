@@ -33,9 +33,12 @@ class ThreadPool {
     ~ThreadPool();
 
     int n_threads() const noexcept { return n_threads_; }
+    // Whether the calling thread is inside a run of this pool. What it calls from there may not start another: it would
+    // wait for itself.
+    bool inside() const noexcept;
 
     // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have. Sessions of
-    // several threads may call: they take turns. Never from inside a run of the same pool: it would wait for itself.
+    // several threads may call: they take turns. Never from inside a run of the same pool (inside()).
     void run(Work work, void* context) noexcept;
     // The same for a callable of one int, which must not throw.
     template <class Body>

@@ -30,7 +30,9 @@ Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, CacheTy
     for (const CacheLayerSpec& layer : layers) {
         const bool fits = layer.window > 0 && n_pages(layer, n_ctx, max_batch) == n_pages(layer, INT32_MAX, max_batch);
         cache.endless_ = cache.endless_ && fits;
-        cache.layers_.push_back({layer, layer.shape(type), n_pages(layer, n_ctx, max_batch), offset});
+        const int pages = n_pages(layer, n_ctx, max_batch);
+        cache.layers_.push_back(
+            {layer, layer.shape(type), pages, offset, std::vector<int>(static_cast<size_t>(pages), -1)});
         offset += plan_bytes({layer}, type, n_ctx, max_batch);
     }
     auto memory = AlignedBuffer::make(offset, "the KV cache");
@@ -39,27 +41,46 @@ Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, CacheTy
     return cache;
 }
 
-std::vector<std::span<std::byte>> KvCache::filled(int n_past) noexcept {
+namespace {
+
+int pages_of(int n_positions) noexcept {
+    return (n_positions - 1 + page_positions) / page_positions;
+}
+
+}  // namespace
+
+std::vector<std::span<std::byte>> KvCache::needed(int n_past) noexcept {
     std::vector<std::span<std::byte>> out;
-    const int n_used = (n_past + page_positions - 1) / page_positions;
     for (const Layer& l : layers_) {
         const size_t slot = static_cast<size_t>(l.spec.n_kv_heads) * static_cast<size_t>(l.shape.page_bytes());
-        for (int page = std::max(0, n_used - l.n_pages); page < n_used; ++page)
+        for (int page = l.first_page(n_past); page < pages_of(n_past); ++page)
             out.push_back(memory_.bytes().subspan(l.offset + static_cast<size_t>(page % l.n_pages) * slot, slot));
     }
     return out;
 }
 
-int KvCache::oldest_rewind(int n_past) const noexcept {
-    int oldest = 0;
-    for (const Layer& l : layers_) {
-        if (l.spec.window == 0) continue;
-        // Pages still held begin at this position; a token at pos needs those from pos - window + 1 on.
-        const int last_page = std::max(0, n_past - 1) / page_positions;
-        const int held = std::max(0, last_page - l.n_pages + 1) * page_positions;
-        if (held > 0) oldest = std::max(oldest, held + l.spec.window - 1);
+void KvCache::begin_write(int first, int n) noexcept {
+    for (Layer& l : layers_) {
+        for (int page = first / page_positions; page < pages_of(first + n); ++page)
+            l.slots[static_cast<size_t>(page % l.n_pages)] = page;
     }
-    return std::min(oldest, n_past);
+}
+
+void KvCache::restored(int n_past) noexcept {
+    for (Layer& l : layers_) {
+        std::fill(l.slots.begin(), l.slots.end(), -1);
+        for (int page = l.first_page(n_past); page < pages_of(n_past); ++page)
+            l.slots[static_cast<size_t>(page % l.n_pages)] = page;
+    }
+}
+
+bool KvCache::holds(int token, int n_past) const noexcept {
+    for (const Layer& l : layers_) {
+        for (int page = l.first_page(token); page < pages_of(n_past); ++page) {
+            if (l.slots[static_cast<size_t>(page % l.n_pages)] != page) return false;
+        }
+    }
+    return true;
 }
 
 }  // namespace elver

@@ -3,6 +3,7 @@
 // whole context; a layer with a window only for the window and a batch, however long the text.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -39,16 +40,19 @@ class KvCache {
     }
     // Whether a text may go on beyond n_ctx: every layer has a window, and room for it.
     bool endless() const noexcept { return endless_; }
-    // The memory that a session's first n_past positions have filled and that is still needed, always in the same
-    // order.
-    std::vector<std::span<std::byte>> filled(int n_past) noexcept;
+    // The memory of the pages that the tokens behind n_past positions see, always in the same order.
+    std::vector<std::span<std::byte>> needed(int n_past) noexcept;
+    // To be called before anything is written to positions [first, first + n): their pages take the places of older
+    // ones.
+    void begin_write(int first, int n) noexcept;
+    // needed(n_past) was filled from elsewhere; other pages are there no longer.
+    void restored(int n_past) noexcept;
     // Positions of the session's context.
     int n_ctx() const noexcept { return n_ctx_; }
     const CacheShape& shape(int layer) const noexcept { return layers_[static_cast<size_t>(layer)].shape; }
 
-    // The least position to which a session that has filled n_past positions can go back with everything it needs still
-    // there.
-    int oldest_rewind(int n_past) const noexcept;
+    // Whether everything is still there that a token at position `token` sees of the n_past positions before `n_past`.
+    bool holds(int token, int n_past) const noexcept;
 
   private:
     struct Layer {
@@ -56,6 +60,12 @@ class KvCache {
         CacheShape shape;
         int n_pages;
         size_t offset;
+        std::vector<int> slots;  // which page each slot of the ring holds; -1: none
+
+        // The first page that a token behind n_past positions sees.
+        int first_page(int n_past) const noexcept {
+            return spec.window == 0 ? 0 : std::max(n_past - spec.window + 1, 0) / page_positions;
+        }
     };
     std::vector<Layer> layers_;
     int n_ctx_ = 0;

@@ -41,18 +41,16 @@ Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling 
     const ModelSpec& spec = model_->spec();
     const Program& program = model_->program();
     if (ids.empty()) return Error(Status::invalid_argument, "ids: expected a text, found no tokens", "ids");
+    if (auto good = check(ids, 0); !good) return std::move(good).error();
+    const Request request(*this);
     if (auto done = rewind(0); !done) return std::move(done).error();
-    if (auto good = check(ids); !good) return std::move(good).error();
     if (pooling == Pooling::none) pooling = spec.pooling;
     if (pooling == Pooling::none) pooling = spec.causal ? Pooling::last : Pooling::mean;
     Pool pool(pooling, spec.width);
     for (size_t at = 0; at < ids.size();) {
         const auto batch = ids.subspan(at, std::min(static_cast<size_t>(options_.max_batch), ids.size() - at));
         Pass pass = make_pass(batch);
-        const auto cancelled = [&] {
-            return Error(Status::cancelled, cat("cancelled at position ", n_past()), "session");
-        };
-        if (cancel_.cancelled() || !program.run_body(pass)) return cancelled();
+        if (cancel_.cancelled() || !program.run_body(pass)) return stopped();
         for (size_t from = 0; from < batch.size();) {
             pass.n_outputs = 0;
             for (; from < batch.size() && pass.n_outputs < outputs_at_once; ++from) {
@@ -60,14 +58,23 @@ Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling 
                     outputs_[static_cast<size_t>(pass.n_outputs++)] = static_cast<int32_t>(from);
             }
             if (pass.n_outputs == 0) break;
-            if (!program.run_hidden(pass)) return cancelled();
+            if (!program.run_hidden(pass)) return stopped();
             for (int i = 0; i < pass.n_outputs; ++i) pool.add(program.row(scratch_, Buffer::outputs, i));
         }
         ids_.insert(ids_.end(), batch.begin(), batch.end());
         state_.commit(n_past(), batch.size() > 1);
         at += batch.size();
     }
-    return pool.unit();
+    auto unit = pool.unit();
+    for (const float v : unit) {
+        if (!std::isfinite(v)) {
+            return Error(Status::bad_file,
+                         cat(model_->file().name(),
+                             ": the embedding of this text is not finite: the weights are damaged or overflow"),
+                         model_->file().name());
+        }
+    }
+    return unit;
 }
 
 }  // namespace elver

@@ -58,6 +58,9 @@ Result<Machine> measure_machine(const Model& model) {
     const KernelTable& kernels = model.kernels();
     ThreadPool& pool = model.pool();
     Machine out;
+    if (pool.inside())
+        return Error(Status::busy, "called from a function that a pass of the same model asks whether to go on",
+                     "model");
     if (kernels.peak_dots == nullptr) return out;
     constexpr size_t n_bytes = size_t{256} << 20;
     auto buffer = AlignedBuffer::make(n_bytes, "the bandwidth measurement");

@@ -59,6 +59,7 @@ Result<void> Ops::append(OwnCache& cache, FloatRows k, FloatRows v) {
                      cat("the cache has room for ", cache.cache_.n_ctx() - cache.position_, " positions, found ", k.n),
                      "n");
     }
+    cache.cache_.begin_write(static_cast<int>(cache.position_), static_cast<int>(k.n));
     pool_->run([&](int worker) {
         const Share heads = share(o.n_kv_heads, worker, pool_->n_threads());
         for (int h = heads.begin; h < heads.end; ++h) {
@@ -83,6 +84,8 @@ Result<void> Ops::attend(OwnCache& cache, FloatRows q, MutableFloatRows out) {
     if (q.n > INT32_MAX / o.n_heads - attention_rows)
         return wrong("n", cat("at most ", INT32_MAX / o.n_heads - attention_rows, " for ", o.n_heads, " heads"), q.n);
     if (q.n == 0) return {};
+    if (!cache.cache_.holds(static_cast<int>(cache.position_ - q.n), static_cast<int>(cache.position_)))
+        return wrong("n", "as many positions as were appended since the rewind: earlier keys are gone", q.n);
     // Scaled queries, the positions they stand at, and each worker's own scratch.
     const size_t q_bytes = static_cast<size_t>(q.n) * round_up(static_cast<size_t>(q_width), 16) * sizeof(float),
                  pos_bytes = round_up(static_cast<size_t>(q.n) * sizeof(int32_t), 64),
@@ -128,9 +131,9 @@ Result<void> Ops::attend(OwnCache& cache, FloatRows q, MutableFloatRows out) {
 }
 
 Result<void> Ops::rewind(OwnCache& cache, int64_t position) {
-    const int oldest = cache.cache_.oldest_rewind(static_cast<int>(cache.position_));
-    if (position != 0 && (position < oldest || position > cache.position_))
-        return wrong("position", cat("0 or ", oldest, " to ", cache.position_), position);
+    if (position < 0 || position > cache.position_) return wrong("position", cat("0 to ", cache.position_), position);
+    const int p = static_cast<int>(position);
+    if (!cache.cache_.holds(p, p)) return wrong("position", "one whose window is still in the cache", position);
     cache.position_ = position;
     return {};
 }

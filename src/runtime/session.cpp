@@ -31,12 +31,14 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     s->heads_.reserve(static_cast<size_t>(o.max_batch));
     s->outputs_.resize(outputs_at_once);
     s->cancel_.watch(wanted.go_on, wanted.context);
+    s->cancel_.resume(0);
     s->model_ = std::move(model);
     return s;
 }
 
 Pass Session::make_pass(std::span<const int32_t> ids) {
     for (size_t i = 0; i < ids.size(); ++i) pos_[i] = n_past() + static_cast<int32_t>(i);
+    cache_.begin_write(n_past(), static_cast<int>(ids.size()));
     Pass pass;
     pass.kernels = &model_->kernels();
     pass.pool = &model_->pool();
@@ -75,38 +77,59 @@ bool Session::run_heads(Pass& pass, const OnLogits& on_logits, size_t first_inde
     return true;
 }
 
-Result<void> Session::check(std::span<const int32_t> ids) const {
+Result<void> Session::check(std::span<const int32_t> ids, int n_past) const {
     const ModelSpec& spec = model_->spec();
+    if (model_->pool().inside()) {
+        return Error(
+            Status::busy,
+            "called from a function that a pass of the same model asks whether to go on: the pass must end first",
+            "session");
+    }
     for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] < 0 || ids[i] >= spec.n_vocab) {
             return Error(Status::invalid_argument,
                          cat("token ", i, ": expected an id from 0 to ", spec.n_vocab - 1, ", found ", ids[i]), "ids");
         }
     }
-    if (ids.size() > static_cast<size_t>(n_ctx() - n_past())) {
+    if (ids.size() > static_cast<size_t>(n_ctx() - n_past)) {
         return Error(Status::context_full,
-                     cat("the context of ", n_ctx(), " positions holds ", n_past(), "; there is no room for ",
-                         ids.size(), " more"),
+                     cat("the context of ", n_ctx(), " positions holds ", n_past, "; there is no room for ", ids.size(),
+                         " more"),
                      "n_ctx");
     }
-    if (!spec.causal && (n_past() > 0 || ids.size() > static_cast<size_t>(options_.max_batch))) {
+    if (!spec.causal && (n_past > 0 || ids.size() > static_cast<size_t>(options_.max_batch))) {
         return Error(Status::invalid_argument,
                      cat("ids: every token of this model sees all others: expected a whole text of at most ",
-                         options_.max_batch, " tokens (max_batch), found ", ids.size(), " at position ", n_past()),
+                         options_.max_batch, " tokens (max_batch), found ", ids.size(), " at position ", n_past),
                      "ids");
     }
     return {};
 }
 
+Result<void> Session::check_head() const {
+    if (model_->spec().has_head) return {};
+    return Error(
+        Status::unsupported,
+        cat(model_->file().name(), ": ", model_->spec().architecture, " gives embeddings; logits are not supported"),
+        "model");
+}
+
+Error Session::stopped() const {
+    if (fault_.raised())
+        return Error(Status::bad_file, cat(model_->file().name(), ": ", fault_.text()), model_->file().name());
+    return Error(Status::cancelled, cat("cancelled at position ", n_past()), "session");
+}
+
 Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress,
                               std::optional<std::span<const size_t>> wanted) {
-    if (!model_->spec().has_head) {
-        return Error(Status::unsupported,
-                     cat(model_->file().name(), ": ", model_->spec().architecture,
-                         " gives embeddings; logits are not supported"),
-                     "model");
-    }
-    if (auto good = check(ids); !good) return good;
+    const Request request(*this);
+    return extend(ids, on_logits, progress, wanted);
+}
+
+Result<void> Session::extend(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress,
+                             std::optional<std::span<const size_t>> wanted) {
+    if (auto good = check_head(); !good) return good;
+    if (auto good = check(ids, n_past()); !good) return good;
     for (size_t i = 0; wanted && i < wanted->size(); ++i) {
         const size_t lowest = i == 0 ? 0 : (*wanted)[i - 1] + 1;
         if ((*wanted)[i] < lowest || (*wanted)[i] >= ids.size()) {
@@ -116,7 +139,9 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
                          "wanted");
         }
     }
-    if (!ids.empty()) logits_ = {};
+    if (ids.empty()) return {};
+    logits_ = {};
+    ++edits_;
     size_t next_wanted = 0;
     for (size_t at = 0; at < ids.size();) {
         size_t n = std::min(static_cast<size_t>(options_.max_batch), ids.size() - at);
@@ -125,12 +150,7 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
         const auto batch = ids.subspan(at, n);
         const bool last = at + batch.size() == ids.size();
         Pass pass = make_pass(batch);
-        const auto cancelled = [&] {
-            if (fault_.raised())
-                return Error(Status::bad_file, cat(model_->file().name(), ": ", fault_.text()), model_->file().name());
-            return Error(Status::cancelled, cat("cancelled at position ", n_past()), "session");
-        };
-        if (cancel_.cancelled() || !model_->program().run_body(pass)) return cancelled();
+        if (cancel_.cancelled() || !model_->program().run_body(pass)) return stopped();
         heads_.clear();
         for (size_t i = 0; on_logits && i < batch.size(); ++i) {
             if (wanted && (next_wanted == wanted->size() || (*wanted)[next_wanted] != at + i)) continue;
@@ -141,20 +161,19 @@ Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_l
         const auto end = static_cast<int32_t>(batch.size()) - 1;
         const bool last_is_wanted = !heads_.empty() && heads_.back() == end;
         if (last && !last_is_wanted) heads_.push_back(end);
-        if (!run_heads(pass, on_logits, at, last_is_wanted || !last)) return cancelled();
+        if (!run_heads(pass, on_logits, at, last_is_wanted || !last)) return stopped();
         ids_.insert(ids_.end(), batch.begin(), batch.end());
         state_.commit(n_past(), n > 1);
         if (last) logits_ = row(static_cast<size_t>(pass.n_outputs) - 1);
         at += batch.size();
-        if (progress && !progress(static_cast<double>(at) / static_cast<double>(ids.size())) && !last)
-            return cancelled();
+        if (progress && !progress(static_cast<double>(at) / static_cast<double>(ids.size())) && !last) return stopped();
     }
     return {};
 }
 
 int Session::nearest_rewind(int n_past_wanted) const noexcept {
     const int nearest = state_.nearest(n_past_wanted);
-    return nearest < cache_.oldest_rewind(n_past()) ? 0 : nearest;
+    return cache_.holds(nearest, nearest) ? nearest : 0;
 }
 
 Result<void> Session::rewind(int n_past_wanted) {
@@ -169,6 +188,7 @@ Result<void> Session::rewind(int n_past_wanted) {
                          "layers keep little); rewind to ", nearest, " and prefill from there"),
                      "n_past");
     }
+    ++edits_;
     state_.go_back(n_past_wanted);
     ids_.resize(static_cast<size_t>(n_past_wanted));
     logits_ = {};

@@ -58,18 +58,47 @@ class Session {
     // A session of its own that holds the same. (Not const: it reads the cache through the way that fills it.)
     Result<std::unique_ptr<Session>> fork();
 
+    // Stops the request that is at work or waiting, from any thread; never a later one.
     void cancel() noexcept { cancel_.cancel(); }
     CancelToken& cancel_token() noexcept { return cancel_; }
 
+    // A request: what cancel() is meant for while it lives. Behind it, that is again what it was before: an answer that
+    // waits to be pulled, or nothing.
+    class Request {
+      public:
+        explicit Request(Session& session) noexcept
+            : token_(&session.cancel_), behind_(token_->current()), own_(token_->begin()) {}
+        ~Request() { token_->resume(behind_); }
+        Request(const Request&) = delete;
+        Request& operator=(const Request&) = delete;
+        // The request is not over when this ends: an answer has begun.
+        void keep() noexcept { behind_ = own_; }
+
+      private:
+        CancelToken* token_;
+        CancelToken::Request behind_, own_;
+    };
+    // Counts what calls did to the text: an answer whose text another call has changed is over.
+    uint64_t edits() const noexcept { return edits_; }
+
   private:
+    friend class Generator;
+    friend Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress);
+    // As prefill(), within a request that is under way.
+    Result<void> extend(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {},
+                        std::optional<std::span<const size_t>> wanted = {});
     Session() = default;
-    // Whether the ids are the vocabulary's and there is room for them.
-    Result<void> check(std::span<const int32_t> ids) const;
+    // Whether a call may run, the ids are the vocabulary's, and there is room for them behind n_past positions.
+    Result<void> check(std::span<const int32_t> ids, int n_past) const;
+    // Whether the model has logits.
+    Result<void> check_head() const;
+    // Why a pass has stopped.
+    Error stopped() const;
     Pass make_pass(std::span<const int32_t> ids);
     struct SnapshotHead;
     SnapshotHead snapshot_head() const noexcept;
-    // The memory that n_past positions have filled: of the cache and of recurrent layers, in that order.
-    std::vector<std::span<std::byte>> filled(int n_past) noexcept;
+    // The memory that a text goes on from behind n_past positions: of the cache and of recurrent layers, in that order.
+    std::vector<std::span<std::byte>> needed(int n_past) noexcept;
     std::span<float> logits_row() noexcept;
     // The logits of an output of the last run of the head.
     std::span<const float> row(size_t i) const noexcept;
@@ -88,6 +117,7 @@ class Session {
     std::vector<int32_t> outputs_;  // those of one run of the head
     std::span<const float> logits_;
     CancelToken cancel_;
+    uint64_t edits_ = 0;
     std::atomic<size_t> stop_{SIZE_MAX};
     Fault fault_;
 };

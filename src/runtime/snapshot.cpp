@@ -1,5 +1,5 @@
 // Session snapshots: a head of fixed size that says what the snapshot is of, then a zstd frame of the tokens' ids, the
-// logits after the last, and the filled pages of the cache. All numbers are little-endian.
+// logits after the last, and the pages of the cache that the next token sees. All numbers are little-endian.
 #include <algorithm>
 #include <cstring>
 
@@ -14,7 +14,7 @@ namespace {
 
 constexpr char magic[8] = {'e', 'l', 'v', 'e', 'r', 's', 'e', 's'};
 // Counts changes of the layout, of the cache's pages, and of what kernels put into them.
-constexpr uint32_t version = 1;
+constexpr uint32_t version = 2;
 // Of texts without end: what a hostile head may make us allocate for their ids is 256 MiB.
 constexpr int most_positions = 1 << 26;
 
@@ -70,8 +70,8 @@ Session::SnapshotHead Session::snapshot_head() const noexcept {
     return head;
 }
 
-std::vector<std::span<std::byte>> Session::filled(int n_past) noexcept {
-    auto out = cache_.filled(n_past);
+std::vector<std::span<std::byte>> Session::needed(int n_past) noexcept {
+    auto out = cache_.needed(n_past);
     if (!state_.empty()) out.push_back(state_.bytes());
     return out;
 }
@@ -99,7 +99,7 @@ Result<void> Session::save(const ByteSink& sink) {
     if (!writer) return std::move(writer).error();
     if (auto done = writer->write(std::as_bytes(std::span(ids_))); !done) return done;
     if (auto done = writer->write(std::as_bytes(logits_)); !done) return done;
-    for (const std::span<std::byte> part : filled(n_past())) {
+    for (const std::span<std::byte> part : needed(n_past())) {
         if (auto done = writer->write(part); !done) return done;
     }
     return writer->finish();
@@ -134,7 +134,7 @@ Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_v
 
     std::vector<int32_t> ids(static_cast<size_t>(head.n_past));
     const auto frame = snapshot.subspan(sizeof head);
-    const auto pages = filled(head.n_past);
+    const auto pages = needed(head.n_past);
     // Twice: to see that all of it is whole, then into its place.
     for (const bool into_place : {false, true}) {
         auto reader = ZstdReader::make(frame, name);
@@ -160,6 +160,8 @@ Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_v
         }
         if (auto done = reader->end(); !done) return done;
     }
+    ++edits_;
+    cache_.restored(head.n_past);
     state_.restored(head.n_past);
     ids_.assign(ids.begin(), ids.end());
     logits_ = head.has_logits != 0 ? std::span<const float>(logits_row()) : std::span<const float>();
@@ -170,8 +172,9 @@ Result<std::unique_ptr<Session>> Session::fork() {
     auto other = make(model_, options_);
     if (!other) return other;
     Session& s = **other;
-    const auto from = filled(n_past()), to = s.filled(n_past());
+    const auto from = needed(n_past()), to = s.needed(n_past());
     for (size_t i = 0; i < from.size(); ++i) std::copy(from[i].begin(), from[i].end(), to[i].begin());
+    s.cache_.restored(n_past());
     s.state_.restored(n_past());
     s.ids_.assign(ids_.begin(), ids_.end());
     if (!logits_.empty()) {

@@ -61,13 +61,29 @@ TEST_CASE("checked arithmetic: what leaves the type is no number") {
     CHECK(ceil_div(15, 7) == 3);
 }
 
-TEST_CASE("cancel token: set and reset") {
+TEST_CASE("cancel token: a cancel is meant for the request that is current, and for no other") {
     CancelToken token;
     CHECK(!token.cancelled());
     token.cancel(), token.cancel();
     CHECK(token.cancelled());
-    token.reset();
+    const auto answer = token.begin();
     CHECK(!token.cancelled());
+    const auto call = token.begin();
+    token.cancel();
+    CHECK(token.cancelled());
+    token.resume(answer);
+    CHECK(!token.cancelled());
+    token.resume(0);
+    token.cancel();
+    CHECK(!token.cancelled());
+    CHECK(token.begin() > call);
+    CHECK(!token.cancelled());
+    token.resume(answer);
+    token.cancel();
+    token.begin();
+    CHECK(!token.cancelled());
+    token.resume(answer);
+    CHECK(token.cancelled());
 }
 
 namespace {

@@ -1,6 +1,9 @@
 // Threads that work in step: each runs once, barriers separate phases, runs take turns, and nothing is lost or left.
+#include <pthread.h>
 #include <atomic>
+#include <csignal>
 #include <numeric>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -229,4 +232,46 @@ TEST_CASE("thread pool: what a body throws reaches the caller once, and the pool
             CHECK(sum == 100);
         }
     }
+}
+
+TEST_CASE("thread pool: workers block every signal and have names; the thread that makes the pool keeps its mask") {
+    sigset_t before, after;
+    pthread_sigmask(SIG_SETMASK, nullptr, &before);
+    const auto pool = ThreadPool::make(3);
+    REQUIRE(pool);
+    pthread_sigmask(SIG_SETMASK, nullptr, &after);
+    bool blocked[3] = {};
+    char names[3][16] = {};
+    (*pool)->run([&](int worker) {
+        sigset_t own;
+        pthread_sigmask(SIG_SETMASK, nullptr, &own);
+        blocked[worker] =
+            sigismember(&own, SIGINT) == 1 && sigismember(&own, SIGTERM) == 1 && sigismember(&own, SIGCHLD) == 1;
+        pthread_getname_np(pthread_self(), names[worker], sizeof names[worker]);
+    });
+    CHECK(sigismember(&after, SIGINT) == sigismember(&before, SIGINT));
+    CHECK(!blocked[0]);
+    CHECK(blocked[1]);
+    CHECK(blocked[2]);
+    CHECK(std::string(names[1]) == "elver-1");
+    CHECK(std::string(names[2]) == "elver-2");
+}
+
+TEST_CASE("thread pool: a thread knows the pools in whose runs it is") {
+    const auto made = ThreadPool::make(2), second = ThreadPool::make(2);
+    REQUIRE(made);
+    REQUIRE(second);
+    ThreadPool &a = **made, &b = **second;
+    CHECK(!a.inside());
+    a.run([&](int worker) {
+        CHECK(a.inside());
+        CHECK(!b.inside());
+        if (worker != 0) return;
+        b.run([&](int inner) {
+            if (inner == 0) CHECK(a.inside());
+            CHECK(b.inside());
+        });
+        CHECK(!b.inside());
+    });
+    CHECK(!a.inside());
 }

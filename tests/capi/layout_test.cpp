@@ -206,6 +206,18 @@ TEST_CASE("abi: a smaller struct is an older host's, a larger one a newer host's
     elver_session_options reserved = ELVER_SESSION_OPTIONS_INIT;
     reserved.reserved = 1;
     CHECK(contains(plan_of(&reserved, plan).message, "reserved"));
+    plan.reserved = 1;
+    CHECK(contains(plan_of(nullptr, plan).message, "reserved"));
+    elver_sink sink = ELVER_SINK_INIT;
+    sink.write = [](const void*, size_t, void*) { return 1; };
+    sink.reserved = 1;
+    const auto s = session(model.get());
+    CHECK(
+        contains(failure([&](elver_error** e) { return elver_session_save(s.get(), &sink, e); }).message, "reserved"));
+    elver_ops_options threads = ELVER_OPS_OPTIONS_INIT;
+    threads.reserved = 1;
+    elver_ops* ops = nullptr;
+    CHECK(contains(failure([&](elver_error** e) { return elver_ops_open(&threads, &ops, e); }).message, "reserved"));
 }
 
 TEST_CASE("abi: an older host's struct is filled as far as it goes") {

@@ -167,7 +167,7 @@ TEST_CASE("capi: an answer is pulled to its end, and once more is an error") {
     // The same again, with what the session holds; and after a rewind into the middle.
     for (const int32_t back : {9, 5, 0}) {
         REQUIRE(elver_session_rewind(s.get(), std::min(back, elver_session_position(s.get())), nullptr) == ELVER_OK);
-        CHECK(contains(next().message, "no answer was begun"));
+        CHECK(contains(next().message, "ended"));
         REQUIRE(
             complete(s.get(), R"({"ids": [3, 4, 5], "max_tokens": 6, "ignore_eos": true, "temperature": 0})").status ==
             ELVER_OK);
@@ -205,7 +205,7 @@ TEST_CASE("capi: the context's end ends an answer; one more token does not fit")
           ELVER_INVALID_ARGUMENT);
 }
 
-TEST_CASE("capi: cancel ends an answer with an event, is used up by it, and the session goes on") {
+TEST_CASE("capi: cancel ends an answer with an event, and the session goes on") {
     const Bytes bytes = tiny_with_template();
     const auto model = load(memory_source(bytes));
     const auto s = session(model.get());
@@ -224,8 +224,6 @@ TEST_CASE("capi: cancel ends an answer with an event, is used up by it, and the 
     REQUIRE(elver_session_next(s.get(), &event, nullptr) == ELVER_OK);
     CHECK(event.finish == ELVER_FINISH_CANCELLED);
     CHECK(event.id == -1);
-    elver_session_cancel(s.get());
-    CHECK(chat(nullptr).status == ELVER_CANCELLED);
     REQUIRE(chat(nullptr).status == ELVER_OK);
     CHECK(pull(s.get()).ids.size() == 30);
     elver_session_cancel(nullptr);

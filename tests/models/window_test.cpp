@@ -101,3 +101,41 @@ TEST_CASE("window: rewinding inside the ring gives the same logits again; beyond
     REQUIRE((*session)->prefill(ids));
     CHECK(std::equal(first.begin(), first.end(), (*session)->logits().begin()));
 }
+
+TEST_CASE(
+    "window: rewinds, again and again, and after a cancelled pass, are refused or give what a fresh session gives") {
+    for (const char* name : {"phi3-window", "gemma3", "olmo3-style", "cohere2"}) {
+        CAPTURE(name);
+        const auto model = open_tiny(tiny_model(name), "reference");
+        REQUIRE(model);
+        const auto ids = long_text(700);
+        constexpr int n_ctx = 700, max_batch = 100;
+        const auto expected = logits_of(*model, ids, n_ctx, max_batch);
+        REQUIRE(expected);
+        const auto n_vocab = static_cast<size_t>((*model)->spec().n_vocab);
+        const auto made = Session::make(*model, {.n_ctx = n_ctx, .max_batch = max_batch, .cache_type = CacheType::f32});
+        REQUIRE(made);
+        Session& s = **made;
+        const std::span<const int32_t> text(ids);
+        REQUIRE(s.prefill(text));
+        int n_exact = 0;
+        // Each goes back further than the one before, in a cache that has held more.
+        for (const int position : {650, 560, 470, 380, 290, 200, 110, 20}) {
+            CAPTURE(position);
+            const int nearest = s.nearest_rewind(position);
+            CHECK(bool(s.rewind(position)) == (nearest == position));
+            if (nearest != position) REQUIRE(s.rewind(nearest));
+            n_exact += nearest == position;
+            const auto goal = std::min(ids.size(), static_cast<size_t>(nearest) + 130);
+            // A pass that is cancelled at its end has overwritten what a whole one would.
+            const auto part = text.subspan(static_cast<size_t>(nearest), goal - static_cast<size_t>(nearest));
+            const auto stopped = s.prefill(part, [&](size_t, std::span<const float>) { s.cancel(); });
+            REQUIRE(!stopped);
+            CHECK(s.n_past() == nearest);
+            REQUIRE(s.prefill(part));
+            const float* row = expected->data() + (goal - 1) * n_vocab;
+            CHECK(std::equal(s.logits().begin(), s.logits().end(), row));
+        }
+        CHECK(n_exact >= 1);
+    }
+}

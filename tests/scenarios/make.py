@@ -277,14 +277,15 @@ def cancel_rows(o):
             step("next", {"id": ids[1]}),
             step("cancel"),
             step("answer", {"text": "", "finish": "cancelled", "ids": []})] + answered},
-        {"name": "cancel before a chat", "file": "smollm2", "steps": ready() + [
+        {"name": "a cancel where nothing runs stops no later request", "file": "smollm2", "steps": ready() + [
             step("cancel"),
-            step("chat", fails=("cancelled", "session", ["position 0"]), request=request)] + answered},
-        {"name": "cancel a prefill", "file": "smollm2", "steps": ready() + [
-            step("cancel"),
-            step("prefill", fails=("cancelled", "session", ["position 0"]), ids=ids[:4]),
-            step("position", {"position": 0}),
-            step("prefill", {"position": 4}, ids=ids[:4])]},
+            step("prefill", {"position": 4}, ids=ids[:4]),
+            step("cancel")] + answered + [
+            step("cancel")] + answered},
+        {"name": "a cancelled answer that another takes the place of", "file": "smollm2", "steps": ready() + [
+            step("chat", request=request),
+            step("next", {"id": ids[0]}),
+            step("cancel")] + answered},
         {"name": "a progress that says no", "file": "smollm2", "steps": ready(max_batch=8) + [
             step("chat", fails=("cancelled", None, ["cancelled"]), request=request, cancel_at=0.0)] + answered},
     ]
