@@ -101,7 +101,20 @@ class Owned {
     pid_t made_in_ = 0;
 };
 
-// Bytes to open a model from: a path, an open file, or anything with a buffer, which is kept and not copied.
+// Text from Python: borrowed, and refused where it is none.
+class Text {
+  public:
+    Text(const py::object& given, const char* name);
+    const char* data() const noexcept { return data_; }
+    size_t size() const noexcept { return static_cast<size_t>(size_); }
+
+  private:
+    const char* data_;
+    Py_ssize_t size_ = 0;
+};
+
+// Bytes to open a model from, as _files.py gives them: a path as bytes, (descriptor, position), or a memoryview, whose
+// buffer is kept and not copied.
 class Source {
   public:
     explicit Source(const py::object& given);
@@ -148,7 +161,7 @@ class Callback {
     std::exception_ptr raised_;
 };
 
-// Where bytes go: a path, or an object with a method write().
+// Where bytes go, as _files.py gives it: a path as bytes, or a function that takes all of them.
 class Sink {
   public:
     explicit Sink(const py::object& given);
@@ -188,10 +201,10 @@ struct Model {
     Owned<elver_model, elver_model_release> handle{"model"};
 };
 
-std::string path_of(const py::object& given);
 std::unique_ptr<Tokenizer> tokenizer_of(std::shared_ptr<elver_model> model);
 
 // Token ids as Python has them: an int32 array, which is borrowed where it is contiguous, or any sequence of integers.
+// Bytes and texts are none.
 class Ids {
   public:
     explicit Ids(const py::object& given, const char* name = "ids");

@@ -65,16 +65,17 @@ void pack(const Model& self, const py::object& sink, py::object progress) {
     });
 }
 
-void write_synth(std::string_view name, int n_layers, const py::object& sink, py::object progress) {
+void write_synth(const py::object& given, int n_layers, const py::object& sink, py::object progress) {
+    const Text name(given, "name");
     write_to(sink, std::move(progress), [&](const elver_sink* to, Callback* callback, elver_error** e) {
         return elver_synth_write(name.data(), name.size(), n_layers, to, Callback::progress, callback, e);
     });
 }
 
-void quantize(const py::object& given, const py::object& to, std::string_view type, int n_threads,
+void quantize(const py::object& given, const std::string& path, const py::object& given_type, int n_threads,
               py::object progress) {
     const Source source(given);
-    const std::string path = path_of(to);
+    const Text type(given_type, "type");
     Callback callback(std::move(progress));
     check(callback, [&](elver_error** e) {
         return elver_quantize_file(source.c(), path.data(), path.size(), type.data(), type.size(), n_threads,
@@ -89,8 +90,9 @@ std::unique_ptr<Tokenizer> open_tokenizer(const py::object& given) {
     return std::make_unique<Tokenizer>(out, source.keeps());
 }
 
-py::list encode(const Tokenizer& self, std::string_view text, bool add_special, bool parse_special) {
+py::list encode(const Tokenizer& self, const py::object& given, bool add_special, bool parse_special) {
     const auto t = self.handle.get();
+    const Text text(given, "text");
     elver_ids* raw = nullptr;
     check([&](elver_error** e) {
         return elver_tokenizer_encode(t.get(), text.data(), text.size(), add_special, parse_special, &raw, e);
@@ -109,8 +111,9 @@ py::str decode(const Tokenizer& self, const py::object& given, bool special) {
     return take(out);
 }
 
-py::str render(const Tokenizer& self, std::string_view variables) {
+py::str render(const Tokenizer& self, const py::object& json) {
     const auto t = self.handle.get();
+    const Text variables(json, "variables");
     elver_text* out = nullptr;
     check(
         [&](elver_error** e) { return elver_tokenizer_render(t.get(), variables.data(), variables.size(), &out, e); });

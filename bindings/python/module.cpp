@@ -8,59 +8,54 @@ namespace elver::python {
 
 namespace {
 
-bool is_path(const py::object& given) {
-    return py::hasattr(given, "__fspath__") || py::isinstance<py::str>(given);
+std::string kind_of(const py::object& given) {
+    return given.is_none() ? "None" : py::str(py::type::of(given).attr("__name__"));
 }
 
 }  // namespace
 
-std::string path_of(const py::object& given) {
-    const auto path = py::reinterpret_steal<py::object>(PyOS_FSPath(given.ptr()));
-    if (!path) throw py::error_already_set();
-    PyObject* bytes = nullptr;
-    if (PyUnicode_FSConverter(path.ptr(), &bytes) == 0) throw py::error_already_set();
-    return std::string(py::reinterpret_steal<py::bytes>(bytes));
+Text::Text(const py::object& given, const char* name) {
+    if (!py::isinstance<py::str>(given)) fail(std::string(name) + ": expected a text, found " + kind_of(given), name);
+    data_ = PyUnicode_AsUTF8AndSize(given.ptr(), &size_);
+    if (data_ == nullptr) {
+        PyErr_Clear();
+        fail(std::string(name) + ": expected a text, found half a character (a lone surrogate) in it", name);
+    }
 }
 
 Source::Source(const py::object& given) {
-    if (is_path(given)) {
-        path_ = path_of(given);
+    if (py::isinstance<py::bytes>(given)) {
+        path_ = given.cast<std::string>();
         source_.path = path_.data();
         source_.path_size = path_.size();
-    } else if (PyObject_CheckBuffer(given.ptr()) != 0) {
-        // A memoryview holds the buffer, so that nobody resizes or closes what lies under it.
-        const auto view = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(given.ptr()));
-        if (!view) throw py::error_already_set();
-        const Py_buffer* buffer = PyMemoryView_GET_BUFFER(view.ptr());
-        if (PyBuffer_IsContiguous(buffer, 'C') == 0) fail("source: expected a contiguous buffer", "source");
+    } else if (py::isinstance<py::tuple>(given)) {
+        const auto [fd, position] = given.cast<std::pair<int, uint64_t>>();
+        source_.fd = fd;
+        source_.offset = position;
+    } else {
+        const Py_buffer* buffer = PyMemoryView_GET_BUFFER(given.ptr());
         source_.memory = buffer->buf;
         source_.memory_size = static_cast<size_t>(buffer->len);
-        keeps_ = std::shared_ptr<void>(py::object(view).release().ptr(), [](void* object) {
+        keeps_ = std::shared_ptr<void>(py::object(given).release().ptr(), [](void* object) {
             const py::gil_scoped_acquire locked;
             Py_DECREF(static_cast<PyObject*>(object));
         });
-    } else if (py::hasattr(given, "fileno")) {
-        source_.fd = given.attr("fileno")().cast<int>();
-    } else {
-        fail("source: expected a path, a file or bytes, found " + std::string(py::str(py::type::of(given))), "source");
     }
 }
 
 Sink::Sink(const py::object& given) {
-    if (is_path(given)) {
-        path_ = path_of(given);
+    if (py::isinstance<py::bytes>(given)) {
+        path_ = given.cast<std::string>();
         sink_.path = path_.data();
         sink_.path_size = path_.size();
-    } else if (py::hasattr(given, "write")) {
-        write_ = Callback(given.attr("write"));
+    } else {
+        write_ = Callback(given);
         sink_.context = &write_;
         sink_.write = [](const void* bytes, size_t n_bytes, void* context) {
             return static_cast<Callback*>(context)->run([&](const py::object& write) -> py::object {
                 return write(py::bytes(static_cast<const char*>(bytes), n_bytes));
             });
         };
-    } else {
-        fail("sink: expected a path or a file, found " + std::string(py::str(py::type::of(given))), "sink");
     }
 }
 
@@ -78,18 +73,22 @@ Ids::Ids(const py::object& given, const char* name) {
             return;
         }
     }
-    const auto sequence = py::reinterpret_steal<py::object>(PySequence_Fast(given.ptr(), ""));
-    if (!sequence) {
-        PyErr_Clear();
-        wrong(std::string(py::str(py::type::of(given))));
-    }
-    const Py_ssize_t n = PySequence_Fast_GET_SIZE(sequence.ptr());
+    const bool is_text = py::isinstance<py::str>(given) || py::isinstance<py::bytes>(given) ||
+                         PyByteArray_Check(given.ptr()) || PyMemoryView_Check(given.ptr());
+    if (is_text || py::isinstance<py::dict>(given) || !py::isinstance<py::iterable>(given)) wrong(kind_of(given));
+    const auto items = py::reinterpret_steal<py::object>(PySequence_Tuple(given.ptr()));
+    if (!items) throw py::error_already_set();
+    const Py_ssize_t n = PyTuple_GET_SIZE(items.ptr());
     array_ = py::array_t<int32_t, py::array::c_style>(n);
     for (Py_ssize_t i = 0; i < n; ++i) {
-        PyObject* item = PySequence_Fast_GET_ITEM(sequence.ptr(), i);
-        const long long id = PyIndex_Check(item) != 0 ? PyLong_AsLongLong(item) : LLONG_MAX;
+        PyObject* item = PyTuple_GET_ITEM(items.ptr(), i);
+        const bool is_number = PyIndex_Check(item) != 0 && PyBool_Check(item) == 0;
+        const long long id = is_number ? PyLong_AsLongLong(item) : LLONG_MAX;
         if (PyErr_Occurred() != nullptr) PyErr_Clear();
-        if (id < INT32_MIN || id > INT32_MAX) wrong(std::string(py::repr(item)) + " at " + std::to_string(i));
+        if (id < INT32_MIN || id > INT32_MAX) {
+            const py::object shown = py::module_::import("elver._errors").attr("shown")(py::handle(item));
+            wrong(shown.cast<std::string>() + " at " + std::to_string(i));
+        }
         array_.mutable_data()[i] = static_cast<int32_t>(id);
     }
 }
@@ -117,7 +116,8 @@ py::str describe_machine() {
     return take(out);
 }
 
-py::str render_template(const std::string& source, const std::string& variables) {
+py::str render_template(const py::object& given, const py::object& json) {
+    const Text source(given, "source"), variables(json, "variables");
     elver_text* out = nullptr;
     check([&](elver_error** e) {
         return elver_template_render(nullptr, source.data(), source.size(), variables.data(), variables.size(), &out,
@@ -136,6 +136,15 @@ PYBIND11_MODULE(_elver, m, py::mod_gil_not_used()) {
             raise(f);
         }
     });
+    m.def(
+        "ids",
+        [](const py::object& given, const char* name) {
+            const Ids ids(given, name);
+            py::list out(ids.size());
+            for (size_t i = 0; i < ids.size(); ++i) out[i] = ids.data()[i];
+            return out;
+        },
+        py::arg("given"), py::arg("name"));
     m.def("version", [] { return elver_version(); });
     m.def("describe_machine", describe_machine);
     m.def("render_template", render_template, py::arg("source"), py::arg("variables"));

@@ -81,9 +81,16 @@ void need_shape(const Rows& rows, const char* name, std::vector<int64_t> shape) 
 // The array that is given to be written, checked, or a new one.
 struct Out {
     Out(const py::object& given, const std::vector<py::ssize_t>& shape) {
-        array = given.is_none() ? py::object(py::array_t<float>(shape)) : given;
+        array = given.is_none() ? made(shape) : given;
         rows = rows_of(array, "out", static_cast<py::ssize_t>(shape.size()), true);
         need_shape(rows, "out", {shape.begin(), shape.end()});
+    }
+    static py::object made(const std::vector<py::ssize_t>& shape) {
+        try {
+            return py::array_t<float>(shape);
+        } catch (const py::error_already_set&) {  // NumPy's own, of sizes beyond any memory
+            throw Failure{ELVER_OUT_OF_MEMORY, "out: an array so large cannot be had", "out"};
+        }
     }
     void apart_from(const Rows& read) const {
         if (rows.data < read.end() && read.data < rows.end())

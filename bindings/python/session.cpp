@@ -24,20 +24,26 @@ int64_t now_ms() noexcept {
 #endif
 }
 
+// Stops the call that it is given to, set from any thread before or while that works.
+struct Stop {
+    std::atomic<bool> set{false};
+};
+
 // What elver asks while a call works in a session: whether to stop it.
 class Interruption {
   public:
-    // Before a call, under the GIL.
-    void begin() {
+    // Before a call, under the GIL. The stop, if there is one, must outlive the call.
+    void begin(const Stop* stop) {
         static const unsigned long main_thread =
             py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
         sees_signals_ = PyThread_get_thread_ident() == main_thread;
-        stop_.store(false);
+        stop_ = stop;
         raised_ = nullptr;
         next_look_ = now_ms() + signal_interval_ms;
     }
-    // From any thread: stops the call that is at work, and no later one.
-    void stop() noexcept { stop_.store(true); }
+    // From any thread: stops the call that is at work and every later one.
+    void close() noexcept { closed_.store(true); }
+    bool stopped() const noexcept { return closed_.load() || (stop_ != nullptr && stop_->set.load()); }
     // Raises what a signal handler raised meanwhile.
     void rethrow() const {
         if (raised_) std::rethrow_exception(raised_);
@@ -45,7 +51,7 @@ class Interruption {
 
     static int go_on(void* context) {
         auto& self = *static_cast<Interruption*>(context);
-        if (self.stop_.load(std::memory_order_relaxed)) return 0;
+        if (self.stopped()) return 0;
         if (!self.sees_signals_) return 1;
         const int64_t now = now_ms();
         if (now < self.next_look_) return 1;
@@ -58,7 +64,8 @@ class Interruption {
 
   private:
     bool sees_signals_ = false;
-    std::atomic<bool> stop_{false};
+    std::atomic<bool> closed_{false};
+    const Stop* stop_ = nullptr;
     std::exception_ptr raised_;
     int64_t next_look_ = 0;
 };
@@ -66,14 +73,15 @@ class Interruption {
 class Session {
     // Runs a body with the session for its own. What a signal handler raised meanwhile goes before anything else.
     template <class Body>
-    auto call(Body&& body) {
+    auto call(Body&& body, const Stop* stop = nullptr) {
         const auto session = handle_.get();
         if (in_use_.exchange(true)) throw Failure{ELVER_BUSY, "the session is used by another thread now", "session"};
         const struct Leave {
             std::atomic<bool>& in_use;
             ~Leave() { in_use.store(false); }
         } leave{in_use_};
-        interruption_->begin();
+        interruption_->begin(stop);
+        if (interruption_->stopped()) throw Failure{ELVER_CANCELLED, "the call was cancelled", "session"};
         try {
             if constexpr (std::is_void_v<decltype(body(session.get()))>) {
                 body(session.get());
@@ -177,34 +185,44 @@ class Session {
     void rewind(int position) {
         call([&](elver_session* s) { check([&](elver_error** e) { return elver_session_rewind(s, position, e); }); });
     }
-    void begin(decltype(elver_session_chat)* function, std::string_view request, py::object progress) {
+    // (number of the answer, tokens of its prompt)
+    py::tuple begin(decltype(elver_session_chat)* function, const py::object& json, py::object progress,
+                    const Stop* stop) {
+        const Text request(json, "request");
         Callback callback(std::move(progress));
-        call([&](elver_session* s) {
-            check(callback, [&](elver_error** e) {
-                return function(s, request.data(), request.size(), Callback::progress, &callback, e);
-            });
-        });
+        return call(
+            [&](elver_session* s) {
+                check(callback, [&](elver_error** e) {
+                    return function(s, request.data(), request.size(), Callback::progress, &callback, e);
+                });
+                return py::make_tuple(++answer_, elver_session_position(s));
+            },
+            stop);
     }
-    // (text, id, finish, logprob, [(id, logprob), ...])
-    py::tuple next() {
-        return call([&](elver_session* s) {
-            elver_event event = ELVER_EVENT_INIT;
-            check([&](elver_error** e) { return elver_session_next(s, &event, e); });
-            py::list top(event.n_top);
-            for (size_t i = 0; i < event.n_top; ++i) top[i] = py::make_tuple(event.top[i].id, event.top[i].logprob);
-            return py::make_tuple(py::str(event.text, event.text_size), event.id, static_cast<int>(event.finish),
-                                  event.logprob, std::move(top));
-        });
+    // The next step of the answer with this number: (text, id, finish, logprob, [(id, logprob, bytes), ...], bytes)
+    py::tuple next(uint64_t answer, const Stop* stop) {
+        return call(
+            [&](elver_session* s) {
+                if (answer != answer_) fail("the answer is over: another was begun in its session", "session");
+                elver_event event = ELVER_EVENT_INIT;
+                check([&](elver_error** e) { return elver_session_next(s, &event, e); });
+                py::list top(event.n_top);
+                for (size_t i = 0; i < event.n_top; ++i) {
+                    const elver_logprob& t = event.top[i];
+                    top[i] = py::make_tuple(t.id, t.logprob, py::bytes(t.bytes, t.n_bytes));
+                }
+                return py::make_tuple(py::str(event.text, event.text_size), event.id, static_cast<int>(event.finish),
+                                      event.logprob, std::move(top), py::bytes(event.bytes, event.n_bytes));
+            },
+            stop);
     }
     int position() {
         return call([](elver_session* s) { return elver_session_position(s); });
     }
     int n_ctx() const { return elver_session_n_ctx(handle_.get().get()); }
     void cancel() const { elver_session_cancel(handle_.get().get()); }
-    // Stops the call that another thread has at work here; nothing if there is none.
-    void interrupt() const { interruption_->stop(); }
     void close() {
-        interruption_->stop();
+        interruption_->close();
         handle_.close();
     }
     bool closed() const { return handle_.closed(); }
@@ -221,11 +239,16 @@ class Session {
     std::shared_ptr<Interruption> interruption_ = std::make_shared<Interruption>();
     Owned<elver_session, elver_session_release> handle_{"session"};
     std::atomic<bool> in_use_{false};
+    uint64_t answer_ = 0;  // the last that was begun
 };
 
 }  // namespace
 
 void bind_session(py::module_& m) {
+    py::class_<Stop>(m, "Stop")
+        .def(py::init<>())
+        .def("set", [](Stop& self) { self.set.store(true); })
+        .def("is_set", [](const Stop& self) { return self.set.load(); });
     py::class_<Session>(m, "Session")
         .def(py::init<const Model&, int, int, int>(), py::arg("model"), py::arg("n_ctx"), py::arg("max_batch"),
              py::arg("cache_type"))
@@ -239,21 +262,20 @@ void bind_session(py::module_& m) {
         .def("tokenizer", &Session::tokenizer)
         .def(
             "chat",
-            [](Session& self, std::string_view request, py::object progress) {
-                self.begin(elver_session_chat, request, std::move(progress));
+            [](Session& self, const py::object& request, py::object progress, const Stop* stop) {
+                return self.begin(elver_session_chat, request, std::move(progress), stop);
             },
-            py::arg("request"), py::arg("progress"))
+            py::arg("request"), py::arg("progress"), py::arg("stop"))
         .def(
             "complete",
-            [](Session& self, std::string_view request, py::object progress) {
-                self.begin(elver_session_complete, request, std::move(progress));
+            [](Session& self, const py::object& request, py::object progress, const Stop* stop) {
+                return self.begin(elver_session_complete, request, std::move(progress), stop);
             },
-            py::arg("request"), py::arg("progress"))
-        .def("next", &Session::next)
+            py::arg("request"), py::arg("progress"), py::arg("stop"))
+        .def("next", &Session::next, py::arg("answer"), py::arg("stop"))
         .def("position", &Session::position)
         .def("n_ctx", &Session::n_ctx)
         .def("cancel", &Session::cancel)
-        .def("interrupt", &Session::interrupt)
         .def("close", &Session::close)
         .def("closed", &Session::closed);
 }

@@ -9,14 +9,12 @@ import elver
 import numpy
 import pytest
 
-INVALID = (elver.InvalidArgumentError, TypeError)
-
 
 @pytest.mark.parametrize("source", [None, 3, object(), "", "no\0name", b"", b"GGUF", memoryview(bytes(64))[::2], [1, 2]])
 def test_a_source_that_is_none(source):
-    with pytest.raises((elver.Error, TypeError, ValueError)):
+    with pytest.raises(elver.Error):
         elver.Model(source)
-    with pytest.raises((elver.Error, TypeError, ValueError)):
+    with pytest.raises(elver.Error):
         elver.Tokenizer(source)
 
 
@@ -25,20 +23,22 @@ def test_a_source_that_is_none(source):
     [
         {"n_threads": -1}, {"n_threads": 1 << 40}, {"n_threads": "2"}, {"n_threads": 1.5}, {"n_threads": True},
         {"budget_bytes": -1}, {"budget_bytes": 1 << 64}, {"n_ctx": -5}, {"max_batch": -1}, {"cache_type": "q9"},
-        {"cache_type": 3}, {"progress": 5}, {"unknown": 1},
+        {"cache_type": 3}, {"progress": 5},
     ],
 )  # fmt: skip
 def test_options(small_path, options):
-    with pytest.raises(INVALID):
+    with pytest.raises(elver.InvalidArgumentError):
         elver.Model(small_path, **options)
+    with pytest.raises(TypeError, match="unknown"):  # as every function of Python's
+        elver.Model(small_path, unknown=1)
 
 
 @pytest.mark.parametrize("options", [{"n_ctx": -1}, {"max_batch": -1}, {"cache_type": ""}, {"n_ctx": "64"}])
 def test_session_options(small_path, options):
     with elver.Model(small_path) as model:
-        with pytest.raises(INVALID):
+        with pytest.raises(elver.InvalidArgumentError):
             model.session(**options)
-        with pytest.raises(INVALID):
+        with pytest.raises(elver.InvalidArgumentError):
             model.plan(**options)
 
 
@@ -71,15 +71,6 @@ def test_ids_left_out(session):
     assert session.position == 0 and session.logits is None
 
 
-@pytest.mark.parametrize("text", [None, 5, b"\xff", "\ud800", ["a"]], ids=repr)
-def test_text(model, text):
-    if text == b"\xff":
-        assert model.tokenizer.encode(text)  # bytes are read as the text they hold, what is none as U+FFFD
-        return
-    with pytest.raises((TypeError, ValueError)):
-        model.tokenizer.encode(text)
-
-
 @pytest.mark.parametrize(
     "request_",
     [
@@ -91,17 +82,17 @@ def test_text(model, text):
     ids=repr,
 )  # fmt: skip
 def test_requests(session, request_):
-    with pytest.raises((elver.InvalidArgumentError, UnicodeError, TypeError)):
+    with pytest.raises(elver.InvalidArgumentError):
         session.respond(**request_)
     assert session.position == 0
 
 
 def test_callbacks_that_are_none(session):
     for bad in (5, "x", [1]):
-        with pytest.raises(INVALID):
+        with pytest.raises(elver.InvalidArgumentError):
             session.prefill([1], progress=bad)
-    with pytest.raises(TypeError):
-        session.prefill([1], on_logits=5)
+        with pytest.raises(elver.InvalidArgumentError):
+            session.prefill([1], on_logits=bad)
 
 
 def test_what_a_callback_raises_comes_out(model_path, session):
@@ -157,7 +148,7 @@ def test_snapshots_that_do_not_fit(model, tmp_path):
             with pytest.raises(error):
                 session.restore(bad)
         for bad in (None, 5, b"path", [1]):
-            with pytest.raises((elver.InvalidArgumentError, TypeError)):
+            with pytest.raises(elver.InvalidArgumentError):
                 session.save(bad)
         with pytest.raises(OSError, match="no space"):
             session.save(Full())
@@ -187,7 +178,7 @@ def test_embeddings_of_texts(session, model):
 def test_models_are_written_anew(model, small_path, tmp_path):
     with pytest.raises(elver.InvalidArgumentError, match="Q9"):
         elver.quantize(small_path, tmp_path / "a.gguf", "Q9")
-    with pytest.raises(TypeError):
+    with pytest.raises(elver.InvalidArgumentError):
         elver.quantize(small_path, None, "Q8_0")
     with pytest.raises(elver.CancelledError):
         elver.quantize(small_path, tmp_path / "a.gguf", "Q8_0", progress=lambda fraction: False)
@@ -282,11 +273,19 @@ def test_every_status_has_a_class():
 
 
 def test_a_stream_that_is_over(session):
-    first = session.stream("Hi", temperature=0, max_tokens=5)
-    next(first)
-    session.respond("Hello", max_tokens=1)
-    with pytest.raises(elver.InvalidArgumentError, match="something else"):
+    for replace in (lambda: session.respond("Hello", max_tokens=1), lambda: next(session.complete("Hello"))):
+        first = session.stream("Hi", temperature=0, max_tokens=5)
         next(first)
+        replace()
+        for _ in range(2):
+            with pytest.raises(elver.InvalidArgumentError, match="another was begun"):
+                next(first)
+    for end in (lambda: session.prefill([1]), lambda: session.rewind(0), lambda: session.embed("a")):
+        first = session.stream("Hi", temperature=0, max_tokens=5)
+        next(first)
+        end()
+        with pytest.raises(elver.InvalidArgumentError, match="no answer|has ended the answer"):
+            next(first)
 
 
 def test_after_a_fork_the_child_is_told(run_python, model_path):

@@ -51,12 +51,27 @@ def test_a_conversation_keeps_its_prefix(session):
 
 def test_logprobs(model, session):
     answer = elver.chat(session, MESSAGES, temperature=0, max_tokens=3, logprobs=True, top_logprobs=4)
-    for token in answer.choices[0].logprobs:
+    logprobs = answer.choices[0].logprobs.content
+    assert "".join(token.token for token in logprobs) == answer.choices[0].message.content
+    for token in logprobs:
         assert len(token.top_logprobs) == 4
+        assert bytes(token.bytes).decode() == token.token == model.tokenizer.decode([token.id])
         assert token.top_logprobs[0].id == token.id
         assert token.logprob == pytest.approx(token.top_logprobs[0].logprob) and token.logprob <= 0
         assert sum(math.exp(t.logprob) for t in token.top_logprobs) <= 1.0001
     assert elver.chat(session, MESSAGES, max_tokens=1).choices[0].logprobs is None
+
+
+def test_a_part_of_a_character_has_its_bytes(session):
+    """An emoji is several tokens: each shows its own bytes, and together they are the character."""
+    ids = elver._elver.ids(session._handle.tokenizer().encode("\U0001f9ff", False, False), "ids")
+    events = list(session.complete("Hi", temperature=0, max_tokens=len(ids), ignore_eos=True, logit_bias={i: 100 for i in ids[:1]}, logprobs=True))
+    first = events[0]
+    assert len(ids) > 1 and first.id == ids[0] and first.text == ""
+    assert "\U0001f9ff".encode().startswith(first.bytes) and len(first.bytes) < 4
+    answer = elver.chat(session, MESSAGES, temperature=0, max_tokens=1, logit_bias={i: 100 for i in ids[:1]}, logprobs=True, top_logprobs=2)
+    token = answer.choices[0].logprobs.content[0]
+    assert bytes(token.bytes) == first.bytes and set(token.token) == {"\ufffd"}
 
 
 def test_a_seed_repeats_an_answer(session):

@@ -99,7 +99,7 @@ class Door:
 
     def next(self):
         if not hasattr(self, "answered"):  # a stream is an answer that was begun: only what lies below can be asked
-            return self.held._handle.next()
+            return self.held._handle.next(0, None)
         event = next(self.answered)
         return event._asdict() | {"finish": event.finish or "none"}
 

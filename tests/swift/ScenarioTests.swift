@@ -226,7 +226,7 @@ private final class Door {
         case "position": break
         case "prefill": try await session.prefill(with["ids"]?.ids ?? [])
         case "rewind": try await session.rewind(to: with["position"]?.int ?? 0)
-        case "cancel": session.sendCancel()
+        case "cancel": session.cancel()
         case "logits":
             let logits = try await session.logits
             guard !logits.isEmpty else { return ["logits": .null] }

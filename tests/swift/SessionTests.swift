@@ -28,6 +28,8 @@ extension ElverTests {
                 #expect(event.alternatives.count == 3)
                 #expect(event.alternatives.first?.id == id)
                 #expect(event.logprob == event.alternatives.first?.logprob)
+                #expect(event.bytes == event.alternatives.first?.bytes)
+                #expect(String(decoding: event.bytes, as: UTF8.self) == event.text)
             }
             #expect(finish == nil)
             finish = event.finish
@@ -164,6 +166,77 @@ extension ElverTests {
             _ = await task.result
             try await session.prefill([2])
             try await session.rewind(to: 0)
+        }
+    }
+
+    /// Of an answer, too: its task is cancelled while it is pulled, between two pulls, or after its end.
+    @Test func aLateCancellationStopsNoLaterAnswer() async throws {
+        let session = try await session(contextLength: 64)
+        let request = #"{"prompt": "One, two,", "temperature": 0, "max_tokens": 3}"#
+        let alone = try await text(of: session.complete(request))
+        for i in 0..<20 {
+            let task = Task { try await text(of: session.complete(request)) }
+            try await Task.sleep(for: .milliseconds(i * 4))
+            task.cancel()
+            if case .success(let answer) = await task.result { #expect(answer == alone) }
+            #expect(try await text(of: session.complete(request)) == alone)
+        }
+    }
+
+    @Test func cancelStopsWhatIsUnderWayAndNothingLater() async throws {
+        let session = try await session()
+        let request = #"{"prompt": "One, two,", "temperature": 0, "max_tokens": 3}"#
+        let alone = try await text(of: session.complete(request))
+        session.cancel()
+        try await session.prefill([1, 2, 3])
+        try await session.rewind(to: 0)
+        session.cancel()
+        #expect(try await text(of: session.complete(request)) == alone)
+
+        var answer = session.complete(request).makeAsyncIterator()
+        _ = try await answer.next()
+        session.cancel()
+        await expectError(.cancelled) { _ = try await answer.next() }
+        #expect(try await answer.next() == nil)
+        try await session.prefill([1])
+
+        let ids = try await sharedModel().tokenizer.encode(longPrompt)
+        let other = try await session.fork()
+        let long = try Session(model: await sharedModel(), options: SessionOptions(contextLength: 4096))
+        let task = Task { try await long.prefill(ids) }
+        try await Task.sleep(for: .milliseconds(100))
+        other.cancel()
+        long.cancel()
+        await expectError(.cancelled) { try await task.value }
+        #expect(try await long.position < ids.count)
+    }
+
+    /// Each call of a session has its own cancellation: that of a task which is refused leaves the other's answer alone.
+    @Test func whoIsRefusedStopsNothing() async throws {
+        let session = try await session()
+        let request = #"{"prompt": "One, two,", "temperature": 0, "max_tokens": 8}"#
+        let alone = try await text(of: session.complete(request))
+        var answer = session.complete(request).makeAsyncIterator(), answered = ""
+        while let event = try await answer.next() {
+            answered += event.text
+            guard event.finish == nil else { break }
+            let refused = Task { for try await _ in session.complete(request) {} }
+            refused.cancel()
+            await #expect(throws: (any Error).self) { try await refused.value }
+            await expectError(.busy) { try await session.prefill([1]) }
+        }
+        #expect(answered == alone)
+    }
+
+    @Test func aForkIsCancelledByItself() async throws {
+        let ids = try await sharedModel().tokenizer.encode(longPrompt)
+        try await expectSoon {
+            let fork = try await session(contextLength: 4096).fork()
+            let task = Task { try await fork.prefill(ids) }
+            try await Task.sleep(for: .milliseconds(50))
+            return task
+        } stop: {
+            await cancel($0)
         }
     }
 

@@ -53,6 +53,11 @@ func cancel(_ task: Task<Void, any Error>) async {
     await #expect(throws: CancellationError.self) { try await task.value }
 }
 
+/// The whole of an answer.
+func text(of events: Events) async throws -> String {
+    try await events.reduce(into: "") { $0 += $1.text }
+}
+
 let skyQuestion = "Why is the sky blue?"
 let greedy = GenerationOptions(temperature: 0, maxTokens: 12)
 let longPrompt = String(repeating: "The quick brown fox jumps over the lazy dog. ", count: 300)

@@ -1,171 +1,238 @@
 """``elver.chat``: a request and its answer shaped as those of OpenAI's client."""
 
+import json
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, AsyncIterator, Iterator, Literal, Optional, Union, overload
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal, Optional, Union, overload
 
-from ._errors import InvalidArgumentError, NotPicklable
+from . import _elver
+from ._errors import InvalidArgumentError, flag, is_a, shown
 from ._model import Model
-from ._progress import Progress
-from ._session import Event, Finish, Logprob, Messages, Session, Stream, run_beside
+from ._progress import Progress, progress_function
+from ._request import Messages
+from ._session import Event, Finish, Logprob, Pulled, Session, Stream
 
 # What answers: a path is opened for one call alone.
 Given = Union[str, "os.PathLike[str]", Model, Session]
 
 
+class Shaped:
+    """What OpenAI's objects let one do with themselves."""
+
+    def model_dump(self, *, mode: str = "python", exclude_none: bool = False, exclude_unset: bool = False) -> "dict[str, Any]":
+        """Dicts, lists, texts and numbers. Each ``exclude`` leaves out what is None."""
+        out: "dict[str, Any]" = _plain(self, exclude_none or exclude_unset)
+        return out
+
+    def model_dump_json(self, *, indent: Optional[int] = None, exclude_none: bool = False, exclude_unset: bool = False) -> str:
+        """The same as JSON."""
+        separators = (",", ":") if indent is None else None
+        dumped = self.model_dump(exclude_none=exclude_none, exclude_unset=exclude_unset)
+        return json.dumps(dumped, indent=indent, ensure_ascii=False, separators=separators)
+
+    def to_dict(self) -> "dict[str, Any]":
+        """As :meth:`model_dump`."""
+        return self.model_dump()
+
+    def to_json(self, *, indent: Optional[int] = 2) -> str:
+        """As :meth:`model_dump_json`."""
+        return self.model_dump_json(indent=indent)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in {field.name for field in fields(self)}:  # type: ignore[arg-type]
+            raise KeyError(key)
+        return getattr(self, key)
+
+
+def _plain(value: Any, exclude_none: bool) -> Any:
+    if is_a(value, list):
+        return [_plain(item, exclude_none) for item in value]
+    if is_dataclass(value):
+        pairs = [(field.name, getattr(value, field.name)) for field in fields(value)]
+        return {name: _plain(item, exclude_none) for name, item in pairs if not (exclude_none and item is None)}
+    return value
+
+
 @dataclass(frozen=True)
-class Usage:
+class Usage(Shaped):
     """Tokens read and written."""
 
     prompt_tokens: int
     completion_tokens: int
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
+    total_tokens: int
+    prompt_tokens_details: None = None
+    completion_tokens_details: None = None
 
 
 @dataclass(frozen=True)
-class TokenLogprob:
-    """A token of an answer and what else was likely."""
+class TopLogprob(Shaped):
+    """A token that was likely: its text, where a part of a character shows as U+FFFD, its bytes, and the natural logarithm
+    of its probability at temperature 1. ``id`` is elver's own."""
 
-    id: int
+    token: str
+    bytes: "list[int]"
     logprob: float
-    top_logprobs: "list[Logprob]"
+    id: int
 
 
 @dataclass(frozen=True)
-class ChatMessage:
-    """What the model said."""
+class TokenLogprob(TopLogprob):
+    """A token of the answer, and the likeliest in its place, likeliest first."""
+
+    top_logprobs: "list[TopLogprob]"
+
+
+@dataclass(frozen=True)
+class ChoiceLogprobs(Shaped):
+    """The tokens of an answer, or of a piece of it."""
+
+    content: "list[TokenLogprob]"
+    refusal: None = None
+
+
+@dataclass(frozen=True)
+class ChatMessage(Shaped):
+    """What the model said. It may be a message of the next request."""
 
     content: str
-    role: str = "assistant"
+    role: Literal["assistant"] = "assistant"
+    refusal: None = None
+    annotations: None = None
+    audio: None = None
+    function_call: None = None
+    tool_calls: None = None
 
 
 @dataclass(frozen=True)
-class Choice:
-    message: ChatMessage
+class Choice(Shaped):
+    """An answer."""
+
     finish_reason: Finish
-    logprobs: Optional["list[TokenLogprob]"] = None
-    index: int = 0
+    index: int
+    logprobs: Optional[ChoiceLogprobs]
+    message: ChatMessage
 
 
 @dataclass(frozen=True)
-class ChatCompletion:
+class ChatCompletion(Shaped):
     """A whole answer: ``choices[0].message.content``."""
 
     id: str
-    model: str
-    created: int
     choices: "list[Choice]"
+    created: int
+    model: str
+    object: Literal["chat.completion"]
     usage: Usage
-    object: str = "chat.completion"
+    service_tier: None = None
+    system_fingerprint: Optional[str] = None
 
     def __str__(self) -> str:
         return self.choices[0].message.content
 
 
 @dataclass(frozen=True)
-class Delta:
+class Delta(Shaped):
+    """What is new of a message."""
+
     content: str
-    role: Optional[str] = None
+    role: Optional[Literal["assistant"]] = None
+    refusal: None = None
+    function_call: None = None
+    tool_calls: None = None
 
 
 @dataclass(frozen=True)
-class ChunkChoice:
+class ChunkChoice(Shaped):
+    """A piece of an answer."""
+
     delta: Delta
     finish_reason: Optional[Finish]
-    logprobs: Optional["list[TokenLogprob]"] = None
-    index: int = 0
+    index: int
+    logprobs: Optional[ChoiceLogprobs]
 
 
 @dataclass(frozen=True)
-class ChatCompletionChunk:
-    """A piece of an answer: ``choices[0].delta.content``."""
+class ChatCompletionChunk(Shaped):
+    """A piece of an answer: ``choices[0].delta.content``. The last, where the request asked for it, has no choices but the
+    ``usage``."""
 
     id: str
-    model: str
-    created: int
     choices: "list[ChunkChoice]"
-    object: str = "chat.completion.chunk"
+    created: int
+    model: str
+    object: Literal["chat.completion.chunk"]
+    usage: Optional[Usage] = None
+    service_tier: None = None
+    system_fingerprint: Optional[str] = None
 
 
-class ChatStream(NotPicklable):
+class ChatStream(Pulled[ChatCompletionChunk]):
     """The pieces of an answer, for ``for`` and ``async for``. A model that was opened for it is closed after the last piece,
     on leaving a ``with`` block, or by :meth:`close`."""
 
-    def __init__(self, model: Given, messages: Messages, progress: Progress, request: "dict[str, Any]") -> None:
+    def __init__(
+        self, model: Given, messages: Messages, progress: Progress, request: "dict[str, Any]", usage: bool = False
+    ) -> None:
         if not isinstance(model, (str, os.PathLike, Model, Session)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError(f"model: expected a path, a Model or a Session, found {model!r}", "model")
+            raise InvalidArgumentError(f"model: expected a path, a Model or a Session, found {shown(model)}", "model")
         self._model, self._messages, self._progress, self._request = model, messages, progress, request
         self._opened = ExitStack()
         self._answer: Optional[Stream] = None
-        self._head: "dict[str, Any]" = {"id": f"chatcmpl-{time.time_ns():x}", "model": _name(model), "created": int(time.time())}
+        self._first = True
+        self._owes_usage = usage
+        self._head: "dict[str, Any]" = {
+            "id": f"chatcmpl-{time.time_ns():x}", "created": int(time.time()), "model": _name(model),
+            "system_fingerprint": f"elver-{_elver.version()}",
+        }  # fmt: skip
 
-    def _begin(self) -> Stream:
-        """Opens what is not open yet; the answer, with its prompt read."""
+    def _stream(self, stop: "Optional[_elver.Stop]") -> Stream:
+        """The answer, of a session that is opened where none was given."""
         if self._answer is None:
             model = self._model
             if isinstance(model, (str, os.PathLike)):
-                model = self._opened.enter_context(Model(model, progress=self._progress))
+                model = self._opened.enter_context(Model(model, progress=_stoppable(self._progress, stop)))
             session = self._opened.enter_context(model.session()) if isinstance(model, Model) else model
             self._answer = session.stream(self._messages, progress=self._progress, **self._request)
-            self._answer.begin()
         return self._answer
 
-    def _step(self) -> Optional[ChatCompletionChunk]:
+    def _step(self, stop: "Optional[_elver.Stop]" = None) -> Optional[ChatCompletionChunk]:
         try:
-            first = self._answer is None
-            event = self._begin()._step()
+            answer = self._stream(stop)
+            event = answer._step(stop)
         except BaseException:
             self.close()
             raise
         if event is None:
-            return None
+            if not self._owes_usage:
+                return None
+            self._owes_usage = False
+            return self._chunk([], _usage(answer))
         if event.finish is not None:
             self.close()
-        delta = Delta(event.text, "assistant" if first else None)
-        logprobs = [_token(event)] if self._request.get("logprobs") and event.id >= 0 else None
-        return ChatCompletionChunk(choices=[ChunkChoice(delta, event.finish, logprobs)], **self._head)
+        delta = Delta(event.text, "assistant" if self._first else None)
+        self._first = False
+        return self._chunk([ChunkChoice(delta, event.finish, 0, self._logprobs([event] if event.id >= 0 else []))])
+
+    def _chunk(self, choices: "list[ChunkChoice]", usage: Optional[Usage] = None) -> ChatCompletionChunk:
+        return ChatCompletionChunk(choices=choices, object="chat.completion.chunk", usage=usage, **self._head)
+
+    def _logprobs(self, events: "list[Event]") -> Optional[ChoiceLogprobs]:
+        if not self._request.get("logprobs"):
+            return None
+        return ChoiceLogprobs([_token(event) for event in events])
 
     def completion(self) -> ChatCompletion:
         """The whole answer, where no piece was pulled yet."""
-        chunks = [chunk.choices[0] for chunk in self]
-        logprobs = [token for choice in chunks for token in choice.logprobs or []]
-        answer = self._begin()
+        pieces = [choice for chunk in self for choice in chunk.choices]
+        answer = self._stream(None)
         assert answer.finish is not None
-        choice = Choice(
-            ChatMessage("".join(choice.delta.content for choice in chunks)),
-            answer.finish,
-            logprobs if self._request.get("logprobs") else None,
-        )
-        return ChatCompletion(
-            choices=[choice], usage=Usage(answer.prompt_tokens, answer.completion_tokens), **self._head
-        )
-
-    def __iter__(self) -> "Iterator[ChatCompletionChunk]":
-        return self
-
-    def __next__(self) -> ChatCompletionChunk:
-        chunk = self._step()
-        if chunk is None:
-            raise StopIteration
-        return chunk
-
-    def __aiter__(self) -> "AsyncIterator[ChatCompletionChunk]":
-        return self
-
-    async def __anext__(self) -> ChatCompletionChunk:
-        chunk = await run_beside(self._step, self._interrupt)
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
-
-    def _interrupt(self) -> None:
-        if self._answer is not None:
-            self._answer._session._handle.interrupt()
+        tokens = [token for piece in pieces if piece.logprobs for token in piece.logprobs.content]
+        logprobs = ChoiceLogprobs(tokens) if self._request.get("logprobs") else None
+        message = ChatMessage("".join(piece.delta.content for piece in pieces))
+        choice = Choice(answer.finish, 0, logprobs, message)
+        return ChatCompletion(choices=[choice], object="chat.completion", usage=_usage(answer), **self._head)
 
     def close(self) -> None:
         """Ends the answer, and closes what was opened for it."""
@@ -178,14 +245,43 @@ class ChatStream(NotPicklable):
         self.close()
 
 
+def _stoppable(progress: Progress, stop: "Optional[_elver.Stop]") -> Progress:
+    """A progress that also says no when the stop is set."""
+    if stop is None:
+        return progress
+    tell = progress_function(progress, "loading")
+    return lambda fraction: not stop.is_set() and (tell is None or tell(fraction) is not False)
+
+
+def _usage(answer: Stream) -> Usage:
+    return Usage(answer.prompt_tokens, answer.completion_tokens, answer.prompt_tokens + answer.completion_tokens)
+
+
 def _name(model: Given) -> str:
     if isinstance(model, (str, os.PathLike)):
         return os.path.basename(os.fspath(model))
     return model._name
 
 
+def _likely(token: Logprob) -> TopLogprob:
+    return TopLogprob(_text(token.bytes), list(token.bytes), token.logprob, token.id)
+
+
 def _token(event: Event) -> TokenLogprob:
-    return TokenLogprob(event.id, event.logprob, event.top)
+    top = [_likely(token) for token in event.top]
+    return TokenLogprob(_text(event.bytes), list(event.bytes), event.logprob, event.id, top)
+
+
+def _text(token: bytes) -> str:
+    return token.decode("utf-8", "replace")
+
+
+def _wants_usage(options: Any) -> bool:
+    """What ``stream_options`` asks for."""
+    if not is_a(options, dict) or set(options) - {"include_usage"}:
+        raise InvalidArgumentError(f'stream_options: expected {{"include_usage": True}}, found {shown(options)}', "stream_options")
+    wanted = options.get("include_usage")
+    return wanted is not None and flag("include_usage", wanted)
 
 
 @overload
@@ -205,7 +301,10 @@ def chat(
 
     ``model`` is a path, which is opened for this call alone, a :class:`Model`, or a :class:`Session`, which keeps what it
     has read for the next call. ``messages`` is a list of messages, or the text of one. Keywords are the API's, as in
-    :meth:`Session.stream`. With ``stream=True`` the answer comes in pieces, by ``for`` or ``async for``.
+    :meth:`Session.stream`. With ``stream=True`` the answer comes in pieces, by ``for`` or ``async for``; with
+    ``stream_options={"include_usage": True}`` a last piece has the ``usage``. ``logprobs=True`` and ``top_logprobs`` give
+    ``choices[0].logprobs.content``. Answers have ``model_dump()``, ``model_dump_json()`` and ``["choices"]`` as the client's,
+    and a message of an answer may be a message of the next request. A finish reason of elver's own is "cancelled".
 
     >>> answer = elver.chat(MODEL, [{"role": "user", "content": "What is 2+2?"}], temperature=0)
     >>> answer.choices[0].message.content
@@ -216,5 +315,8 @@ def chat(
     ...     print(chunk.choices[0].delta.content, end="|")
     The| answer| to||
     """
-    answer = ChatStream(model, messages, progress, request)
-    return answer if stream else answer.completion()
+    options = request.pop("stream_options", None)
+    if options is not None and not flag("stream", stream):
+        raise InvalidArgumentError("stream_options: expected only where stream is True", "stream_options")
+    answer = ChatStream(model, messages, progress, request, options is not None and _wants_usage(options))
+    return answer if flag("stream", stream) else answer.completion()

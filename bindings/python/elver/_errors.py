@@ -1,7 +1,11 @@
 """One exception class for each status of the C ABI, and the words for the wrong use of an object."""
 
 import enum
-from typing import Any, Mapping, NoReturn, Union
+from numbers import Real
+from operator import index
+from typing import Any, Mapping, NoReturn
+
+import numpy
 
 
 class Status(enum.IntEnum):
@@ -149,25 +153,66 @@ class NotPicklable:
         )
 
 
+def is_a(value: Any, *kinds: Any) -> bool:
+    """isinstance() of what comes from outside: a type checker learns nothing of it."""
+    return isinstance(value, kinds)
+
+
+def shown(value: Any) -> str:
+    """A value in a message: one line, not too long."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer of very many digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
 def choose(name: str, value: Any, choices: "Mapping[Any, int]") -> int:
     """The number of a named choice; None is 0."""
     if value is None:
         return 0
     if isinstance(value, str) and value in choices:
         return choices[value]
-    raise InvalidArgumentError(f"{name}: expected one of {', '.join(choices)}, found {value!r}", name)
+    raise InvalidArgumentError(f"{name}: expected one of {', '.join(choices)}, found {shown(value)}", name)
 
 
-def option(name: str, value: Union[int, None]) -> int:
+def option(name: str, value: Any) -> int:
     """An option that C can take; None is 0, the default of every option."""
     return 0 if value is None else whole(name, value)
 
 
-def whole(name: str, value: int) -> int:
-    """An integer that C can take."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidArgumentError(f"{name}: expected an integer, found {value!r}", name)
-    number = value.__index__()
-    if not -(2**31) <= number < 2**31:
-        raise InvalidArgumentError(f"{name}: expected an integer of 32 bits, found {number}", name)
+def whole(name: str, value: Any, low: int = -(2**31), high: int = 2**31 - 1) -> int:
+    """An integer that C can take, of Python or of NumPy."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = index(value)
+    except TypeError:
+        raise InvalidArgumentError(f"{name}: expected an integer, found {shown(value)}", name) from None
+    if not low <= number <= high:
+        raise InvalidArgumentError(f"{name}: expected an integer from {low} to {high}, found {shown(number)}", name)
     return number
+
+
+def number(name: str, value: Any) -> float:
+    """A number that C can take, of Python or of NumPy."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidArgumentError(f"{name}: expected a number, found {shown(value)}", name)
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidArgumentError(f"{name}: expected a number of 64 bits, found a larger one", name) from None
+
+
+def flag(name: str, value: Any) -> bool:
+    """A truth value, of Python or of NumPy."""
+    if not is_a(value, bool, numpy.bool_):
+        raise InvalidArgumentError(f"{name}: expected True or False, found {shown(value)}", name)
+    return bool(value)
+
+
+def function(name: str, value: Any) -> Any:
+    """Something to call, or None."""
+    if value is not None and not callable(value):
+        raise InvalidArgumentError(f"{name}: expected a function, found {shown(value)}", name)
+    return value

@@ -5,9 +5,11 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional, Sequence, Union
 
 from . import _elver
-from ._errors import InvalidArgumentError, NotPicklable, choose, option, whole
+from ._errors import NotPicklable, choose, flag, option, whole
+from ._files import Sink, Source, path_of, sink_of, source_of
 from ._progress import Progress, progress_function
-from ._session import Ids, Message, Session, Sink, Source, dump
+from ._request import Ids, Message, dump
+from ._session import Session
 
 if TYPE_CHECKING:  # for whoever resolves what Ids is here
     import numpy  # noqa: F401  # pyright: ignore[reportUnusedImport]
@@ -60,7 +62,7 @@ def render_template(source: str, **variables: Any) -> str:
     >>> elver.render_template("{{ greeting }}, {{ name }}!", greeting="Hello", name="Ada")
     'Hello, Ada!'
     """
-    return _elver.render_template(source, dump(variables))
+    return _elver.render_template(source, dump(variables, "variables"))
 
 
 def quantize(
@@ -73,13 +75,15 @@ def quantize(
     >>> elver.Tokenizer("small.gguf").n_vocab
     49152
     """
-    _elver.quantize(source, path, type, option("n_threads", n_threads), progress_function(progress, f"writing {type}"))
+    _elver.quantize(
+        source_of(source), path_of("path", path), type, option("n_threads", n_threads), progress_function(progress, f"writing {type}")
+    )
 
 
 def write_synth(name: str, sink: Sink, *, n_layers: int = 0, progress: Progress = None) -> None:
     """Writes a model of well-known dimensions with random weights, as "llama-1b:q4_0", for measuring speed; ``n_layers`` 0:
     all of them, or as many as take two fifths of this machine's memory."""
-    _elver.write_synth(name, whole("n_layers", n_layers), sink, progress_function(progress, f"writing {name}"))
+    _elver.write_synth(name, whole("n_layers", n_layers), sink_of(sink), progress_function(progress, f"writing {name}"))
 
 
 class Tokenizer(NotPicklable):
@@ -93,7 +97,7 @@ class Tokenizer(NotPicklable):
     """
 
     def __init__(self, source: Source) -> None:
-        self._handle = _elver.Tokenizer(source)
+        self._handle = _elver.Tokenizer(source_of(source))
 
     def encode(self, text: str, *, add_special: bool = True, parse_special: bool = False) -> "list[int]":
         """Ids of a text.
@@ -101,11 +105,11 @@ class Tokenizer(NotPicklable):
         ``add_special`` adds BOS and EOS where the model wants them. With ``parse_special`` control tokens spelled in the
         text become tokens: not for text of strangers.
         """
-        return self._handle.encode(text, add_special, parse_special)
+        return self._handle.encode(text, flag("add_special", add_special), flag("parse_special", parse_special))
 
     def decode(self, ids: Ids, *, special: bool = False) -> str:
         """Text of ids, a sequence or a NumPy array; with ``special`` control tokens are shown."""
-        return self._handle.decode(ids, special)
+        return self._handle.decode(ids, flag("special", special))
 
     def render(self, messages: "Sequence[Message]", *, add_generation_prompt: bool = True, **variables: Any) -> str:
         """A conversation through the chat template that lies beside the vocabulary.
@@ -116,7 +120,8 @@ class Tokenizer(NotPicklable):
         <|im_start|>assistant
         <BLANKLINE>
         """
-        return self._handle.render(dump({"messages": messages, "add_generation_prompt": add_generation_prompt, **variables}))
+        variables |= {"messages": messages, "add_generation_prompt": add_generation_prompt}
+        return self._handle.render(dump(variables, "variables"))
 
     def is_end(self, id: int) -> bool:
         """Whether a token ends an answer."""
@@ -147,7 +152,7 @@ class Tokenizer(NotPicklable):
 class Model(NotPicklable):
     """A model file. Any thread may use it; sessions share its weights.
 
-    ``source`` is a path, an open file, or bytes. ``n_threads`` is by default the physical cores that the process may use.
+    ``source`` is a path, an open file, which is read from its position on, or bytes. ``n_threads`` is by default the physical cores that the process may use.
     A model that needs more than ``budget_bytes`` for itself and one session of ``n_ctx`` positions is refused. With
     ``load=False`` it is only opened: see what it will take with :meth:`plan`, then :meth:`load` it.
     ``progress=True`` shows a bar while it loads where tqdm is installed; a function gets the fraction, and cancels with
@@ -175,14 +180,13 @@ class Model(NotPicklable):
         cache_type: Optional[CacheType] = None,
         progress: Progress = None,
     ) -> None:
-        if budget_bytes is not None and not 0 <= budget_bytes < 2**64:
-            raise InvalidArgumentError(f"budget_bytes: expected a number of bytes, found {budget_bytes!r}", "budget_bytes")
+        budget = 0 if budget_bytes is None else whole("budget_bytes", budget_bytes, 0, 2**64 - 1)
         self._loaded = False
         self._name: str = os.path.basename(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
         self._handle = _elver.Model(
-            source, option("n_threads", n_threads), budget_bytes or 0, *_session_options(n_ctx, max_batch, cache_type)
+            source_of(source), option("n_threads", n_threads), budget, *_session_options(n_ctx, max_batch, cache_type)
         )
-        if load:
+        if flag("load", load):
             self.load(progress=progress)
 
     def load(self, *, progress: Progress = None) -> None:
@@ -260,7 +264,7 @@ class Model(NotPicklable):
     def pack(self, sink: Sink, *, progress: Progress = None) -> None:
         """Writes it as a packed file, which loads by mapping: its weights lie there as this machine's kernels read them. It
         is opened like any model."""
-        self._handle.pack(sink, progress_function(progress, f"packing {self._name}"))
+        self._handle.pack(sink_of(sink), progress_function(progress, f"packing {self._name}"))
 
     def measure(self) -> Measurement:
         """What the machine can do with this model's threads: takes about a second and 256 MiB."""

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any, Callable, Optional, Union
 
-from ._errors import InvalidArgumentError
+from ._errors import InvalidArgumentError, shown
 
 Progress = Union[None, bool, Callable[[float], Optional[bool]]]
 
@@ -31,4 +31,4 @@ def progress_function(progress: Progress, label: str) -> Optional[Callable[[floa
             return None
     if callable(progress):
         return progress
-    raise InvalidArgumentError(f"progress: expected True, False or a function, found {progress!r}", "progress")
+    raise InvalidArgumentError(f"progress: expected True, False or a function, found {shown(progress)}", "progress")

@@ -1,13 +1,13 @@
 """Sessions: a text's positions in a model's cache, and the answers that continue it."""
 
-import json
-import os
-from typing import TYPE_CHECKING, Any, AsyncIterator, BinaryIO, Callable, Iterator, Literal, Mapping, NamedTuple, Optional, Sequence
-from typing import TypeVar, Union
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Generic, Iterator, Literal, NamedTuple, Optional, TypeVar, Union
 
 from . import _elver
-from ._errors import InvalidArgumentError, NotPicklable, choose, whole
+from ._errors import NotPicklable, choose, function, whole
+from ._files import Sink, Source, sink_of, source_of
 from ._progress import Progress, progress_function
+from ._request import Ids, Messages, dump
 
 if TYPE_CHECKING:
     import numpy
@@ -16,29 +16,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Finish = Literal["stop", "length", "cancelled"]
 _FINISH: "tuple[Optional[Finish], ...]" = (None, "stop", "length", "cancelled")
-Message = Mapping[str, Any]  # {"role": "user", "content": "..."}, as in the OpenAI chat API
-Messages = Union[str, Sequence[Message]]  # a text is a single message of the user
-Ids = Union[Sequence[int], "NDArray[numpy.integer[Any]]"]
-# A path, an open file (read from its descriptor), or bytes, which are not copied.
-Source = Union[str, "os.PathLike[str]", BinaryIO, bytes, bytearray, memoryview]
-# A path, whose file appears when it is complete, or an object with a method write().
-Sink = Union[str, "os.PathLike[str]", BinaryIO]
 Pooling = Literal["mean", "first", "last"]
 POOLINGS: "dict[Pooling, int]" = {"mean": 1, "first": 2, "last": 3}
+Begin = Callable[[str, Any, "Optional[_elver.Stop]"], "tuple[int, int]"]
 
 
 class Logprob(NamedTuple):
-    """A token and the natural logarithm of its probability at temperature 1."""
+    """A token and the natural logarithm of its probability at temperature 1. ``bytes`` are the token's own, which may be a
+    part of a character."""
 
     id: int
     logprob: float
+    bytes: bytes
 
 
 class Event(NamedTuple):
     """A step of an answer.
 
-    ``text`` is what became whole with the token ``id`` (-1: no token). ``finish`` is None while there is more to come, and
-    "stop", "length" or "cancelled" in the last event. ``logprob`` and ``top`` are filled where the request asked for them.
+    ``text`` is what became whole with the token ``id`` (-1: no token), whose own bytes are ``bytes``. ``finish`` is None
+    while there is more to come, and "stop", "length" or "cancelled" in the last event. ``logprob`` and ``top`` are filled
+    where the request asked for them.
     """
 
     text: str
@@ -46,36 +43,65 @@ class Event(NamedTuple):
     finish: Optional[Finish]
     logprob: float
     top: list[Logprob]
+    bytes: bytes
 
 
-def dump(value: Any) -> str:
-    """JSON for C. What JSON cannot say is an error."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"request: {error}", "request") from None
+class Pulled(NotPicklable, Generic[T]):
+    """What is pulled step by step with ``for`` or ``async for``. Nothing is computed before it is asked for."""
+
+    _unread: Optional[T] = None
+
+    def _step(self, stop: "Optional[_elver.Stop]" = None) -> Optional[T]:
+        """The next step; None after the last."""
+        raise NotImplementedError
+
+    def __iter__(self) -> "Iterator[T]":
+        return self
+
+    def __next__(self) -> T:
+        step, self._unread = self._unread, None
+        if step is None:
+            step = self._step()
+        if step is None:
+            raise StopIteration
+        return step
+
+    def __aiter__(self) -> "AsyncIterator[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        """A step computed in a thread beside the event loop. When the task that waits is cancelled, so is that call, and it
+        has ended before the task goes on. A step that it had made already waits for the next pull."""
+        import asyncio  # takes longer to import than all the rest
+
+        stop = _elver.Stop()
+
+        def pull() -> None:
+            if self._unread is None:
+                self._unread = self._step(stop)
+
+        future = asyncio.get_running_loop().run_in_executor(None, pull)
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            stop.set()
+            while not future.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # seen
+            raise
+        step, self._unread = self._unread, None
+        if step is None:
+            raise StopAsyncIteration
+        return step
 
 
-async def run_beside(function: "Callable[[], T]", interrupt: "Callable[[], None]") -> T:
-    """Runs a call in a thread beside the event loop. When the task that waits is cancelled, so is the call, and it has
-    ended before the task goes on: what it worked on is free again."""
-    import asyncio
-
-    future = asyncio.get_running_loop().run_in_executor(None, function)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            interrupt()
-            await asyncio.wait([future], timeout=0.02)
-        future.exception()  # seen
-        raise
-
-
-class Stream(NotPicklable):
+class Stream(Pulled[Event]):
     """An answer, pulled event by event with ``for`` or ``async for``. Nothing is computed before it is asked for.
 
-    A session has one answer at a time: another call in it ends this one.
+    A session has one answer at a time: one that is begun later ends this one, whose next event is then an error. A call
+    that is refused ends nothing.
 
     >>> with elver.Model(MODEL) as model, model.session() as session:
     ...     stream = session.complete("The capital of France is", temperature=0, max_tokens=5)
@@ -85,52 +111,32 @@ class Stream(NotPicklable):
     (7042, ' Paris', '.\\n\\nThe', 'length')
     """
 
-    def __init__(self, session: "Session", begin: "Callable[[str, Any], None]", request: str, progress: Progress) -> None:
+    def __init__(self, session: "Session", begin: Begin, request: str, progress: Progress) -> None:
         self._session = session
-        self._begin: Optional[Callable[[str, Any], None]] = begin
+        self._begin = begin
         self._request = request
         self._progress = progress_function(progress, "reading")
+        self._answer: Optional[int] = None  # its number among the session's
         self.finish: Optional[Finish] = None
         self.prompt_tokens = 0
         self.completion_tokens = 0
 
     def begin(self) -> None:
         """Reads the prompt, keeping what the session holds of it already; iteration does so by itself."""
-        if self._begin is not None:
-            begin, self._begin = self._begin, None
-            self._session._answer = self
-            begin(self._request, self._progress)
-            self.prompt_tokens = self._session.position
+        self._begun(None)
 
-    def _step(self) -> Optional[Event]:
-        """The next event; None after the last."""
+    def _begun(self, stop: "Optional[_elver.Stop]") -> int:
+        if self._answer is None:
+            self._answer, self.prompt_tokens = self._begin(self._request, self._progress, stop)
+        return self._answer
+
+    def _step(self, stop: "Optional[_elver.Stop]" = None) -> Optional[Event]:
         if self.finish is not None:
             return None
-        self.begin()
-        if self._session._answer is not self:
-            raise InvalidArgumentError("the answer is over: the session has begun something else", "session")
-        text, id, finish, logprob, top = self._session._handle.next()
+        text, id, finish, logprob, top, token = self._session._handle.next(self._begun(stop), stop)
         self.finish = _FINISH[finish]
         self.completion_tokens += id >= 0
-        return Event(text, id, self.finish, logprob, [Logprob(*t) for t in top] if top else [])
-
-    def __iter__(self) -> "Iterator[Event]":
-        return self
-
-    def __next__(self) -> Event:
-        event = self._step()
-        if event is None:
-            raise StopIteration
-        return event
-
-    def __aiter__(self) -> "AsyncIterator[Event]":
-        return self
-
-    async def __anext__(self) -> Event:
-        event = await run_beside(self._step, self._session._handle.interrupt)
-        if event is None:
-            raise StopAsyncIteration
-        return event
+        return Event(text, id, self.finish, logprob, [Logprob(*t) for t in top] if top else [], token)
 
     def read(self) -> str:
         """The text of the rest of the answer."""
@@ -147,14 +153,13 @@ class Stream(NotPicklable):
 class Session(NotPicklable):
     """A text's positions in the cache of a model, made by :meth:`Model.session`.
 
-    It belongs to one thread at a time: a second one gets :class:`BusyError`. Only :meth:`cancel` and :meth:`close` may come
+    It belongs to one thread at a time: a second one gets :class:`BusyError`, and the first goes on. Only :meth:`cancel` and :meth:`close` may come
     from any thread. Ctrl-C stops a call in the main thread with KeyboardInterrupt, and leaves the session usable.
     """
 
     def __init__(self, handle: "_elver.Session", name: str) -> None:
         self._handle = handle
         self._name = name  # the model's
-        self._answer: Optional[Stream] = None
 
     def stream(self, messages: Messages, *, progress: Progress = None, **request: Any) -> Stream:
         """The answer to a conversation: a list of messages as in the OpenAI chat API, or a text.
@@ -179,8 +184,8 @@ class Session(NotPicklable):
     def complete(self, prompt: "Union[str, Ids]", *, progress: Progress = None, **request: Any) -> Stream:
         """The continuation of a text or of token ids, without a chat template; keywords as :meth:`stream`'s, and
         ignore_eos."""
-        given = {"prompt": prompt} if isinstance(prompt, str) else {"ids": [int(id) for id in prompt]}
-        return Stream(self, self._handle.complete, dump({**given, **request}), progress)
+        request |= {"prompt": prompt} if isinstance(prompt, str) else {"ids": _elver.ids(prompt, "prompt")}
+        return Stream(self, self._handle.complete, dump(request), progress)
 
     def prefill(
         self,
@@ -199,8 +204,7 @@ class Session(NotPicklable):
         ...     session.position, best[-1], int(session.logits.argmax())
         (5, 7042, 7042)
         """
-        self._answer = None
-        self._handle.prefill(ids, on_logits, wanted, progress_function(progress, "reading"))
+        self._handle.prefill(ids, function("on_logits", on_logits), wanted, progress_function(progress, "reading"))
 
     @property
     def logits(self) -> "Optional[NDArray[numpy.float32]]":
@@ -219,7 +223,6 @@ class Session(NotPicklable):
 
     def rewind(self, position: int) -> None:
         """Goes back to a position, forgetting what came after."""
-        self._answer = None
         self._handle.rewind(whole("position", position))
 
     def embed(self, text: "Union[str, Ids]", *, pooling: Optional[Pooling] = None) -> "NDArray[numpy.float32]":
@@ -231,7 +234,6 @@ class Session(NotPicklable):
         >>> cat.shape, bool(cat @ kitten > cat @ tax)
         ((576,), True)
         """
-        self._answer = None
         ids = self._handle.tokenizer().encode(text, True, False) if isinstance(text, str) else text
         return self._handle.embed(ids, choose("pooling", pooling, POOLINGS))
 
@@ -247,13 +249,12 @@ class Session(NotPicklable):
         ...     other.position, bool((other.logits == session.logits).all())
         (5, True)
         """
-        self._handle.save(sink)
+        self._handle.save(sink_of(sink))
 
     def restore(self, source: Source) -> None:
         """Makes the session what was saved, to the bit; an answer under way ends. What was saved of another model, version
         or setting is a :class:`MismatchError`; after an error the session holds what it held."""
-        self._handle.restore(source)
-        self._answer = None
+        self._handle.restore(source_of(source))
 
     def fork(self) -> "Session":
         """A session that holds the same, in memory of its own.
@@ -268,7 +269,8 @@ class Session(NotPicklable):
         return Session(self._handle.fork(), self._name)
 
     def cancel(self) -> None:
-        """Stops the call that another thread has at work here, or else the next one."""
+        """Stops the call that another thread has at work here, or the answer that has begun and not ended. Otherwise
+        nothing: no later call is stopped."""
         self._handle.cancel()
 
     def close(self) -> None:

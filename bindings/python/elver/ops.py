@@ -16,7 +16,7 @@ True
 from typing import TYPE_CHECKING, Any, Literal, Optional, Sequence
 
 from . import _elver
-from ._errors import NotPicklable, choose, option, whole
+from ._errors import InvalidArgumentError, NotPicklable, choose, flag, number, option, shown, whole
 from ._model import CACHE_TYPES, CacheType
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ def row_bytes(dtype: str, k: int) -> int:
     >>> elver.ops.row_bytes("q4_0", 64)
     36
     """
-    return _elver.row_bytes(choose("dtype", dtype, DTYPES), k)
+    return _elver.row_bytes(choose("dtype", dtype, DTYPES), _size("k", k))
+
+
+def _size(name: str, value: Any) -> int:
+    return whole(name, value, 0, 2**63 - 1)
 
 
 def route(
@@ -61,9 +65,15 @@ def route(
     ([[1, 2]], [[0.731..., 0.268...]])
     """
     return _elver.route(
-        logits, choose("score", score, SCORES), whole("top_k", top_k), renormalise, whole("n_groups", n_groups),
-        whole("n_groups_used", n_groups_used), scale, choice_bias,
+        logits, choose("score", score, SCORES), whole("top_k", top_k), flag("renormalise", renormalise),
+        whole("n_groups", n_groups), whole("n_groups_used", n_groups_used), number("scale", scale), choice_bias,
     )  # fmt: skip
+
+
+def _handle_of(name: str, matrix: Any) -> _elver.Matrix:
+    if not isinstance(matrix, Matrix):
+        raise InvalidArgumentError(f"{name}: expected a Matrix made by Ops.pack(), found {shown(matrix)}", name)
+    return matrix._handle
 
 
 class Matrix(NotPicklable):
@@ -103,7 +113,7 @@ class Cache(NotPicklable):
 
     def rewind(self, position: int) -> None:
         """Goes back to a position."""
-        self._handle.rewind(position)
+        self._handle.rewind(_size("position", position))
 
     @property
     def position(self) -> int:
@@ -140,19 +150,19 @@ class Ops(NotPicklable):
 
     def dequantize(self, rows: Any, dtype: str, n_rows: int, k: int, *, out: "Optional[Floats]" = None) -> "Floats":
         """Decodes ``n_rows`` rows of ``k`` elements, bytes as a GGUF file holds them: [n_rows, k]."""
-        return self._handle.dequantize(choose("dtype", dtype, DTYPES), rows, n_rows, k, out)
+        return self._handle.dequantize(choose("dtype", dtype, DTYPES), rows, _size("n_rows", n_rows), _size("k", k), out)
 
     def pack(self, rows: Any, dtype: str, n_rows: int, k: int) -> Matrix:
         """Packs a weight matrix of ``n_rows`` outputs and ``k`` inputs."""
         matrix = Matrix()
-        matrix._handle = self._handle.pack(choose("dtype", dtype, DTYPES), rows, n_rows, k)
+        matrix._handle = self._handle.pack(choose("dtype", dtype, DTYPES), rows, _size("n_rows", n_rows), _size("k", k))
         return matrix
 
     def matmul(
         self, matrix: Matrix, x: "Floats", *, bias: "Optional[Floats]" = None, out: "Optional[Floats]" = None
     ) -> "Floats":
         """x [n, k] times the matrix, plus bias [n_rows]: [n, n_rows]. Block formats round x to 8 bits."""
-        return self._handle.matmul(matrix._handle, x, bias, out)
+        return self._handle.matmul(_handle_of("matrix", matrix), x, bias, out)
 
     def matmul_experts(
         self,
@@ -168,7 +178,10 @@ class Ops(NotPicklable):
         x has a row for each token, or for each choice. With ``weights`` [n, top_k] the products of a token are weighed and
         added: [n, n_rows]; without, they are kept apart: [n * top_k, n_rows].
         """
-        return self._handle.matmul_experts([matrix._handle for matrix in matrices], ids, x, weights, out)
+        if not isinstance(matrices, (list, tuple)):
+            raise InvalidArgumentError(f"matrices: expected a list of matrices, found {shown(matrices)}", "matrices")
+        handles = [_handle_of("matrices", matrix) for matrix in matrices]
+        return self._handle.matmul_experts(handles, ids, x, weights, out)
 
     def attention(
         self,
@@ -187,7 +200,10 @@ class Ops(NotPicklable):
         """Grouped-query attention: q [n, n_heads, head_dim], k [n_keys, n_kv_heads, head_dim], v [n_keys, n_kv_heads,
         v_head_dim] to [n, n_heads, v_head_dim]. The queries are the last n positions. ``window`` counts the positions that
         a query sees, its own included; 0 is all. ``scale`` 0 is 1 / sqrt(head_dim)."""
-        return self._handle.attention(q, k, v, causal, whole("window", window), scale, soft_cap, alibi_slopes, sinks, out)
+        return self._handle.attention(
+            q, k, v, flag("causal", causal), whole("window", window), number("scale", scale), number("soft_cap", soft_cap),
+            alibi_slopes, sinks, out,
+        )  # fmt: skip
 
     def cache(
         self,
@@ -208,10 +224,13 @@ class Ops(NotPicklable):
         """A cache of ``n_ctx`` positions for one causal layer; ``max_batch`` (by default at most 512) are appended at once."""
         options = _elver.Attention(
             whole("n_heads", n_heads), whole("n_kv_heads", n_kv_heads), whole("head_dim", head_dim),
-            whole("v_head_dim", v_head_dim), True, whole("window", window), scale, soft_cap, alibi_slopes, sinks,
+            whole("v_head_dim", v_head_dim), True, whole("window", window), number("scale", scale),
+            number("soft_cap", soft_cap), alibi_slopes, sinks,
         )  # fmt: skip
         cache = Cache()
-        cache._handle = self._handle.cache(options, n_ctx, max_batch or min(512, n_ctx), choose("cache_type", cache_type, CACHE_TYPES))
+        n_ctx = _size("n_ctx", n_ctx)
+        n_batch = min(512, n_ctx) if max_batch is None else _size("max_batch", max_batch)
+        cache._handle = self._handle.cache(options, n_ctx, n_batch, choose("cache_type", cache_type, CACHE_TYPES))
         return cache
 
     def close(self) -> None:

@@ -7,18 +7,26 @@ import Foundation
 public actor Session {
     private nonisolated let handle: Handle
     private nonisolated let executor = QueueExecutor("elver.session")
-    private nonisolated let gate = Locked(Gate())
+    private nonisolated let interruption: Interruption
+    private nonisolated let isUsed = Locked(false)
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     public init(model: Model, options: SessionOptions = SessionOptions()) throws {
         var options = try options.c()
+        let interruption = Interruption()
+        options.go_on = Interruption.goOn
+        options.context = interruption.context
         handle = try model.handle { model in
-            try Handle("session", release: elver_session_release) { elver_session_open(model, &options, $0, $1) }
+            try Handle("session", release: interruption.releaseSession) { elver_session_open(model, &options, $0, $1) }
         }
+        self.interruption = interruption
     }
 
-    private init(_ handle: Handle) { self.handle = handle }
+    private init(_ handle: Handle, _ interruption: Interruption) {
+        self.handle = handle
+        self.interruption = interruption
+    }
 
     /// Positions filled.
     public var position: Int { get throws { try handle { Int(elver_session_position($0)) } } }
@@ -131,11 +139,13 @@ public actor Session {
 
     /// A session that holds the same, in memory of its own.
     public func fork() async throws -> Session {
-        let use = try Use(self)
+        let use = try Use(self), interruption = Interruption()
         let handle = try await run(use) { session in
-            try Handle("session", release: elver_session_release) { elver_session_fork(session, nil, nil, $0, $1) }
+            try Handle("session", release: interruption.releaseSession) { out, error in
+                elver_session_fork(session, Interruption.goOn, interruption.context, out, error)
+            }
         }
-        return Session(handle)
+        return Session(handle, interruption)
     }
 
     /// Answers a chat request: JSON shaped as the OpenAI chat API, as elver.h says at `elver_session_chat`. `progress`
@@ -149,35 +159,36 @@ public actor Session {
         Events(self, .completion, progress: progress) { request }
     }
 
+    /// Stops the call that is at work, or the answer that has begun and not ended: an error with the code `cancelled`.
+    /// Otherwise nothing: no later call is stopped.
+    public nonisolated func cancel() { _ = try? handle { elver_session_cancel($0) } }
+
     /// Lets go of the session and stops what runs in it; later calls are errors.
     public nonisolated func close() {
-        gate { if $0.isRunning { sendCancel() } }
+        interruption.close()
         handle.close()
     }
 
     /// An answer is being read, or a call runs.
-    nonisolated var isInUse: Bool { gate { $0.user != nil } }
+    nonisolated var isInUse: Bool { isUsed { $0 } }
 }
 
 // How answers and calls take turns.
 extension Session {
     /// A right to use the session, given back when it is forgotten. An answer holds one from its first call to its last.
     final class Use: Sendable {
-        fileprivate let id: UInt64
         private let session: Session
 
         init(_ session: Session) throws {
-            id = try session.gate { gate in
-                guard gate.user == nil else {
+            try session.isUsed { isUsed in
+                guard !isUsed else {
                     throw ElverError(.busy, "the session is used by another call or answer now", object: "session")
                 }
-                gate.lastUser += 1
-                gate.user = gate.lastUser
-                return gate.lastUser
+                isUsed = true
             }
             self.session = session
         }
-        deinit { session.gate { $0.user = nil } }
+        deinit { session.isUsed { $0 = false } }
     }
 
     enum Kind: Sendable { case chat, completion }
@@ -202,54 +213,46 @@ extension Session {
         }
     }
 
-    /// Runs a C call for `use`; the cancellation of the task stops it.
+    /// Runs a C call for whoever holds the right to it; the cancellation of the task stops it.
     private func run<R: Sendable>(_ use: Use, _ call: (OpaquePointer) throws -> R) async throws -> R {
-        try await withTaskCancellationHandler {
+        let stop = Locked(false)
+        return try await withTaskCancellationHandler {
+            if stop({ $0 }) { throw CancellationError() }
             let owned = try handle.owned()
-            try gate { gate in
-                if gate.cancelled == use.id { throw CancellationError() }
-                gate.isRunning = true
-            }
-            defer { gate { $0.isRunning = false } }
+            interruption.begin(stop)
             do {
-                return try call(owned.pointer)
-            } catch let error as ElverError where error.code == .cancelled {
-                try settle(use, error)
-                return try call(owned.pointer)
+                return try withExtendedLifetime((owned, use)) { try call(owned.pointer) }
+            } catch let error as ElverError where error.code == .cancelled && stop({ $0 }) {
+                throw CancellationError()
             }
         } onCancel: {
-            gate { gate in
-                gate.cancelled = use.id
-                guard gate.user == use.id, gate.isRunning else { return }
-                gate.isCancelSent = true
-                sendCancel()
-            }
+            stop { $0 = true }
         }
-    }
-
-    /// After a cancelled call: throws what its caller shall see. Returns if it fell to a cancellation that was sent for the
-    /// call before, and came when that was over already.
-    private func settle(_ use: Use, _ error: ElverError) throws {
-        try gate { gate in
-            defer { gate.isCancelSent = false }
-            if gate.cancelled == use.id { throw CancellationError() }
-            if !gate.isCancelSent { throw error }
-        }
-    }
-
-    nonisolated func sendCancel() {
-        if let owned = try? handle.owned() { elver_session_cancel(owned.pointer) }
     }
 }
 
-/// Who uses a session, and what cancellations are on their way.
-private struct Gate: Sendable {
-    var user: UInt64?
-    var lastUser: UInt64 = 0
-    /// A C call runs now. Only then a cancellation is sent: the library keeps one that finds no call for the next.
-    var isRunning = false
-    /// The use that was cancelled last.
-    var cancelled: UInt64?
-    /// A cancellation was sent that no call has answered.
-    var isCancelSent = false
+/// What the library asks while a call works in a session: whether to go on.
+final class Interruption: Sendable {
+    private struct State {
+        var isClosed = false
+        /// Set when the task of the call that works, or worked last, is cancelled.
+        var stop = Locked(false)
+    }
+    private let state = Locked(State())
+
+    func begin(_ stop: Locked<Bool>) { state { $0.stop = stop } }
+    func close() { state { $0.isClosed = true } }
+
+    /// For the C call that opens a session; this lives as long as the session does.
+    var context: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+    static var goOn: elver_go_on {
+        { context in
+            guard let context else { return 1 }
+            let interruption = Unmanaged<Interruption>.fromOpaque(context).takeUnretainedValue()
+            return interruption.state { $0.isClosed || $0.stop { $0 } } ? 0 : 1
+        }
+    }
+    var releaseSession: @Sendable (OpaquePointer?) -> Void {
+        { session in withExtendedLifetime(self) { elver_session_release(session) } }
+    }
 }
