@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
+#include "formats/gguf_writer.hpp"
 #include "runtime/session.hpp"
 
 namespace fs = std::filesystem;
@@ -45,6 +47,25 @@ inline elver::Result<TinyModel> open_tiny(const fs::path& path, const std::strin
     auto source = elver::ByteSource::map_path(path.string());
     if (!source) return source.error();
     return open_tiny(*std::move(source), isa, n_threads);
+}
+
+// The bytes of a tiny model's file, with a sliding window (or chunks) of another length.
+inline elver::Result<std::vector<std::byte>> with_window(const fs::path& path, int window) {
+    auto source = elver::ByteSource::map_path(path.string());
+    if (!source) return source.error();
+    const auto file = elver::Gguf::parse(*std::move(source));
+    if (!file) return file.error();
+    const auto architecture = file->get_string("general.architecture");
+    if (!architecture) return architecture.error();
+    const std::string key = std::string(*architecture) + ".attention.sliding_window";
+    elver::GgufWriter writer;
+    for (const auto& [name, value] : file->metadata()) {
+        if (name != key) writer.copy(name, value);
+    }
+    writer.set_u32(key, static_cast<uint32_t>(window));
+    for (const elver::GgufTensor& t : file->tensors())
+        writer.add_tensor(t.name, t.view.type, t.view.shape, t.view.bytes);
+    return writer.write_memory();
 }
 
 // Of every token, [n_tokens, n_vocab]; by default in a session just as long.

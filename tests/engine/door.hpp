@@ -1,0 +1,66 @@
+// What a host can do with texts, as a script of the property test does it. The same scripts run over anything that
+// holds texts: a Door opens them, a Text is one of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "answer/sampler_settings.hpp"
+#include "base/result.hpp"
+
+namespace elver::test {
+
+struct Answer {
+    std::vector<int32_t> ids;
+    bool cancelled = false;
+};
+
+class Text {
+  public:
+    virtual ~Text() = default;
+
+    virtual int n_ctx() const = 0;
+    virtual std::span<const int32_t> ids() const = 0;
+    // After the last token, [n_vocab]; empty where the text has none.
+    virtual std::span<const float> logits() const = 0;
+    virtual int nearest_rewind(int n_past) const = 0;
+
+    // rows: where not null, the logits after every token are appended to it, [n_ids, n_vocab].
+    virtual Result<void> prefill(std::span<const int32_t> ids, std::vector<float>* rows) = 0;
+    // The text becomes these ids, what it shares with them is kept.
+    virtual Result<void> complete(std::span<const int32_t> ids) = 0;
+    // n tokens, the last of which is not computed: it stands in the answer alone.
+    virtual Result<Answer> generate(int n, const SamplerSettings& settings) = 0;
+    virtual Result<void> rewind(int n_past) = 0;
+    virtual Result<std::vector<float>> embed(std::span<const int32_t> ids) = 0;
+    virtual Result<std::vector<std::byte>> save() = 0;
+    virtual Result<void> restore(std::span<const std::byte> snapshot) = 0;
+    virtual Result<std::unique_ptr<Text>> fork() = 0;
+};
+
+// What one of several texts is given in a common step.
+struct Prefill {
+    Text* text;
+    std::vector<int32_t> ids;
+    Result<void> done;
+};
+
+class Door {
+  public:
+    virtual ~Door() = default;
+
+    virtual Result<std::unique_ptr<Text>> open() = 0;
+    // A text with other options, whose snapshots the texts of open() refuse.
+    virtual Result<std::unique_ptr<Text>> open_another() = 0;
+    // The texts of a model that batches go on together; where there is no such thing, one after the other.
+    virtual void prefill_together(std::span<Prefill> all) {
+        for (Prefill& p : all) p.done = p.text->prefill(p.ids, nullptr);
+    }
+    // The call that follows is cancelled when it asks for the n-th time whether it may go on; -1: it never is.
+    virtual void cancel_at(int n) = 0;
+};
+
+}  // namespace elver::test

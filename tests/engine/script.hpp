@@ -1,0 +1,95 @@
+// Random scripts over texts, and what each step must leave behind: the ids that the steps so far say, and the logits
+// that a session which was given those ids, once and in order, has after them.
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "door.hpp"
+#include "runtime/session.hpp"
+
+namespace elver::test {
+
+enum class Op : uint8_t {
+    open,
+    prefill,
+    together,
+    rewind,
+    complete,
+    generate,
+    embed,
+    save,
+    restore,
+    fork,
+    wrong,
+    count
+};
+const char* op_name(Op op) noexcept;
+
+// Numbers that the state of the script turns into arguments, so that any part of a script is a script too.
+struct Step {
+    Op op;
+    uint32_t text, a, b, c;
+    int cancel_at;  // -1: never
+};
+
+// A model and how its texts are held.
+struct Setting {
+    std::string name;  // for messages
+    std::shared_ptr<const Model> model;
+    SessionOptions options;
+    bool windowed = false, recurrent = false;
+};
+using OpenDoor = std::function<std::unique_ptr<Door>(const Setting&)>;
+
+// What has happened in scripts, so that a test can see that everything has.
+struct Counts {
+    struct Of {
+        int64_t done = 0, refused = 0, cancelled = 0;
+    };
+    Of ops[static_cast<size_t>(Op::count)];
+    int64_t rewound_inside = 0;    // to a position that is neither 0 nor the end
+    int64_t cancelled_inside = 0;  // with some of the tokens in place
+    int64_t n_steps = 0, n_compared = 0;
+};
+
+struct Failure {
+    size_t step;
+    std::string what;
+};
+
+std::vector<Step> random_script(uint64_t seed, size_t n_steps);
+
+// Runs the script until a step leaves what it must not. log: where not null, what each step did.
+std::optional<Failure> run_script(const Setting& setting, const OpenDoor& open, std::span<const Step> script,
+                                  Counts& counts, std::ostream* log = nullptr);
+
+// A script that still fails, from which no step can be taken away.
+std::vector<Step> shortest_failing(const Setting& setting, const OpenDoor& open, std::vector<Step> script);
+
+// Logits after texts by a session that only ever goes forward. Each beginning of a text is computed once.
+class Truth {
+  public:
+    Truth(std::shared_ptr<const Model> model, CacheType cache_type, int longest)
+        : model_(std::move(model)), options_{.n_ctx = longest, .max_batch = longest, .cache_type = cache_type} {}
+
+    // After each token from the position `from` on, [n_ids - from, n_vocab].
+    std::vector<float> rows(std::span<const int32_t> ids, size_t from);
+    std::vector<float> after(std::span<const int32_t> ids) { return rows(ids, ids.size() - 1); }
+    std::vector<float> embedding(std::span<const int32_t> ids) const;
+
+  private:
+    void compute(std::span<const int32_t> ids);
+
+    std::shared_ptr<const Model> model_;
+    SessionOptions options_;
+    std::unique_ptr<Session> session_;
+    std::unordered_map<uint64_t, std::vector<float>> known_;  // by the hash of the ids up to there
+};
+
+}  // namespace elver::test

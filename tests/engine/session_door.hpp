@@ -1,0 +1,109 @@
+// Texts held by sessions of one model.
+#pragma once
+
+#include <utility>
+
+#include "answer/generate.hpp"
+#include "door.hpp"
+#include "runtime/session.hpp"
+
+namespace elver::test {
+
+class SessionDoor final : public Door {
+  public:
+    SessionDoor(std::shared_ptr<const Model> model, const SessionOptions& options)
+        : model_(std::move(model)), options_(options) {
+        options_.go_on = [](void* door) -> int { return static_cast<SessionDoor*>(door)->may_go_on(); };
+        options_.context = this;
+    }
+
+    Result<std::unique_ptr<Text>> open() override { return open_with(options_); }
+    Result<std::unique_ptr<Text>> open_another() override {
+        SessionOptions other = options_;
+        ++other.n_ctx;
+        return open_with(other);
+    }
+    void cancel_at(int n) override { left_ = n; }
+
+  private:
+    class SessionText final : public Text {
+      public:
+        SessionText(SessionDoor& door, std::unique_ptr<Session> session) : door_(&door), session_(std::move(session)) {}
+
+        int n_ctx() const override { return session_->n_ctx(); }
+        std::span<const int32_t> ids() const override { return session_->ids(); }
+        std::span<const float> logits() const override { return session_->logits(); }
+        int nearest_rewind(int n_past) const override { return session_->nearest_rewind(n_past); }
+
+        Result<void> prefill(std::span<const int32_t> ids, std::vector<float>* rows) override {
+            Session::OnLogits on_logits;
+            if (rows != nullptr) {
+                on_logits = [rows](size_t, std::span<const float> row) {
+                    rows->insert(rows->end(), row.begin(), row.end());
+                };
+            }
+            return session_->prefill(ids, on_logits, door_->progress());
+        }
+        Result<void> complete(std::span<const int32_t> ids) override {
+            const Session::Request request(*session_);
+            return prefill_reusing(*session_, ids, door_->progress());
+        }
+        Result<Answer> generate(int n, const SamplerSettings& settings) override {
+            GenerateOptions options;
+            options.sampler = settings;
+            options.max_tokens = n;
+            options.ignore_end = true;
+            const Session::Request request(*session_);
+            auto generator = Generator::make(*session_, options);
+            if (!generator) return std::move(generator).error();
+            Answer answer;
+            for (;;) {
+                auto event = generator->next();
+                if (!event) return std::move(event).error();
+                if (event->id >= 0) answer.ids.push_back(event->id);
+                if (event->finish == FinishReason::none) continue;
+                answer.cancelled = event->finish == FinishReason::cancelled;
+                return answer;
+            }
+        }
+        Result<void> rewind(int n_past) override { return session_->rewind(n_past); }
+        Result<std::vector<float>> embed(std::span<const int32_t> ids) override { return session_->embed(ids); }
+        Result<std::vector<std::byte>> save() override {
+            std::vector<std::byte> out;
+            auto done = session_->save([&](std::span<const std::byte> bytes) -> Result<void> {
+                out.insert(out.end(), bytes.begin(), bytes.end());
+                return {};
+            });
+            if (!done) return std::move(done).error();
+            return out;
+        }
+        Result<void> restore(std::span<const std::byte> snapshot) override {
+            return session_->restore(snapshot, "snapshot");
+        }
+        Result<std::unique_ptr<Text>> fork() override {
+            auto other = session_->fork();
+            if (!other) return std::move(other).error();
+            return std::unique_ptr<Text>(std::make_unique<SessionText>(*door_, *std::move(other)));
+        }
+
+      private:
+        SessionDoor* door_;
+        std::unique_ptr<Session> session_;
+    };
+
+    bool may_go_on() { return left_ < 0 || left_-- > 0; }
+    Progress progress() {
+        return [this](double) { return may_go_on(); };
+    }
+    Result<std::unique_ptr<Text>> open_with(const SessionOptions& options) {
+        auto session = Session::make(model_, options);
+        if (!session) return std::move(session).error();
+        return std::unique_ptr<Text>(std::make_unique<SessionText>(*this, *std::move(session)));
+    }
+
+    std::shared_ptr<const Model> model_;
+    SessionOptions options_;
+    int left_ = -1;
+};
+
+}  // namespace elver::test

@@ -1,0 +1,144 @@
+// Random scripts over texts of every kind of model: whatever was done before, a text's logits are those of a session
+// that was given the same ids once and in order. The environment may set ELVER_STATE_STEPS (how many), ELVER_STATE_SEED
+// (which) and ELVER_STATE_SETTING (of which name alone); a failure prints the seed and the shortest script that fails.
+#include <doctest/doctest.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <list>
+#include <random>
+#include <sstream>
+
+#include "base/text.hpp"
+#include "message_of.hpp"
+#include "models/tiny_models.hpp"
+#include "script.hpp"
+#include "session_door.hpp"
+
+using namespace elver;
+using namespace elver::test;
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t default_steps = 1000;
+#else
+constexpr uint64_t default_steps = 10'000;
+#endif
+constexpr size_t steps_of_script = 60;
+
+uint64_t from_environment(const char* name, uint64_t otherwise) {
+    const char* text = std::getenv(name);
+    if (text == nullptr) return otherwise;
+    const std::string_view number(text);
+    uint64_t value = 0;
+    const auto read = std::from_chars(number.data(), number.data() + number.size(), value);
+    if (read.ec != std::errc() || read.ptr != number.data() + number.size()) FAIL(name, ": expected a number");
+    return value;
+}
+
+// The tiny model, and the length of its windows where it is not the file's own 7 or none.
+struct Kind {
+    const char* model;
+    int window;
+    bool windowed, recurrent;
+};
+constexpr Kind kinds[] = {
+    {"llama", 0, false, false},    {"mixtral", 0, false, false},      {"deepseek2", 0, false, false},
+    {"mistral", 7, true, false},   {"mistral", 1, true, false},       {"mistral", 64, true, false},
+    {"mistral", 100, true, false}, {"phi3-window", 30, true, false},  {"gemma3", 7, true, false},
+    {"gemma2", 40, true, false},   {"gemma2", 90, true, false},       {"gpt-oss", 7, true, false},
+    {"gpt-oss", 65, true, false},  {"llama4", 7, true, false},        {"llama4", 64, true, false},
+    {"llama4", 100, true, false},  {"smallthinker", 20, true, false}, {"cohere2", 33, true, false},
+    {"mamba", 0, false, true},     {"mamba2", 0, false, true},        {"rwkv6", 0, false, true},
+    {"rwkv7", 0, false, true},     {"jamba", 0, false, true},         {"jamba", 20, true, true},
+    {"lfm2", 0, false, true},      {"lfm2", 50, true, true},          {"qwen3next", 0, false, true},
+    {"falcon-h1", 0, false, true}, {"granitehybrid", 0, false, true},
+};
+
+struct Models {
+    std::list<std::vector<std::byte>> files;
+    std::vector<Setting> settings;  // one a kind, without options
+};
+
+const Models& models() {
+    static Models all;
+    if (!all.settings.empty()) return all;
+    for (const Kind& k : kinds) {
+        const fs::path path = tiny_model(k.model);
+        Result<TinyModel> model = [&]() -> Result<TinyModel> {
+            if (k.window == 0) return open_tiny(path, "");
+            auto file = with_window(path, k.window);
+            if (!file) return file.error();
+            all.files.push_back(*std::move(file));
+            return open_tiny(ByteSource::borrow(all.files.back()), "");
+        }();
+        REQUIRE_MESSAGE(model, message_of(model));
+        std::string name = k.model;
+        if (k.window > 0) name = cat(name, "/", k.window);
+        all.settings.push_back({std::move(name), *model, {}, k.windowed, k.recurrent});
+    }
+    return all;
+}
+
+SessionOptions random_options(std::mt19937_64& random) {
+    const auto one_of = [&](auto... values) {
+        const int all[] = {values...};
+        return all[random() % std::size(all)];
+    };
+    SessionOptions options;
+    options.n_ctx = one_of(30, 64, 129, 200, 300, 450, 600);
+    options.max_batch = std::min(options.n_ctx, one_of(1, 2, 3, 7, 16, 33, 64, 100, 600));
+    constexpr CacheType types[] = {CacheType::f32, CacheType::f16, CacheType::q8_0, CacheType::q4_0};
+    options.cache_type = types[random() % std::size(types)];
+    return options;
+}
+
+std::unique_ptr<Door> over_sessions(const Setting& setting) {
+    return std::make_unique<SessionDoor>(setting.model, setting.options);
+}
+
+// Runs the script of a seed; one that fails is printed in its shortest form.
+void run_seed(uint64_t seed, size_t n_steps, Counts& counts) {
+    std::mt19937_64 random(seed);
+    Setting setting = models().settings[random() % models().settings.size()];
+    setting.options = random_options(random);
+    if (const char* only = std::getenv("ELVER_STATE_SETTING"); only != nullptr && setting.name != only) return;
+    const auto script = random_script(seed, n_steps);
+    const auto failed = run_script(setting, over_sessions, script, counts);
+    if (!failed) return;
+    const auto shortest = shortest_failing(setting, over_sessions, script);
+    std::ostringstream log;
+    Counts ignored;
+    const auto again = run_script(setting, over_sessions, shortest, ignored, &log);
+    FAIL_CHECK("ELVER_STATE_SEED=", seed, ": ", setting.name, ", n_ctx ", setting.options.n_ctx, ", max_batch ",
+               setting.options.max_batch, ", cache type ", static_cast<int>(*setting.options.cache_type), ": step ",
+               failed->step, ": ", failed->what, "\nthe shortest script that fails (",
+               again ? again->what : "not again", "):\n", log.str());
+}
+
+}  // namespace
+
+TEST_CASE("state: after any script a text is that of a session that was given its ids once and in order") {
+    const uint64_t n_steps = from_environment("ELVER_STATE_STEPS", default_steps);
+    const uint64_t first = from_environment("ELVER_STATE_SEED", 1);
+    const bool one_seed = std::getenv("ELVER_STATE_SEED") != nullptr && std::getenv("ELVER_STATE_STEPS") == nullptr;
+    Counts counts;
+    for (uint64_t i = 0; i < (one_seed ? 1 : (n_steps + steps_of_script - 1) / steps_of_script); ++i)
+        run_seed(first + i, steps_of_script, counts);
+    MESSAGE(counts.n_steps, " steps, ", counts.n_compared, " logits compared, rewound inside ", counts.rewound_inside,
+            ", cancelled inside ", counts.cancelled_inside);
+    if (one_seed || n_steps < default_steps) return;
+    for (size_t i = 0; i < static_cast<size_t>(Op::count); ++i) {
+        CAPTURE(op_name(static_cast<Op>(i)));
+        const auto& of = counts.ops[i];
+        CHECK(of.done + of.refused > 0);
+    }
+    for (const Op op : {Op::prefill, Op::together, Op::complete, Op::generate, Op::embed}) {
+        CAPTURE(op_name(op));
+        CHECK(counts.ops[static_cast<size_t>(op)].cancelled > 0);
+    }
+    CHECK(counts.ops[static_cast<size_t>(Op::rewind)].refused > 0);
+    CHECK(counts.rewound_inside > 0);
+    CHECK(counts.cancelled_inside > 0);
+}
