@@ -166,7 +166,7 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
         }
         write_struct<elver_event>(event, {0, e.text.c_str(), e.text.size(), e.id, static_cast<elver_finish>(e.finish),
                                           e.logprob, static_cast<uint32_t>(session->top.size()), session->top.data(),
-                                          session->bytes.data(), session->bytes.size()});
+                                          session->bytes.data(), session->bytes.size(), session->generator->seed()});
         return {};
     });
 }

@@ -426,10 +426,15 @@ ELVER_API elver_status elver_session_rewind(elver_session* session, int32_t posi
 /** Begins the answer to a chat request: reads the conversation, keeping what the session holds of it already. Pull the
  *  answer with elver_session_next(). A call that fails with another status than ELVER_CANCELLED leaves an answer that
  * was begun before as it is.
- *  @param request  JSON object shaped as the OpenAI chat API's, borrowed for the call: messages, tools, documents,
- *                  temperature (0: always the likeliest token), top_p, top_k, min_p, max_tokens, stop, seed,
- * logit_bias, presence_penalty, frequency_penalty, repetition_penalty, logprobs, top_logprobs, ignore_eos; stream, n,
- * user, model and response_format as far as they ask for what is done anyway. Unknown keys are errors.
+ *  @param request  JSON object shaped as the OpenAI chat API's, borrowed for the call: messages, tools, documents and
+ *                  how to answer (docs/sampling.md has every key): temperature (0: always the likeliest token), top_p,
+ *                  top_k, min_p, typical_p and other ways to sample, their order as samplers, max_tokens (-1: no
+ * limit), stop, seed, logit_bias, presence_penalty, frequency_penalty, repetition_penalty, logprobs, top_logprobs,
+ * ignore_eos, chat_template_kwargs, reasoning_effort. What a request does not say is as the model's file has it (its
+ * keys general.sampling.), else all tokens at temperature 1. Without a seed, or with -1, a random one is used;
+ * elver_event has it. A stop string may spell control tokens, although they are not shown. A key of the API that asks
+ * for nothing (null, n 1, ...) is accepted; one that asks for what is not done is an error that says so, and so is an
+ * unknown key.
  *  @param progress NULL, or called after each pass over the prompt; see elver_progress.
  *  @param context  Given to progress.
  *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
@@ -473,9 +478,10 @@ typedef struct elver_event {
     const elver_logprob* top; /**< [n_top], likeliest first. Borrowed until the next call */
     const char* bytes;        /**< the token's own, as elver_logprob's; empty without a token. Borrowed likewise */
     size_t n_bytes;           /**< how many */
+    uint64_t seed;            /**< that the answer is drawn with: with it the same request gives the same answer */
 } elver_event;
 #define ELVER_EVENT_INIT \
-    { sizeof(elver_event), NULL, 0, -1, ELVER_FINISH_NONE, 0, 0, NULL, NULL, 0 }
+    { sizeof(elver_event), NULL, 0, -1, ELVER_FINISH_NONE, 0, 0, NULL, NULL, 0, 0 }
 
 /** The next step of the answer. The end is an event too: one more call is an error. A part of a stop string is never
  *  shown.

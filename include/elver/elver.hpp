@@ -391,6 +391,7 @@ struct Event {
     float logprob = 0;
     std::span<const elver_logprob> top;
     std::string_view bytes;  // the token's own, which may be a part of a character
+    uint64_t seed = 0;       // that the answer is drawn with
     bool last() const noexcept { return finish != ELVER_FINISH_NONE; }
 };
 
@@ -463,11 +464,11 @@ class Session {
     }
     Outcome<Event> next() {
         elver_event e = ELVER_EVENT_INIT;
-        return detail::outcome<Event>(
-            [&](elver_error** error) { return elver_session_next(c(), &e, error); },
-            [&]() -> Event {
-                return {{e.text, e.text_size}, e.id, e.finish, e.logprob, {e.top, e.n_top}, {e.bytes, e.n_bytes}};
-            });
+        return detail::outcome<Event>([&](elver_error** error) { return elver_session_next(c(), &e, error); },
+                                      [&]() -> Event {
+                                          return {{e.text, e.text_size}, e.id,  e.finish, e.logprob, {e.top, e.n_top},
+                                                  {e.bytes, e.n_bytes},  e.seed};
+                                      });
     }
     // The rest of the answer, its last event included, as a range that pulls. The session must outlive it.
     Events events() noexcept;

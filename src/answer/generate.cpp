@@ -26,35 +26,47 @@ Result<void> check_options(const GenerateOptions& options, int n_vocab) {
                      "top_logprobs");
     }
     if (options.max_tokens < -1)
-        return Error(Status::invalid_argument, cat("max_tokens: expected 0 or more, found ", options.max_tokens),
+        return Error(Status::invalid_argument, cat("max_tokens: expected 0 or more, or -1, found ", options.max_tokens),
                      "max_tokens");
     for (const std::string& stop : options.stop) {
         if (stop.empty()) return Error(Status::invalid_argument, "stop: expected strings that are not empty", "stop");
     }
-    const auto sampler = Sampler::make(options.sampler, n_vocab);
-    return sampler ? Result<void>() : sampler.error();
+    return check_settings(options.sampler, n_vocab);
 }
 
 Result<Generator> Generator::make(Session& session, GenerateOptions options) {
     if (session.logits().empty())
         return Error(Status::invalid_argument, "generate: the session has no logits; prefill at least one token first",
                      "session");
-    const int n_vocab = session.model().spec().n_vocab;
+    const Model& model = session.model();
+    const int n_vocab = model.spec().n_vocab;
     if (auto checked = check_options(options, n_vocab); !checked) return std::move(checked).error();
-    auto sampler = Sampler::make(options.sampler, n_vocab);
+    auto sampler = Sampler::make(options.sampler, model.kernels(), n_vocab, &model.tokenizer());
     if (!sampler) return std::move(sampler).error();
     return Generator(session, std::move(options), *std::move(sampler));
+}
+
+Generator::Generator(Session& session, GenerateOptions options, Sampler sampler)
+    : session_(&session),
+      options_(std::move(options)),
+      sampler_(std::move(sampler)),
+      row_(session.model().kernels()),
+      top_(session.model().kernels()),
+      stream_(session.model().tokenizer()),
+      stops_(options_.stop),
+      n_prompt_(session.ids().size()),
+      edits_(session.edits()) {
+    if (!options_.continues) return;
+    for (const int32_t id : session.ids()) stream_.follow(id);
 }
 
 GenerateEvent Generator::finish(FinishReason reason) {
     GenerateEvent event;
     event.finish = reason;
-    held_ += stream_.finish();
-    if (release(event.text))
+    if (stops_.push(stream_.finish(), true, event.text))
         event.finish = FinishReason::stop;
     else
-        event.text += held_;
-    held_.clear();
+        stops_.finish(event.text);
     end();
     return event;
 }
@@ -64,26 +76,10 @@ void Generator::end() noexcept {
     session_->cancel_token().resume(0);
 }
 
-bool Generator::release(std::string& out) {
-    size_t keep = 0, found = std::string::npos;
-    for (const std::string& stop : options_.stop) {
-        found = std::min(found, held_.find(stop));
-        // The longest end of the text that begins this stop string must wait.
-        for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
-            if (held_.compare(held_.size() - n, n, stop, 0, n) == 0) keep = n;
-        }
-    }
-    if (found != std::string::npos) {
-        out.append(held_, 0, found);
-        held_.clear();
-        return true;
-    }
-    size_t ready = held_.size() - keep;
-    // What waits is a stop string's beginning and so starts at a character only if the stop string does.
-    while (ready > 0 && ready < held_.size() && (static_cast<unsigned char>(held_[ready]) & 0xc0) == 0x80) --ready;
-    out.append(held_, 0, ready);
-    held_.erase(0, ready);
-    return false;
+bool Generator::push(int32_t id, std::string& out) {
+    const Tokenizer& tokenizer = session_->model().tokenizer();
+    if (tokenizer.is_control(id)) return stops_.push(tokenizer.bytes(id, true), false, out);
+    return stops_.push(stream_.push(id), true, out);
 }
 
 Result<GenerateEvent> Generator::next() {
@@ -102,18 +98,32 @@ Result<GenerateEvent> Generator::next() {
         }
         pending_ = -1;
     }
-    const auto logits = session_->logits();
-    const int32_t id = sampler_.sample(logits, session_->ids());
-    if (!options_.ignore_end && session_->model().tokenizer().is_end(id)) return finish(FinishReason::stop);
+    row_.read(session_->logits());
+    if (!row_.sound()) {
+        return Error(Status::bad_file,
+                     cat(session_->model().file().name(), ": the logits after position ", session_->n_past() - 1,
+                         " are not numbers; the file's weights may be damaged"),
+                     "logits");
+    }
+    const int32_t id = sampler_.sample(row_, {session_->ids(), n_prompt_});
     GenerateEvent event;
+    if (!options_.ignore_end && session_->model().tokenizer().is_end(id)) {
+        // A stop string may end with the token that ends the answer.
+        std::string before;
+        const bool stopped = stops_.push(session_->model().tokenizer().bytes(id, true), false, before);
+        if (!stopped) event = finish(FinishReason::stop);
+        event.text.insert(0, before);
+        event.finish = FinishReason::stop;
+        end();
+        return event;
+    }
     event.id = pending_ = id;
     if (options_.top_logprobs >= 0) {
-        event.logprob = logprob_of(logits, id);
-        event.top = top_logprobs(logits, options_.top_logprobs);
+        event.logprob = logprob_of(row_, id);
+        event.top = top_logprobs(row_, options_.top_logprobs, top_);
     }
     ++n_generated_;
-    held_ += stream_.push(id);
-    if (release(event.text)) {
+    if (push(id, event.text)) {
         end();
         event.finish = FinishReason::stop;
     }

@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "answer/logprobs.hpp"
 #include "answer/sampler.hpp"
+#include "answer/stop_strings.hpp"
 #include "runtime/session.hpp"
 
 namespace elver {
@@ -12,9 +14,12 @@ namespace elver {
 struct GenerateOptions {
     SamplerSettings sampler;
     int max_tokens = -1;            // -1: until the text or the context ends
-    std::vector<std::string> stop;  // the answer ends before the first of these
-    bool ignore_end = false;        // go on past the tokens that end an answer
-    int top_logprobs = -1;          // -1: no log-probabilities; else this many alternatives a token
+    std::vector<std::string> stop;  // the answer ends before the first of these; they may spell control tokens
+    // The answer goes on with the prompt's text. Its first space is then a part of it, where a text of its own would
+    // begin without (SentencePiece puts a space before every text).
+    bool continues = false;
+    bool ignore_end = false;  // go on past the tokens that end an answer
+    int top_logprobs = -1;    // -1: no log-probabilities; else this many alternatives a token
 };
 
 enum class FinishReason : uint8_t { none, stop, length, cancelled };
@@ -46,23 +51,24 @@ class Generator {
 
     int n_generated() const noexcept { return n_generated_; }
 
+    // The seed in use: the request's, or a random one.
+    uint64_t seed() const noexcept { return sampler_.seed(); }
+
   private:
-    Generator(Session& session, GenerateOptions options, Sampler sampler)
-        : session_(&session),
-          options_(std::move(options)),
-          sampler_(std::move(sampler)),
-          stream_(session.model().tokenizer()),
-          edits_(session.edits()) {}
+    Generator(Session& session, GenerateOptions options, Sampler sampler);
     void end() noexcept;
     GenerateEvent finish(FinishReason reason);
-    // Moves text that can no longer be part of a stop string from held_ to out. True if a stop string is there.
-    bool release(std::string& out);
+    // Puts a token's text into stops_, which gives what can be shown to out. True if a stop string is there.
+    bool push(int32_t id, std::string& out);
 
     Session* session_;
     GenerateOptions options_;
     Sampler sampler_;
+    LogitRow row_;
+    Candidates top_;
     Detokenizer stream_;
-    std::string held_;
+    StopStrings stops_;
+    size_t n_prompt_;
     int32_t pending_ = -1;  // sampled, not yet computed
     uint64_t edits_;        // of the session's text, as the last call here left it
     int n_generated_ = 0;

@@ -29,13 +29,9 @@ inline void append(std::string& out, bool value) {
 template <class T>
     requires std::is_arithmetic_v<T>
 void append(std::string& out, T value) {
+    // Floats with as few digits as tell them apart: 0.01, 1e+300.
     char buffer[64];
-    if constexpr (std::is_floating_point_v<T>) {
-        out.append(std::to_string(value));
-    } else {
-        const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
-        out.append(buffer, end);
-    }
+    out.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
 }
 }  // namespace detail
 

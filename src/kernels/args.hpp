@@ -162,6 +162,8 @@ struct CacheWriteArgs {
     int at;           // position inside the page
 };
 
+inline constexpr int logit_block = 128;  // logits of a row that KernelTable::logit_peaks takes together
+
 inline constexpr int attention_rows = 12;
 inline constexpr int page_positions = 64;
 inline constexpr int range_keys = 1024;  // states over more keys are joined (AttentionArgs::range)

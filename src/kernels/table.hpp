@@ -21,6 +21,12 @@ struct KernelTable {
     void (*attention_join)(const AttentionJoinArgs&) noexcept;
     void (*cache_write)(const CacheWriteArgs&) noexcept;       // saturates: a cache never holds infinity
     void (*soft_cap)(float* x, size_t n, float cap) noexcept;  // x = cap * tanh(x / cap)
+    // The greatest logit of each block of logit_block. False if one is not a number or plus infinity.
+    bool (*logit_peaks)(const float* logits, size_t n_blocks, float* peaks) noexcept;
+    // exp((logit - peak) * scale) of logits up to peak, and the sum of each block. What is below exp(-87) counts as
+    // that. The same bits on every level. n: a multiple of 16.
+    void (*logit_weights)(const float* logits, size_t n, float peak, float scale, float* weights) noexcept;
+    void (*logit_sums)(const float* logits, size_t n_blocks, float peak, float scale, float* sums) noexcept;
     // For benchmarks; null where a level has no packed dot product.
     uint64_t (*peak_dots)(uint64_t n_steps, int32_t* sink) noexcept;
     void (*peak_read)(const uint8_t* bytes, size_t n, int32_t* sink) noexcept;

@@ -5,6 +5,7 @@
 #include <set>
 #include <span>
 
+#include "base/json.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "models/model_spec.hpp"
@@ -355,8 +356,9 @@ std::string ModelSpec::to_json() const {
 }
 
 Result<ModelSpec> ModelSpec::from_json(std::string_view text) {
-    const Json json = Json::parse(text, nullptr, false);
-    if (json.is_discarded()) return Error(Status::bad_file, "the spec: expected JSON, found " + in_quotes(text));
+    const auto parsed = parse_json(text, "the spec");
+    if (!parsed) return Error(Status::bad_file, parsed.error().message());
+    const Json& json = *parsed;
     ModelSpec s;
     std::optional<Error> error;
     Reader reader(json, "", error);

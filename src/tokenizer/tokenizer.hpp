@@ -74,11 +74,9 @@ class Detokenizer {
   public:
     explicit Detokenizer(const Tokenizer& tokenizer, bool special = false)
         : tokenizer_(&tokenizer), special_(special) {}
-    // What stands before the stream, as the last token of a prompt: after a text token a leading space is part of the
-    // answer.
-    void follow(int32_t id) noexcept {
-        first_ = first_ && (tokenizer_->is_control(id) || !tokenizer_->vocab().has(id));
-    }
+    // Takes a token that stands before the stream, as those of a prompt that an answer goes on with: behind a text
+    // token a leading space is part of the answer.
+    void follow(int32_t id) { first_ = first_ && (tokenizer_->is_control(id) || tokenizer_->bytes(id).empty()); }
     // Text that is complete with this token; may be empty.
     std::string push(int32_t id);
     // What waits, as U+FFFD if it is not a character; the next push begins a new text.

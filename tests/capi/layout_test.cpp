@@ -112,7 +112,7 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_prefill_options, wanted, 24);
     AT(elver_prefill_options, n_wanted, 32);
     AT(elver_prefill_options, context, 40);
-    CHECK(sizeof(elver_event) == 64);
+    CHECK(sizeof(elver_event) == 72);
     AT(elver_event, text, 8);
     AT(elver_event, text_size, 16);
     AT(elver_event, id, 24);
@@ -122,6 +122,7 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_event, top, 40);
     AT(elver_event, bytes, 48);
     AT(elver_event, n_bytes, 56);
+    AT(elver_event, seed, 64);
     CHECK(sizeof(elver_logprob) == 24);
     AT(elver_logprob, logprob, 4);
     AT(elver_logprob, bytes, 8);

@@ -185,6 +185,15 @@ TEST_CASE("capi: an answer is pulled to its end, and once more is an error") {
     for (uint32_t i = 0; i < event.n_top; ++i)
         CHECK(std::string(event.top[i].bytes, event.top[i].n_bytes) == text_of(model.get(), event.top[i].id));
     CHECK(std::string(event.bytes, event.n_bytes) == text_of(model.get(), event.id));
+    // The seed in use is told: the one asked for, or a random one.
+    const auto seed_of = [&](const char* request) {
+        REQUIRE(complete(s.get(), request).status == ELVER_OK);
+        REQUIRE(next().status == ELVER_OK);
+        return event.seed;
+    };
+    CHECK(seed_of(R"({"ids": [3], "seed": 18446744073709551615})") == UINT64_MAX);
+    CHECK(seed_of(R"({"ids": [3]})") != seed_of(R"({"ids": [3]})"));
+    CHECK(seed_of(R"({"ids": [3], "seed": -1})") != seed_of(R"({"ids": [3], "seed": null})"));
 }
 
 TEST_CASE("capi: the context's end ends an answer; one more token does not fit") {

@@ -169,7 +169,7 @@ TEST_CASE("spec: an error names the field") {
         CAPTURE(found);
         CHECK(found.find(row.names) != std::string::npos);
     }
-    CHECK(ModelSpec::from_json("{").error().message().find("expected JSON") != std::string::npos);
+    CHECK(ModelSpec::from_json("{").error().message().find("not valid JSON") != std::string::npos);
     CHECK(ModelSpec::from_json("[]").error().message() == "the spec: expected an object, found array");
     // As deep as a file can make it.
     const std::string deep = "{\"norm\": " + std::string(1 << 20, '[') + std::string(1 << 20, ']') + "}";

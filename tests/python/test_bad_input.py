@@ -76,7 +76,7 @@ def test_ids_left_out(session):
     [
         {"messages": None}, {"messages": 5}, {"messages": []}, {"messages": [5]}, {"messages": [{"role": 5}]},
         {"messages": "Hi", "temperature": float("nan")}, {"messages": "Hi", "temperature": "hot"},
-        {"messages": "Hi", "seed": object()}, {"messages": "Hi", "stop": [1]}, {"messages": "Hi", "max_tokens": -1},
+        {"messages": "Hi", "seed": object()}, {"messages": "Hi", "stop": [1]}, {"messages": "Hi", "max_tokens": -2},
         {"messages": "Hi", "logit_bias": {"x": 1}}, {"messages": "Hi", "n": 2}, {"messages": "\ud800"},
     ],
     ids=repr,

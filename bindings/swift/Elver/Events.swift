@@ -26,6 +26,8 @@ public struct Event: Hashable, Sendable {
     public let alternatives: [Alternative]
     /// The token's own bytes, which may be a part of a character; a control token as it is spelled.
     public let bytes: [UInt8]
+    /// That the answer is drawn with: with it the same request gives the same answer.
+    public let seed: UInt64
 
     init(_ c: elver_event) {
         text = string(c.text, c.text_size)
@@ -36,6 +38,7 @@ public struct Event: Hashable, Sendable {
             Alternative(id: $0.id, logprob: $0.logprob, bytes: array($0.bytes, $0.n_bytes))
         }
         bytes = array(c.bytes, c.n_bytes)
+        seed = c.seed
     }
 }
 

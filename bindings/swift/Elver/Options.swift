@@ -82,6 +82,7 @@ public struct GenerationOptions: Hashable, Sendable, Encodable {
     public var topP: Double?
     public var topK: Int?
     public var minP: Double?
+    /// Nil: a random one, which events tell.
     public var seed: UInt64?
     public var maxTokens: Int?
     /// Texts that end the answer.

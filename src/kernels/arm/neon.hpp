@@ -163,6 +163,12 @@ struct NeonBase {
     static inline F fma(F x, F y, F z) noexcept {
         return {vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b), vfmaq_f32(z.c, x.c, y.c), vfmaq_f32(z.d, x.d, y.d)};
     }
+    // x * 2^n for whole n, where the result is a normal number.
+    static inline F times_2_to(F x, F n) noexcept {
+        return zip(x, n, [](float32x4_t p, float32x4_t q) {
+            return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vcvtq_s32_f32(q), 23)));
+        });
+    }
     static inline F neg(F v) noexcept { return {vnegq_f32(v.a), vnegq_f32(v.b), vnegq_f32(v.c), vnegq_f32(v.d)}; }
     static inline F abs(F v) noexcept { return {vabsq_f32(v.a), vabsq_f32(v.b), vabsq_f32(v.c), vabsq_f32(v.d)}; }
     static inline F max(F x, F y) noexcept {

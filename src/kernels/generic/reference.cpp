@@ -96,6 +96,9 @@ struct Plain {
         return zip(a, b, [](float x, float y) { return x < y ? x : y; });
     }
     static F fma(const F& a, const F& b, const F& c) noexcept { return add(mul(a, b), c); }
+    static F times_2_to(const F& a, const F& n) noexcept {
+        return zip(a, n, [](float x, float by) { return std::ldexp(x, static_cast<int>(by)); });
+    }
     static F neg(const F& a) noexcept {
         return map(a, [](float x) { return -x; });
     }

@@ -3,6 +3,7 @@
 
 #include "kernels/shared/attention.hpp"
 #include "kernels/shared/cache.hpp"
+#include "kernels/shared/logits.hpp"
 #include "kernels/shared/matmul.hpp"
 #include "kernels/shared/peak.hpp"
 #include "kernels/shared/rows.hpp"
@@ -27,6 +28,9 @@ constexpr KernelTable make_row_table(const char* name,
     table.attention_join = &Attention<V>::join;
     table.cache_write = &CacheWrite<V>::run;
     table.soft_cap = &Rows<V>::soft_cap;
+    table.logit_peaks = &LogitPasses<V>::peaks;
+    table.logit_weights = &LogitPasses<V>::weights;
+    table.logit_sums = &LogitPasses<V>::sums;
     return table;
 }
 
@@ -65,6 +69,9 @@ constexpr KernelTable inherit_table(const char* name) {
     ELVER_INHERIT(attention_join);
     ELVER_INHERIT(cache_write);
     ELVER_INHERIT(soft_cap);
+    ELVER_INHERIT(logit_peaks);
+    ELVER_INHERIT(logit_weights);
+    ELVER_INHERIT(logit_sums);
     ELVER_INHERIT(peak_dots);
     ELVER_INHERIT(peak_read);
 #undef ELVER_INHERIT

@@ -146,6 +146,12 @@ struct Avx2Base {
         const __m256 sign = _mm256_set1_ps(-0.0f);
         return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
     }
+    // x * 2^n for whole n, where the result is a normal number.
+    static inline __m256 times_2_to(__m256 x, __m256 n) noexcept {
+        return _mm256_castsi256_ps(
+            _mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
+    }
+    static inline F times_2_to(F x, F n) noexcept { return {times_2_to(x.lo, n.lo), times_2_to(x.hi, n.hi)}; }
     static inline F max(F a, F b) noexcept { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
     static inline F min(F a, F b) noexcept { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
     static inline float sum_f(F v) noexcept {

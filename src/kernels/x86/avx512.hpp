@@ -138,6 +138,8 @@ struct Avx512Vnni {
         p = fma(p, r, set_f(1.0f));
         return _mm512_scalef_ps(p, n);
     }
+    // x * 2^n for whole n, where the result is a normal number.
+    static inline F times_2_to(F x, F n) noexcept { return _mm512_scalef_ps(x, n); }
     static inline F tanh(F v) noexcept { return xsimd::tanh(Batch(v)); }
     static inline F erf(F v) noexcept { return xsimd::erf(Batch(v)); }
     static inline float exp_1(float v) noexcept { return _mm512_cvtss_f32(exp(set_f(v))); }
