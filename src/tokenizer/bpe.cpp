@@ -253,7 +253,7 @@ Result<void> Bpe::add_merges_by_id(const VocabSource& source) {
     std::vector<Pair> pairs;
     for (int32_t id = 0; id < vocab_.size(); ++id) {
         const Token& token = vocab_.token(id);
-        if (token.type != TokenType::normal || token.text.size() > 1024) continue;
+        if (token.type != TokenType::normal || token.text.size() > 1024 || vocab_.find(token.text) != id) continue;
         for (size_t at = 1; at < token.text.size(); ++at) {
             if ((static_cast<unsigned char>(token.text[at]) & 0xc0) == 0x80) continue;
             const int32_t left = vocab_.find_plain(token.text.substr(0, at));

@@ -17,7 +17,7 @@ ByteTrie::ByteTrie(std::vector<std::pair<std::string_view, int32_t>> entries) : 
     for (size_t i = 0; i < ranges.size(); ++i) {
         Range range = ranges[i];
         while (range.begin < range.end && entries[range.begin].first.size() == range.depth) {
-            if (nodes_[i].id == none && range.depth > 0) nodes_[i].id = entries[range.begin].second;
+            if (range.depth > 0) nodes_[i].id = entries[range.begin].second;
             ++range.begin;
         }
         nodes_[i].first_child = static_cast<uint32_t>(nodes_.size());

@@ -14,7 +14,7 @@ class ByteTrie {
     static constexpr int32_t none = -1;
 
     ByteTrie() = default;
-    // The texts need not outlive the call. An empty text is left out; of equal texts the lowest id stays.
+    // The texts need not outlive the call. An empty text is left out; of equal texts the greatest id stays.
     explicit ByteTrie(std::vector<std::pair<std::string_view, int32_t>> entries);
 
     bool empty() const noexcept { return nodes_.size() < 2; }

@@ -74,12 +74,9 @@ Result<void> Vocab::add_tokens(const VocabSource& source) {
         longest_ = std::max(longest_, text.size());
         tokens_.push_back({{start, text.size()}, score, type == 0 ? TokenType::normal : static_cast<TokenType>(type)});
         if (text.empty()) continue;  // some files leave holes: such a token stands for nothing
-        const auto [it, fresh] = by_text_.emplace(tokens_.back().text, static_cast<int32_t>(i));
-        if (!fresh) {
-            return vocab_error(source, "tokens",
-                               cat("token ", i, ": expected each text once, found ", in_quotes(text),
-                                   ", which is token ", it->second, " already"));
-        }
+        const auto id = static_cast<int32_t>(i);
+        const auto [it, fresh] = by_text_.emplace(tokens_.back().text, id);
+        if (!fresh && (is_plain(id) || !is_plain(it->second))) it->second = id;
     }
     return {};
 }

@@ -48,14 +48,15 @@ struct Token {
 class Vocab {
   public:
     // Copies the source. Errors name the key, what was expected and what was found: an empty vocabulary, a token that
-    // is a duplicate, too long or not UTF-8, counts that disagree, a score that is not a number, an id or type out of
-    // range.
+    // is too long or not UTF-8, counts that disagree, a score that is not a number, an id or type out of range.
+    // Several tokens may have one text, as in some published files.
     static Result<Vocab> make(const VocabSource& source);
 
     int size() const noexcept { return static_cast<int>(tokens_.size()); }
     const Token& token(int32_t id) const noexcept { return tokens_[static_cast<size_t>(id)]; }
     bool has(int32_t id) const noexcept { return id >= 0 && id < size(); }
-    // Of a token spelled so, whatever its type; -1 when absent.
+    // Of a token spelled so, whatever its type; -1 when absent. Of several the last that plain text may become, or
+    // the last if text may become none of them: other engines keep the last too.
     int32_t find(std::string_view text) const noexcept {
         const auto it = by_text_.find(text);
         return it == by_text_.end() ? -1 : it->second;
@@ -64,9 +65,11 @@ class Vocab {
     // from text that merely looks like them.
     int32_t find_plain(std::string_view text) const noexcept {
         const int32_t id = find(text);
-        if (id < 0) return -1;
+        return id >= 0 && is_plain(id) ? id : -1;
+    }
+    bool is_plain(int32_t id) const noexcept {
         const TokenType type = token(id).type;
-        return type == TokenType::normal || type == TokenType::user_defined ? id : -1;
+        return type == TokenType::normal || type == TokenType::user_defined;
     }
     // The token of a byte, spelled <0xXX>; -1 when absent.
     int32_t byte_token(uint8_t byte) const noexcept;

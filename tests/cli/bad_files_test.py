@@ -114,7 +114,6 @@ SPECS = [
 TYPES = "tokenizer.ggml.token_type"
 VOCABULARIES = [
     ("no tokens", tiny().drop("tokenizer.ggml.tokens"), ["tokenizer.ggml.tokens"]),
-    ("a token twice", with_tokens(lambda t: t.__setitem__(5, t[4])), ["tokenizer.ggml.tokens", '"b"']),
     ("a token is no UTF-8", with_tokens(lambda t: t.__setitem__(5, b"\xff\xfe")), ["tokenizer.ggml.tokens", "5", "UTF-8"]),
     ("an empty list of tokens", tiny().set("tokenizer.ggml.tokens", ARRAY, (STRING, [])), ["tokenizer.ggml.tokens"]),
     ("tokens are numbers", tiny().set("tokenizer.ggml.tokens", ARRAY, (U32, [1, 2])), ["tokenizer.ggml.tokens"]),

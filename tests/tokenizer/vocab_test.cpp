@@ -39,9 +39,6 @@ TEST_CASE("vocabularies: the small ones of this test are sound") {
 
 TEST_CASE("vocabularies: tokens that are wrong are named") {
     SmallVocab v = small_spm();
-    v.tokens[285] = v.tokens[260];
-    fails(v.source(), Status::bad_file, "tokenizer.ggml.tokens", "which is token 260 already");
-    v = small_spm();
     v.tokens[270] = "a\xFF";
     fails(v.source(), Status::bad_file, "tokenizer.ggml.tokens", "token 270: expected UTF-8");
     v = small_spm();
@@ -74,6 +71,32 @@ TEST_CASE("vocabularies: tokens that are wrong are named") {
     v = small_spm();
     v.types[4] = -1;
     fails(v.source(), Status::bad_file, "tokenizer.ggml.token_type", "found -1");
+}
+
+TEST_CASE("vocabularies: of tokens that share a text, text becomes the last, and each is that text") {
+    const auto check = [](const SmallVocab& v, const char* text, std::vector<int32_t> ids) {
+        const auto made = Tokenizer::make(v.source());
+        REQUIRE_MESSAGE(made, message_of(made));
+        CHECK(*(*made)->encode(text, {.add_special = false, .parse_special = false}) == ids);
+        for (size_t i = 0; i < v.tokens.size(); ++i) {
+            if (v.tokens[i] == "ab") CHECK((*made)->decode(std::vector{static_cast<int32_t>(i)}, true) == "ab");
+        }
+    };
+    const auto with = [](SmallVocab v, const char* token, int32_t type) {
+        v.tokens.push_back(token), v.types.push_back(type);
+        if (!v.scores.empty()) v.scores.push_back(-1.0f);
+        return v;
+    };
+    constexpr int32_t normal = 1, control = 3;
+    const SmallVocab bpe = small_bpe(), spm = small_spm(), rwkv{"rwkv", "", {"a", "b", "ab"}, {}, {}, {1, 1, 1}};
+    const auto n = static_cast<int32_t>(spm.tokens.size());
+    check(with(bpe, "ab", normal), "abcab", {4, 5});
+    check(with(spm, "ab", normal), "ab", {n - 4, n});
+    check(with(rwkv, "ab", normal), "aab", {0, 3});
+    // Plain text never becomes a control token.
+    check(with(bpe, "ab", control), "abcab", {4, 3});
+    check(with(with(spm, "ab", control), "ab", normal), "ab", {n - 4, n + 1});
+    check(with(with(spm, "ab", normal), "ab", control), "ab", {n - 4, n});
 }
 
 TEST_CASE("vocabularies: merges that are wrong are named") {
