@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <cmath>
+#include <cstdio>
+#include <limits>
 
 #include "base/cpu.hpp"
 #include "base/text.hpp"
@@ -14,19 +16,33 @@ namespace elver {
 
 namespace {
 
+// The greatest f16; a block's scale is one, so that a block holds this times its greatest code.
+constexpr float f16_max = 65504.0f;
+
 // file_type: the number that GGUF files call a model of this type by. smaller: what rows take that this type's blocks
-// do not fit.
+// do not fit. greatest: a magnitude that every block holds; where blocks have a min, that min must be held too.
 struct Target {
     DType type;
     uint32_t file_type;
     DType smaller;
+    float greatest;
 };
 constexpr Target targets[] = {
-    {DType::f32, 0, DType::f32},    {DType::f16, 1, DType::f16},    {DType::bf16, 32, DType::bf16},
-    {DType::q4_0, 2, DType::f16},   {DType::q4_1, 3, DType::f16},   {DType::q5_0, 8, DType::f16},
-    {DType::q5_1, 9, DType::f16},   {DType::q8_0, 7, DType::f16},   {DType::iq4_nl, 25, DType::f16},
-    {DType::mxfp4, 38, DType::f16}, {DType::q2_k, 10, DType::q4_0}, {DType::q3_k, 11, DType::q4_0},
-    {DType::q4_k, 14, DType::q5_0}, {DType::q5_k, 16, DType::q5_1}, {DType::q6_k, 18, DType::q8_0},
+    {DType::f32, 0, DType::f32, std::numeric_limits<float>::max()},
+    {DType::f16, 1, DType::f16, 65519.0f},      // what rounds to the greatest
+    {DType::bf16, 32, DType::bf16, 3.395e38f},  // likewise
+    {DType::q4_0, 2, DType::f16, 8 * f16_max},
+    {DType::q4_1, 3, DType::f16, f16_max},
+    {DType::q5_0, 8, DType::f16, 16 * f16_max},
+    {DType::q5_1, 9, DType::f16, f16_max},
+    {DType::q8_0, 7, DType::f16, 127 * f16_max},
+    {DType::iq4_nl, 25, DType::f16, 113 * f16_max},
+    {DType::mxfp4, 38, DType::f16, 1e18f},  // its scale reaches further, the squares of a block's errors do not
+    {DType::q2_k, 10, DType::q4_0, 15 * f16_max},
+    {DType::q3_k, 11, DType::q4_0, 31 * 3 * f16_max},
+    {DType::q4_k, 14, DType::q5_0, 63 * f16_max},
+    {DType::q5_k, 16, DType::q5_1, 63 * f16_max},
+    {DType::q6_k, 18, DType::q8_0, 127 * 31 * f16_max},
 };
 
 const Target* find_target(DType type) noexcept {
@@ -68,6 +84,7 @@ class Job {
                 std::string(tensor.name));
         }
         const EncodeRow encode_row = encoder(type);
+        const float greatest = find_target(type)->greatest;
         const size_t stride = row_bytes(type, columns);
         out_.resize(rows * stride);
         std::atomic<size_t> bad_row{SIZE_MAX};
@@ -79,17 +96,12 @@ class Job {
                 for (size_t r = first + begin; r < first + end; ++r) {
                     decode(view.row(static_cast<int64_t>(r)), values.data(), columns);
                     for (const float v : values) {
-                        if (!std::isfinite(v)) bad_row = r;
+                        if (!(std::fabs(v) <= greatest)) bad_row = r;  // NaN too
                     }
                     encode_row(values.data(), out_.data() + r * stride, columns);
                 }
             });
-            if (bad_row != SIZE_MAX) {
-                return Error(Status::bad_file,
-                             cat(file_.name(), ": tensor ", in_quotes(tensor.name), ": row ", bad_row.load(),
-                                 ": expected finite numbers, found one that is not"),
-                             std::string(tensor.name));
-            }
+            if (bad_row != SIZE_MAX) return bad_numbers(tensor, type, bad_row);
             const size_t source_bytes = view.bytes.size() / rows * std::min(step, rows - first);
             if (auto on = advance(source_bytes); !on) return on.error();
         }
@@ -102,6 +114,26 @@ class Job {
     }
 
   private:
+    // Says of a row that has a number which is not finite, or is not in the new type.
+    Error bad_numbers(const GgufTensor& tensor, DType type, size_t row) const {
+        std::vector<float> values(static_cast<size_t>(tensor.view.shape.columns()));
+        decoder(tensor.view.type)(tensor.view.row(static_cast<int64_t>(row)), values.data(), values.size());
+        const std::string where = cat(file_.name(), ": tensor ", in_quotes(tensor.name), ": row ", row);
+        float most = 0;
+        for (const float v : values) {
+            if (!std::isfinite(v))
+                return Error(Status::bad_file, cat(where, ": expected finite numbers, found one that is not"),
+                             std::string(tensor.name));
+            if (std::fabs(v) > std::fabs(most)) most = v;
+        }
+        char number[32];
+        std::snprintf(number, sizeof number, "%g", static_cast<double>(most));
+        return Error(Status::unsupported,
+                     cat(where, ": ", number, " is beyond the range of ", dtype_name(type),
+                         type == DType::bf16 ? "; F32 holds it" : "; BF16 and F32 hold it"),
+                     std::string(tensor.name));
+    }
+
     Result<void> advance(size_t n_bytes) {
         done_ += n_bytes;
         if (!progress_ || progress_(static_cast<double>(done_) / static_cast<double>(total_))) return {};
@@ -126,7 +158,7 @@ Result<void> quantize_file(ByteSource source, const std::string& path, const Qua
         return Error(Status::unsupported, cat("type: expected one of ", known, ", found ", dtype_name(options.type)),
                      "type");
     }
-    const auto file = Gguf::parse(std::move(source));
+    const auto file = Gguf::open(std::move(source));
     if (!file) return file.error();
     auto pool = ThreadPool::make(options.n_threads > 0 ? options.n_threads : usable_cores());
     if (!pool) return std::move(pool).error();

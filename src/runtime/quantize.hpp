@@ -17,8 +17,9 @@ struct QuantizeOptions {
 };
 
 // Writes a GGUF file at path, whole or not at all. A row whose length is no multiple of the type's block takes the
-// nearest type with smaller blocks. Errors: a type that elver cannot write, a tensor it cannot read or that holds a
-// value which is no finite number, what reading and writing files may give; cancelled when progress answers false.
+// nearest type with smaller blocks. Errors: a type that elver cannot write; a tensor that it cannot read, that holds a
+// value which is no finite number, or one beyond the range of its new type (no infinity is written); what reading and
+// writing files may give; cancelled when progress returns false.
 Result<void> quantize_file(ByteSource source, const std::string& path, const QuantizeOptions& options,
                            const Progress& progress);
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/text.hpp"
+#include "formats/gguf_writer.hpp"
 #include "message_of.hpp"
 #include "models.hpp"
 #include "quant/decode.hpp"
@@ -71,6 +72,69 @@ TEST_CASE("quantize: matrices change their type, all else stays, and the model r
         }
         CHECK(n_changed >= 5);
         load(out, 1);
+    }
+}
+
+TEST_CASE("quantize: no infinity is written, and huge numbers that a type holds stay what they are") {
+    const Folder folder;
+    const std::string in = folder.path / "in.gguf", out = folder.path / "out.gguf";
+    const auto quantize = [&](float value, DType type) {
+        std::vector<float> numbers(64 * 256, value / 4);
+        numbers[3 * 256 + 7] = value;
+        GgufWriter writer;
+        writer.set_string("general.architecture", "llama");
+        writer.add_tensor("w.weight", DType::f32, {64, 256}, std::as_bytes(std::span(numbers)));
+        REQUIRE(writer.write_file(in));
+        return quantize_file(map(in), out, {type, 1}, {});
+    };
+    struct Row {
+        float value;
+        DType type;
+        bool fits;
+    };
+    std::vector<Row> rows = {
+        {65504.0f, DType::f16, true},  {65520.0f, DType::f16, false}, {-1e30f, DType::f16, false},
+        {3.39e38f, DType::bf16, true}, {3.4e38f, DType::bf16, false}, {3e38f, DType::f32, true},
+        {9e17f, DType::mxfp4, true},   {-9e17f, DType::mxfp4, true},  {1e19f, DType::mxfp4, false},
+    };
+    // Times the greatest f16: what a block's codes reach, and half as much again.
+    for (const auto& [type, codes] : std::initializer_list<std::pair<DType, float>>{{DType::q4_0, 8},
+                                                                                    {DType::q4_1, 1},
+                                                                                    {DType::q5_0, 16},
+                                                                                    {DType::q5_1, 1},
+                                                                                    {DType::q8_0, 127},
+                                                                                    {DType::iq4_nl, 113},
+                                                                                    {DType::q2_k, 15},
+                                                                                    {DType::q3_k, 93},
+                                                                                    {DType::q4_k, 63},
+                                                                                    {DType::q5_k, 63},
+                                                                                    {DType::q6_k, 127 * 31}}) {
+        for (const float sign : {1.0f, -1.0f}) {
+            rows.push_back({sign * codes * 65504.0f, type, true});
+            rows.push_back({sign * codes * 65504.0f * 1.5f, type, false});
+            rows.push_back({sign * 1e30f, type, false});
+            rows.push_back({sign * 1e-40f, type, true});
+        }
+    }
+    for (const Row& row : rows) {
+        CAPTURE(row.value);
+        CAPTURE(std::string(dtype_name(row.type)));
+        const auto done = quantize(row.value, row.type);
+        CHECK(bool(done) == row.fits);
+        if (!done) {
+            CHECK(done.error().status() == Status::unsupported);
+            CHECK(done.error().object() == "w.weight");
+            CHECK(done.error().message().find(cat("is beyond the range of ", dtype_name(row.type))) !=
+                  std::string::npos);
+            CHECK(folder.n_files() == 1);
+            continue;
+        }
+        const auto file = Gguf::parse(map(out));
+        REQUIRE(file);
+        const auto again = decoded(file->tensors().front().view);
+        if (std::fabs(row.value) > 1e-30f) CHECK(again[3 * 256 + 7] == doctest::Approx(row.value).epsilon(0.25));
+        for (const float v : again) REQUIRE(std::isfinite(v));
+        std::filesystem::remove(out);
     }
 }
 
