@@ -14,7 +14,7 @@ namespace elver {
 
 Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions& options) {
     std::shared_ptr<Model> m(new Model());
-    auto file = Gguf::parse(std::move(source));
+    auto file = Gguf::open(std::move(source));
     if (!file) return std::move(file).error();
     m->file_ = std::make_unique<Gguf>(*std::move(file));
     if (auto packs = read_packs(*m->file_); !packs) return std::move(packs).error();
@@ -42,10 +42,12 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     const auto plan = m->plan(options.session);
     if (!plan) return plan.error();
     if (options.budget_bytes > 0 && plan->total() > options.budget_bytes) {
+        const auto smallest = m->plan({.n_ctx = 1, .max_batch = 1, .cache_type = options.session.cache_type});
         return Error(Status::over_budget,
                      cat(m->file_->name(), ": needs ", plan->total(), " bytes (weights ", plan->weights, ", KV cache ",
-                         plan->kv_cache, " for ", plan->n_ctx, " positions, scratch ", plan->scratch,
-                         "), the budget is ", options.budget_bytes),
+                         plan->kv_cache, " for ", plan->n_ctx, " positions, scratch ", plan->scratch, " for passes of ",
+                         plan->max_batch, " tokens), the budget is ", options.budget_bytes,
+                         "; with a session of one position it needs ", (smallest ? *smallest : *plan).total()),
                      "budget_bytes");
     }
     return m;

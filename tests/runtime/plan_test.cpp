@@ -21,15 +21,43 @@ TEST_CASE("plan: resident memory after load and a session's use is within 16 MiB
     CHECK(after_use <= int64_t(plan.total()) + (16 << 20));
 }
 
-TEST_CASE("plan: a budget too small is refused with the least that is needed") {
-    ModelOptions options;
-    options.budget_bytes = 1 << 20;
-    auto source = ByteSource::map_path(smollm2_path());
-    REQUIRE(source);
-    const auto model = Model::open(*std::move(source), options);
-    REQUIRE(!model);
-    CHECK(model.error().status() == Status::over_budget);
-    CHECK(model.error().message().find("1048576") != std::string::npos);
+TEST_CASE("plan: a budget too small is refused with the least that is needed, which is enough") {
+    const auto open = [](uint64_t budget, const SessionOptions& session) {
+        auto source = ByteSource::map_path(smollm2_path());
+        REQUIRE(source);
+        ModelOptions options;
+        options.n_threads = 2;
+        options.budget_bytes = budget;
+        options.session = session;
+        return Model::open(*std::move(source), options);
+    };
+    const SessionOptions sessions[] = {{},
+                                       {.n_ctx = 512, .max_batch = 32, .cache_type = {}},
+                                       {.n_ctx = 1, .max_batch = 1, .cache_type = CacheType::q4_0},
+                                       {.n_ctx = 8192, .max_batch = 1000, .cache_type = CacheType::f32}};
+    for (const SessionOptions& session : sessions) {
+        CAPTURE(session.n_ctx);
+        const auto refused = open(1 << 20, session);
+        REQUIRE(!refused);
+        CHECK(refused.error().status() == Status::over_budget);
+        const std::string& message = refused.error().message();
+        CAPTURE(message);
+        CHECK(message.find("the budget is 1048576") != std::string::npos);
+        const size_t at = message.find("needs ");
+        REQUIRE(at != std::string::npos);
+        const uint64_t least = std::stoull(message.substr(at + 6));
+        const auto model = open(least, session);
+        REQUIRE_MESSAGE(model, message_of(model));
+        REQUIRE((*model)->load({}, nullptr));
+        CHECK((*model)->plan(session)->total() == least);
+        CHECK(open_session(*model, session)->prefill(random_ids(1, (*model)->spec().n_vocab)));
+        CHECK(!open(least - 1, session));
+        const std::string_view of_one = "with a session of one position it needs ";
+        const uint64_t smallest = std::stoull(message.substr(message.find(of_one) + of_one.size()));
+        const SessionOptions one{.n_ctx = 1, .max_batch = 1, .cache_type = session.cache_type};
+        CHECK(open(smallest, one));
+        CHECK(!open(smallest - 1, one));
+    }
 }
 
 TEST_CASE("plan: cache types and windows take what their layout says") {
