@@ -1,4 +1,5 @@
 // Writing: sinks, packed models, synthetic models.
+#include "base/file_writer.hpp"
 #include "handles.hpp"
 #include "runtime/synth.hpp"
 
@@ -11,7 +12,7 @@ Result<void> elver::capi::with_sink(const elver_sink* sink, const std::function<
     if (!s) return s.error();
     if ((s->path != nullptr) + (s->fd >= 0) + (s->write != nullptr) != 1)
         return Error(Status::invalid_argument, "sink: expected exactly one of path, fd and write", "sink");
-    if (s->path != nullptr) return write_path(std::string(s->path, s->path_size), body);
+    if (s->path != nullptr) return write_file({s->path, s->path_size}, body);
     if (s->fd >= 0) return body(descriptor_sink(s->fd));
     return body([&](std::span<const std::byte> bytes) -> Result<void> {
         if (bytes.empty() || s->write(bytes.data(), bytes.size(), s->context) != 0) return {};

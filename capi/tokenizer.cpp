@@ -20,7 +20,7 @@ elver_status elver_tokenizer_open(const elver_source* source, elver_tokenizer** 
     return guarded(error, [&]() -> Result<void> {
         auto bytes = open_source(source);
         if (!bytes) return std::move(bytes).error();
-        const auto file = Gguf::parse(*std::move(bytes));
+        const auto file = Gguf::open(*std::move(bytes));
         if (!file) return file.error();
         auto tokenizer = tokenizer_from_gguf(*file);
         if (!tokenizer) return std::move(tokenizer).error();

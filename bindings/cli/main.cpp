@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <stdexcept>
 #include <string>
 
 #include "commands.hpp"
@@ -36,6 +35,13 @@ constexpr SamplingNumber sampling_integers[] = {
     {"--top-k", "top_k", "the K likeliest tokens", 1, 1 << 24},
     {"--seed", "seed", "the same seed gives the same answer", 0, 9007199254740991},
 };
+
+// The exit code, or that of an error where something that was printed could not be written, as on a full disk.
+int finish(int code) {
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    std::fprintf(stderr, "elver: standard output: cannot write\n");
+    return 1;
+}
 
 }  // namespace
 
@@ -174,7 +180,7 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
-        if (e.get_exit_code() == 0) return app.exit(e);  // --help and --version
+        if (e.get_exit_code() == 0) return finish(app.exit(e));  // --help and --version
         std::string message = e.what();
         if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty())
             message = "unknown command \"" + std::string(argv[1]) + "\"";
@@ -183,9 +189,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     try {
-        const int code = run(o);
-        if (std::fflush(stdout) != 0) throw std::runtime_error("standard output: cannot write");
-        return code;
+        return finish(run(o));
     } catch (const std::exception& e) {
         std::fprintf(stderr, "elver: %s\n", e.what());
         return 1;

@@ -1,36 +1,44 @@
 #include "npy.hpp"
 
-#include <cstdint>
-#include <cstdio>
 #include <stdexcept>
+
+#include "base/file_writer.hpp"
 
 namespace elver::cli {
 
-NpyWriter::NpyWriter(std::string path, const std::vector<size_t>& shape)
-    : path_(std::move(path)), partial_(path_ + ".partial"), out_(partial_, std::ios::binary) {
-    if (!out_) throw std::runtime_error(path_ + ": cannot create");
+namespace {
+
+void need(const Result<void>& done) {
+    if (!done) throw std::runtime_error(done.error().message());
+}
+
+}  // namespace
+
+NpyWriter::NpyWriter(const std::string& path, const std::vector<size_t>& shape) {
+    auto file = FileWriter::open(path);
+    if (!file) throw std::runtime_error(file.error().message());
+    file_ = *std::move(file);
     std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
     for (const size_t n : shape) header += std::to_string(n) + ", ";
     header += "), }";
     // NumPy's format 1.0: the data begins at a multiple of 64.
     header.resize((header.size() + 10 + 1 + 63) / 64 * 64 - 10 - 1, ' ');
     header += '\n';
-    const auto size = static_cast<uint16_t>(header.size());
-    out_ << "\x93NUMPY" << '\x01' << '\x00' << static_cast<char>(size & 255) << static_cast<char>(size >> 8) << header;
+    std::string head("\x93NUMPY\x01\x00", 8);
+    head += static_cast<char>(header.size() & 255);
+    head += static_cast<char>(header.size() >> 8);
+    head += header;
+    need(file_->write(std::as_bytes(std::span(head))));
 }
 
-NpyWriter::~NpyWriter() {
-    if (!partial_.empty()) std::remove(partial_.c_str());
-}
+NpyWriter::~NpyWriter() = default;
 
 void NpyWriter::write(std::span<const float> values) {
-    out_.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
+    need(file_->write(std::as_bytes(values)));
 }
 
 void NpyWriter::finish() {
-    out_.close();
-    if (!out_ || std::rename(partial_.c_str(), path_.c_str()) != 0) throw std::runtime_error(path_ + ": cannot write");
-    partial_.clear();
+    need(file_->finish());
 }
 
 }  // namespace elver::cli

@@ -1,16 +1,20 @@
-// Writes a NumPy file of float32, which appears under its name only when it is whole.
+// Writes a NumPy file of float32, which appears under its name only when it is whole (base/file_writer.hpp).
 #pragma once
 
-#include <fstream>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
+
+namespace elver {
+class FileWriter;
+}
 
 namespace elver::cli {
 
 class NpyWriter {
   public:
-    NpyWriter(std::string path, const std::vector<size_t>& shape);
+    NpyWriter(const std::string& path, const std::vector<size_t>& shape);
     ~NpyWriter();
     NpyWriter(const NpyWriter&) = delete;
     NpyWriter& operator=(const NpyWriter&) = delete;
@@ -19,8 +23,7 @@ class NpyWriter {
     void finish();
 
   private:
-    std::string path_, partial_;
-    std::ofstream out_;
+    std::unique_ptr<FileWriter> file_;
 };
 
 }  // namespace elver::cli

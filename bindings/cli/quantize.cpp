@@ -1,17 +1,10 @@
-#include <unistd.h>
-#include <cstdio>
-
 #include "commands.hpp"
+#include "progress.hpp"
 
 namespace elver::cli {
 
 int run_quantize(const Options& o) {
-    const bool terminal = isatty(STDERR_FILENO) != 0;
-    const auto progress = [terminal](double fraction) {
-        if (terminal) std::fprintf(stderr, fraction < 1 ? "\rquantising: %3.0f %%" : "\r\033[K", fraction * 100);
-        return true;
-    };
-    quantize(o.model, o.output, o.type, progress, o.threads);
+    until_signal([&] { quantize(o.model, o.output, o.type, Meter("quantising"), o.threads); });
     return 0;
 }
 

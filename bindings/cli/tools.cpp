@@ -1,6 +1,4 @@
 // The commands for scripts and tests: logits, tokenize, detokenize, template, info, plan, bench.
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -11,6 +9,7 @@
 
 #include "commands.hpp"
 #include "npy.hpp"
+#include "progress.hpp"
 
 namespace elver::cli {
 
@@ -84,13 +83,7 @@ std::vector<int32_t> parse_ids(const std::string& text) {
 Model load_model(const Options& o) {
     elver_model_options m = model_options(o);
     Model model = o.synthetic.empty() ? Model::open(o.model, m) : open_synthetic(o, m);
-    const bool terminal = isatty(STDERR_FILENO) != 0;
-    model.load([terminal](double fraction) {
-        if (terminal)
-            fraction < 1 ? std::fprintf(stderr, "\rloading: %3.0f %%", fraction * 100)
-                         : std::fprintf(stderr, "\r\033[K");
-        return true;
-    });
+    model.load(Meter("loading"));
     return model;
 }
 
@@ -99,10 +92,13 @@ int run_logits(const Options& o) {
     const Model model = load_model(o);
     elver_session_options s = session_options(o);
     if (s.n_ctx == 0) s.n_ctx = std::max<int32_t>(static_cast<int32_t>(ids.size()), 1);
+    s.go_on = no_signal;
     Session session(model, s);
-    NpyWriter out(o.output, {ids.size(), static_cast<size_t>(model.n_vocab())});
-    session.prefill(ids, [&out](size_t, std::span<const float> logits) { out.write(logits); });
-    out.finish();
+    until_signal([&] {
+        NpyWriter out(o.output, {ids.size(), static_cast<size_t>(model.n_vocab())});
+        session.prefill(ids, [&out](size_t, std::span<const float> logits) { out.write(logits); });
+        out.finish();
+    });
     return 0;
 }
 

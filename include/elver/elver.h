@@ -100,7 +100,8 @@ ELVER_API void elver_ids_release(elver_ids* ids);
 /** Where bytes come from: exactly one of path, descriptor and memory. */
 typedef struct elver_source {
     size_t struct_size;
-    const char* path;   /**< UTF-8; or NULL */
+    /** UTF-8; or NULL. Of a model in parts (NAME-00001-of-00003.gguf) any part, beside which the others are found. */
+    const char* path;
     size_t path_size;   /**< bytes */
     int fd;             /**< an open regular file, or -1; stays yours and may be closed after the call */
     int reserved;       /**< 0 */
@@ -168,7 +169,8 @@ typedef int (*elver_progress)(double fraction, void* context);
  *  @param out     Written only on ELVER_OK: a model you own; elver_model_release() it.
  *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_NOT_FOUND; ELVER_IO; ELVER_BAD_FILE (the error names the key or tensor); ELVER_UNSUPPORTED;
- *  ELVER_OVER_BUDGET (the error says the least that is needed); ELVER_INVALID_ARGUMENT.
+ *  ELVER_OVER_BUDGET (the error says the least that the session asked for needs, and the least of any session);
+ *  ELVER_INVALID_ARGUMENT.
  *  Threads: any. Since: 0.1. Source: the GGUF specification, versions 2 and 3. */
 ELVER_API elver_status elver_model_open(const elver_source* source, const elver_model_options* options,
                                         elver_model** out, elver_error** error);
@@ -189,8 +191,10 @@ ELVER_API void elver_model_release(elver_model* model);
 
 /** Writes a GGUF model with its matrices in another element type, least in squared error. Vectors, experts' routers and
  *  the metadata stay as they are; rows whose length is no multiple of the type's block take the nearest type that fits.
+ *  A number that is not finite, or beyond the range of its new type, is an error that names the tensor; none is
+ * clipped. A model in parts becomes one file.
  *  @param source    Borrowed for the call.
- *  @param path      File to write, which appears whole or not at all; may be the source's own. Borrowed for the call.
+ *  @param path      File to write, as the path of an elver_sink; may be the source's own. Borrowed for the call.
  *  @param type      "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
  * "Q6_K", "IQ4_NL" or "MXFP4", in any case. Borrowed for the call.
  *  @param n_threads 1 to 1024; 0: the physical cores that this process may use.
@@ -514,10 +518,14 @@ typedef enum elver_pooling {
 ELVER_API elver_status elver_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids,
                                    float* out, size_t n_out, elver_error** error);
 
-/** Where bytes go: exactly one of path, descriptor and function. */
+/** Where bytes go: exactly one of path, descriptor and function.
+ *  A path's file appears, or takes the place of one that was there, when it is complete and on the disk; after an error
+ *  or in a process that is killed nothing of it remains. A file that was there must be writable and keeps its
+ *  permissions. Symbolic links are followed. A pipe or a character device is written straight through (a pipe waits
+ *  some seconds for a reader); anything else, as a folder, is ELVER_INVALID_ARGUMENT. */
 typedef struct elver_sink {
     size_t struct_size; /**< sizeof(elver_sink), by ELVER_SINK_INIT */
-    const char* path;   /**< UTF-8, path_size bytes; or NULL. The file appears when it is complete, or not at all */
+    const char* path;   /**< UTF-8, path_size bytes; or NULL */
     size_t path_size;   /**< bytes of path */
     int fd;             /**< an open file, or -1; stays yours */
     int reserved;       /**< 0 */

@@ -48,6 +48,7 @@ Result<ByteSource> ByteSource::map_path(std::string_view path) {
         return Error(e.status(), name + e.message().substr(e.message().find(':')), name);
     }
     source->name_ = name;
+    source->has_path_ = true;
     return source;
 }
 
@@ -91,6 +92,7 @@ ByteSource& ByteSource::operator=(ByteSource&& other) noexcept {
     std::swap(map_bytes_, other.map_bytes_);
     std::swap(bytes_, other.bytes_);
     std::swap(name_, other.name_);
+    std::swap(has_path_, other.has_path_);
     return *this;
 }
 

@@ -30,6 +30,8 @@ class ByteSource {
     std::span<const std::byte> bytes() const noexcept { return bytes_; }
     // The path, "descriptor N" or "memory": what error messages call it.
     const std::string& name() const noexcept { return name_; }
+    // Whether name() is the path that was mapped.
+    bool has_path() const noexcept { return has_path_; }
 
     // Tells the system that [offset, offset + n) will be read soon / is not needed any more (its pages leave memory).
     void will_need(size_t offset, size_t n_bytes) const noexcept;
@@ -46,6 +48,7 @@ class ByteSource {
     size_t map_bytes_ = 0;
     std::span<const std::byte> bytes_;
     std::string name_;
+    bool has_path_ = false;
 };
 
 // Zeroed memory aligned to 64 bytes (or to 2 MiB and offered to huge pages when large). Move-only.

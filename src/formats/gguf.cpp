@@ -142,7 +142,7 @@ bool is_gguf_alignment(int64_t alignment) noexcept {
 // nothing is allocated before the bytes that fill it were seen.
 class GgufParser {
   public:
-    explicit GgufParser(ByteSource source) : file_(std::move(source)), bytes_(file_.source_.bytes()) {}
+    explicit GgufParser(ByteSource source) : file_(std::move(source)), bytes_(file_.parts_.front().bytes()) {}
 
     Result<Gguf> parse() {
         if (auto foreign_file = check_magic()) return std::move(*foreign_file);

@@ -62,17 +62,25 @@ class GgufValue {
 struct GgufTensor {
     std::string_view name;
     TensorView view;
-    size_t offset;        // of the bytes, in the source
+    size_t offset;        // of the bytes, in the part that holds them
     bool packed = false;  // the bytes are a kernel's pack of the view's rows, not the rows (weights/packed_file.hpp)
+    uint32_t part = 0;    // of Gguf::parts()
 };
 
 class Gguf {
   public:
-    // Checks the whole directory; an error names the file, the key or tensor, what was expected and what was found.
+    // A model. Where the source is one of the parts that gguf-split writes (NAME-00001-of-00003.gguf), the others are
+    // opened beside it; a part can be opened by its path only. The keys "split.…" are left out: they tell of the files
+    // and not of the model.
+    static Result<Gguf> open(ByteSource source);
+    // One file as it is. Checks the whole directory; an error names the file, the key or tensor, what was expected and
+    // what was found.
     static Result<Gguf> parse(ByteSource source);
 
-    const std::string& name() const noexcept { return source_.name(); }
-    const ByteSource& source() const noexcept { return source_; }
+    // Of the first part, which holds the metadata.
+    const std::string& name() const noexcept { return parts_.front().name(); }
+    const std::vector<ByteSource>& parts() const noexcept { return parts_; }
+    const ByteSource& source(const GgufTensor& tensor) const noexcept { return parts_[tensor.part]; }
     uint32_t version() const noexcept { return version_; }
 
     // In the order of the file.
@@ -104,10 +112,14 @@ class Gguf {
 
   private:
     friend class GgufParser;
-    explicit Gguf(ByteSource source) : source_(std::move(source)) {}
+    explicit Gguf(ByteSource source) { parts_.push_back(std::move(source)); }
+    static Result<Gguf> open_parts(Gguf&& one, std::string_view path);
+    void add_part(Gguf&& part);
+    Result<void> index_parts();
+    void drop_split_keys();
     Error missing_key(std::string_view key) const;
 
-    ByteSource source_;
+    std::vector<ByteSource> parts_;
     uint32_t version_ = 0;
     std::vector<std::pair<std::string_view, GgufValue>> metadata_;
     std::vector<GgufTensor> tensors_;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/checked.hpp"
+#include "base/file_writer.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
 
@@ -185,7 +186,7 @@ Result<std::vector<std::byte>> GgufWriter::write_memory() const {
 }
 
 Result<void> GgufWriter::write_file(const std::string& path) const {
-    return write_path(path, [&](const ByteSink& sink) { return write(sink); });
+    return elver::write_file(path, [&](const ByteSink& sink) { return write(sink); });
 }
 
 }  // namespace elver

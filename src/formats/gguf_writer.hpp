@@ -1,5 +1,5 @@
 // Writes GGUF version 3. Tensor bytes are asked for one tensor at a time and in pieces, so a model larger than memory
-// can be written. A file appears under its name only when it is complete.
+// can be written.
 #pragma once
 
 #include <functional>
@@ -39,7 +39,7 @@ class GgufWriter {
 
     // The head (metadata, directory, padding) is the first piece that the sink is given.
     Result<void> write(const ByteSink& sink) const;
-    // Writes to a neighbour of path and renames it; on an error nothing is left behind.
+    // See base/file_writer.hpp.
     Result<void> write_file(const std::string& path) const;
     Result<std::vector<std::byte>> write_memory() const;
 

@@ -57,7 +57,7 @@ Result<void> check_sums(Gguf& file) {
         std::memcpy(&value, tensors.back().view.bytes.data() + i * sizeof value, sizeof value);
         return value;
     };
-    if (sum(0) != sum_of(file.source().bytes().first(tensors.front().offset))) return damaged("metadata");
+    if (sum(0) != sum_of(file.parts().front().bytes().first(tensors.front().offset))) return damaged("metadata");
     for (size_t i = 0; i + 1 < tensors.size(); ++i) {
         const uint64_t expected = sum(i + 1);
         if (expected != 0 && expected != sum_of(tensors[i].view.bytes)) return damaged(tensors[i].name);
@@ -70,7 +70,7 @@ Result<void> check_sums(Gguf& file) {
 // Before anything is read, since what is in memory in small pages stays so.
 void prefer_large_pages(const Gguf& file) {
     size_t begin = 0, end = 0;
-    const auto run = [&] { file.source().prefer_large_pages(begin, end - begin); };
+    const auto run = [&] { file.parts().front().prefer_large_pages(begin, end - begin); };
     for (const GgufTensor& t : file.tensors()) {
         if (t.name == embedding_name || t.offset < end) run(), begin = end = 0;
         if (t.name == embedding_name) continue;
@@ -134,6 +134,9 @@ Result<void> read_packs(Gguf& file) {
                          ": pack the original file again"),
                      std::string(layout_key));
     }
+    if (file.parts().size() != 1)
+        return Error(Status::unsupported, cat(file.name(), ": a packed model in parts: pack the original file again"),
+                     file.name());
     prefer_large_pages(file);
     if (auto fine = check_sums(file); !fine) return fine;
     const GgufValue* names = array_of(file, tensors_key, GgufType::string);
@@ -210,10 +213,10 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
         }
         total += n_bytes;
         if (parts[i].pack) {
-            writer.add_tensor(
-                parts[i].name, DType::i8, {static_cast<int64_t>(n_bytes)}, [&, view](const ByteSink& out) {
-                    return write_pack(view, pool, [&](std::span<const std::byte> bytes) { return report(bytes, out); });
-                });
+            writer.add_tensor(parts[i].name, DType::i8, {static_cast<int64_t>(n_bytes)}, [&, i](const ByteSink& out) {
+                return write_pack(*parts[i].tensor, pool,
+                                  [&](std::span<const std::byte> bytes) { return report(bytes, out); });
+            });
             continue;
         }
         const bool packed = parts[i].tensor->packed;
@@ -233,7 +236,9 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
     });
 }
 
-Result<void> Weights::write_pack(const TensorView& view, ThreadPool& pool, const ByteSink& sink) const {
+Result<void> Weights::write_pack(const GgufTensor& tensor, ThreadPool& pool, const ByteSink& sink) const {
+    const TensorView& view = tensor.view;
+    const ByteSource& source = file_->source(tensor);
     const PackLayout& layout = *pack_layout(view.type);
     const auto k = static_cast<size_t>(view.shape.columns()), n_rows = static_cast<size_t>(view.shape.rows());
     const size_t group = layout.group_bytes(k), stride = row_bytes(view.type, k),
@@ -241,15 +246,14 @@ Result<void> Weights::write_pack(const TensorView& view, ThreadPool& pool, const
     const size_t step = std::max<size_t>(1, (size_t{4} << 20) / group);
     auto buffer = AlignedBuffer::make(step * group, "packing");
     if (!buffer) return std::move(buffer).error();
-    const auto offset = static_cast<size_t>(view.bytes.data() - file_->source().bytes().data());
     for (size_t at = 0; at < n_groups; at += step) {
         const size_t end = std::min(n_groups, at + step), first_row = at * pack_rows,
                      source_bytes = (std::min(n_rows, end * pack_rows) - first_row) * stride;
-        if (!file_->source().read(offset + first_row * stride, source_bytes)) {
+        const size_t at_byte = tensor.offset + first_row * stride;
+        if (!source.read(at_byte, source_bytes)) {
             return Error(Status::io,
-                         cat(file_->name(), ": cannot read bytes ", offset + first_row * stride, " to ",
-                             offset + first_row * stride + source_bytes),
-                         file_->name());
+                         cat(source.name(), ": cannot read bytes ", at_byte, " to ", at_byte + source_bytes),
+                         source.name());
         }
         pool.parallel_for(end - at, 1, [&](size_t first, size_t last) {
             for (size_t g = at + first; g < at + last; ++g) {
@@ -258,7 +262,7 @@ Result<void> Weights::write_pack(const TensorView& view, ThreadPool& pool, const
                            buffer->data() + (g - at) * group);
             }
         });
-        file_->source().release(offset + first_row * stride, source_bytes);
+        source.release(at_byte, source_bytes);
         if (auto done = sink(buffer->bytes().first((end - at) * group)); !done) return done;
     }
     return {};

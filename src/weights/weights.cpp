@@ -60,12 +60,13 @@ bool Weights::quantizes() const noexcept {
                        [](const Entry& e) { return e.is_matrix && dtype_info(e.tensor->view.type).block_size > 1; });
 }
 
-// The work of load, in the order of the file: runs of groups with about 1 MiB of source, so that the pages in memory
-// are bounded, storage is read ahead, and a wish to cancel is seen within a millisecond.
+// The work of load, in the order of the file's parts: runs of groups with about 1 MiB of source, so that the pages in
+// memory are bounded, storage is read ahead, and a wish to cancel is seen within a millisecond.
 struct Weights::Piece {
     const Entry* entry;
     size_t first_group, end_group;  // of a matrix
-    size_t source, source_bytes;    // in the file
+    const ByteSource* file;         // the part that holds the tensor
+    size_t source, source_bytes;    // there
     size_t n_bytes;                 // in the arena
 };
 
@@ -73,29 +74,33 @@ std::vector<Weights::Piece> Weights::pieces() const {
     std::vector<Piece> out;
     for (const Entry& e : entries_) {
         const DType type = e.tensor->view.type;
+        const ByteSource* file = &file_->source(*e.tensor);
         const auto count = static_cast<size_t>(e.count);
         if (!e.is_matrix) {
             const size_t element = dtype_info(type).block_bytes;
-            out.push_back(
-                {&e, 0, 0, e.tensor->offset + static_cast<size_t>(e.first) * element, count * element, e.n_bytes});
+            out.push_back({&e, 0, 0, file, e.tensor->offset + static_cast<size_t>(e.first) * element, count * element,
+                           e.n_bytes});
         } else if (e.n_bytes > 0) {
             const size_t k = static_cast<size_t>(e.tensor->view.shape.columns()), stride = row_bytes(type, k);
             const size_t n_groups = ceil_div(count, pack_rows), group = pack_layout(type)->group_bytes(k);
             const size_t step = std::max<size_t>(1, (size_t{1} << 20) / (stride * pack_rows));
             for (size_t at = 0; at < n_groups; at += step) {
                 const size_t end = std::min(n_groups, at + step), row = static_cast<size_t>(e.first) + at * pack_rows;
-                out.push_back({&e, at, end, e.tensor->offset + row * stride,
+                out.push_back({&e, at, end, file, e.tensor->offset + row * stride,
                                (std::min(count, end * pack_rows) - at * pack_rows) * stride, (end - at) * group});
             }
         }
     }
-    std::sort(out.begin(), out.end(), [](const Piece& a, const Piece& b) { return a.source < b.source; });
+    std::sort(out.begin(), out.end(), [](const Piece& a, const Piece& b) {
+        const uint32_t p = a.entry->tensor->part, q = b.entry->tensor->part;
+        return p != q ? p < q : a.source < b.source;
+    });
     return out;
 }
 
 void Weights::fill(const Piece& piece, const std::atomic<bool>& stop, const CancelToken* cancel) noexcept {
     const Entry& e = *piece.entry;
-    const std::byte* source = file_->source().bytes().data() + piece.source;
+    const std::byte* source = piece.file->bytes().data() + piece.source;
     if (!e.is_matrix) {
         decoder(e.tensor->view.type)(source, arena_.as<float>(e.offset), static_cast<size_t>(e.count));
         return;
@@ -123,15 +128,17 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
     std::exception_ptr thrown;
     const auto work = [&](int worker) {
         constexpr size_t ahead = 8;
-        const ByteSource& source = file_->source();
         while (!stop.load(std::memory_order_relaxed)) {
             const size_t i = next.fetch_add(1, std::memory_order_relaxed);
             if (i >= all.size()) return;
             const Piece& piece = all[i];
-            if (i + ahead < all.size()) source.will_need(all[i + ahead].source, all[i + ahead].source_bytes);
-            if (source.read(piece.source, piece.source_bytes)) {
+            if (i + ahead < all.size()) {
+                const Piece& later = all[i + ahead];
+                later.file->will_need(later.source, later.source_bytes);
+            }
+            if (piece.file->read(piece.source, piece.source_bytes)) {
                 fill(piece, stop, cancel);
-                source.release(piece.source, piece.source_bytes);
+                piece.file->release(piece.source, piece.source_bytes);
             } else {
                 unreadable = &piece, stop = true;
             }
@@ -149,15 +156,15 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
     pool.run([](void* context, int worker) { (*static_cast<decltype(work)*>(context))(worker); },
              const_cast<void*>(static_cast<const void*>(&work)));
     // Pages that pieces share, and those of the metadata, which sessions do not read.
-    file_->source().release(0, file_->source().bytes().size());
+    for (const ByteSource& part : file_->parts()) part.release(0, part.bytes().size());
     if (!stop && progress) stop = !progress(1.0);
     if (!stop) return {};
     arena_ = AlignedBuffer();
     if (thrown) std::rethrow_exception(thrown);
     if (const Piece* piece = unreadable) {
         return Error(Status::io,
-                     cat(file_->name(), ": tensor ", in_quotes(piece->entry->tensor->name), ": cannot read bytes ",
-                         piece->source, " to ", piece->source + piece->source_bytes),
+                     cat(piece->file->name(), ": tensor ", in_quotes(piece->entry->tensor->name),
+                         ": cannot read bytes ", piece->source, " to ", piece->source + piece->source_bytes),
                      std::string(piece->entry->tensor->name));
     }
     return Error(Status::cancelled, cat(file_->name(), ": loading was cancelled"), file_->name());

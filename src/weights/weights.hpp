@@ -73,7 +73,7 @@ class Weights {
         size_t n_bytes;  // there; 0: the matrix is read where the file has it
     };
     int add(const GgufTensor& tensor, int64_t first, int64_t count, bool is_matrix, size_t n_bytes);
-    Result<void> write_pack(const TensorView& view, ThreadPool& pool, const ByteSink& sink) const;
+    Result<void> write_pack(const GgufTensor& tensor, ThreadPool& pool, const ByteSink& sink) const;
     struct Piece;
     std::vector<Piece> pieces() const;
     void fill(const Piece& piece, const std::atomic<bool>& stop, const CancelToken* cancel) noexcept;

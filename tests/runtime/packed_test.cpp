@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/file_writer.hpp"
 #include "memory.hpp"
 #include "message_of.hpp"
 #include "models.hpp"
@@ -89,7 +90,7 @@ TEST_CASE("packed files: mapped, a model takes no memory of its own but its vect
         done = fraction;
         return true;
     };
-    REQUIRE(write_path(file.path(), [&](const ByteSink& sink) { return model->pack(sink, progress); }));
+    REQUIRE(write_file(file.path(), [&](const ByteSink& sink) { return model->pack(sink, progress); }));
     CHECK(done == 1.0);
     const auto mapped = load(file.path(), 2);
     const auto ids = random_ids(20, model->spec().n_vocab);
@@ -154,7 +155,7 @@ TEST_CASE("synthetic models: of the dimensions named, and loaded within plan and
     const auto spec = parse_synth("phi-2:q4_0", 1);
     REQUIRE(spec);
     const TemporaryFile file("elver-synth.gguf");
-    const auto written = write_path(file.path(), [&](const ByteSink& sink) { return write_synth(*spec, sink, {}); });
+    const auto written = write_file(file.path(), [&](const ByteSink& sink) { return write_synth(*spec, sink, {}); });
     REQUIRE_MESSAGE(written, message_of(written));
     const bool can_tell = reset_peak();
     const int64_t before = resident().all;
