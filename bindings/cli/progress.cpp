@@ -14,12 +14,13 @@ constexpr int signals[] = {SIGINT, SIGTERM, SIGHUP};
 
 void listen() {
     for (const int signal : signals) {
-        struct sigaction now {
-        }, before{};
+        struct sigaction before {};
+        // One that was ignored when the program began, as by nohup, stays so.
+        if (sigaction(signal, nullptr, &before) != 0 || before.sa_handler == SIG_IGN) continue;
+        struct sigaction now {};
         now.sa_handler = [](int number) { came = number; };
         now.sa_flags = static_cast<int>(SA_RESETHAND);
-        // One that was ignored when the program began, as by nohup, stays so.
-        if (sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(signal, &now, nullptr);
+        sigaction(signal, &now, nullptr);
     }
 }
 
@@ -30,8 +31,10 @@ Meter::Meter(const char* what) : what_(what), shown_(isatty(STDERR_FILENO) != 0)
 bool Meter::operator()(double fraction) const {
     const bool on = came == 0;
     if (!shown_) return on;
-    on&& fraction < 1 ? std::fprintf(stderr, "\r%s: %3.0f %%", what_, fraction * 100)
-                      : std::fprintf(stderr, "\r\033[K");
+    if (on && fraction < 1)
+        std::fprintf(stderr, "\r%s: %3.0f %%", what_, fraction * 100);
+    else
+        std::fprintf(stderr, "\r\033[K");
     return on;
 }
 

@@ -519,10 +519,11 @@ ELVER_API elver_status elver_embed(elver_session* session, elver_pooling pooling
                                    float* out, size_t n_out, elver_error** error);
 
 /** Where bytes go: exactly one of path, descriptor and function.
- *  A path's file appears, or takes the place of one that was there, when it is complete and on the disk; after an error
- *  or in a process that is killed nothing of it remains. A file that was there must be writable and keeps its
- *  permissions. Symbolic links are followed. A pipe or a character device is written straight through (a pipe waits
- *  some seconds for a reader); anything else, as a folder, is ELVER_INVALID_ARGUMENT. */
+ *  A path's file appears, or takes the place of one that was there, when it is complete and on the disk. After an error
+ *  nothing of it remains, nor after a kill where the file system has files without a name (Linux). A file that was
+ *  there must be writable and keeps its permissions. Symbolic links are followed. A pipe or a character device is
+ *  written straight through (a pipe waits some seconds for a reader); anything else, as a folder, is
+ *  ELVER_INVALID_ARGUMENT. */
 typedef struct elver_sink {
     size_t struct_size; /**< sizeof(elver_sink), by ELVER_SINK_INIT */
     const char* path;   /**< UTF-8, path_size bytes; or NULL */

@@ -268,16 +268,27 @@ TEST_CASE("file writer: a name of an open descriptor is appended to, whatever it
 }
 
 TEST_CASE("file writer: without the rights nothing is written") {
-    if (::geteuid() == 0) return;  // who has every right
     const Folder folder;
-    REQUIRE(put(folder / "out", "old"));
-    ::chmod((folder / "out").c_str(), 0444);
-    refused(folder / "out", Status::io, "Permission denied");
-    ::chmod(folder.path.c_str(), 0555);
-    refused(folder / "new", Status::io, "Permission denied");
-    ::chmod(folder.path.c_str(), 0755);
-    CHECK(content(folder / "out") == "old");
-    CHECK(folder.names() == Names{"out"});
+    constexpr uid_t nobody = 65534;
+    const bool root = ::geteuid() == 0;  // who has every right, so this is another
+    if (root && (::chown(folder.path.c_str(), nobody, nobody) != 0 || ::seteuid(nobody) != 0)) return;
+    both_ways([&] {
+        const std::string old = folder / "old";
+        REQUIRE(put(old, "old"));
+        ::chmod(old.c_str(), 0444);
+        refused(old, Status::io, "cannot write: Permission denied");
+        ::chmod(old.c_str(), 0644);
+        ::chmod(folder.path.c_str(), 0555);
+        refused(folder / "new", Status::io, "cannot create: Permission denied");
+        refused(old, Status::io, "cannot create: Permission denied");
+        ::chmod(folder.path.c_str(), 0333);  // a folder that one may write to and not list
+        CHECK(put(old, "new"));
+        ::chmod(folder.path.c_str(), 0755);
+        CHECK(content(old) == "new");
+        CHECK(folder.names() == Names{"old"});
+        REQUIRE(put(old, "old"));
+    });
+    if (root) CHECK(::seteuid(0) == 0);
 }
 
 TEST_CASE("file writer: an error or an exception of whoever writes leaves what was there") {

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/file_writer.hpp"
+#include "kernels/select.hpp"
 #include "memory.hpp"
 #include "message_of.hpp"
 #include "models.hpp"
@@ -77,6 +78,26 @@ TEST_CASE("packed files: the same logits, bit for bit, and packed again the same
         const SessionOptions options{.n_ctx = 64, .max_batch = 16, .cache_type = {}};
         CHECK(all_logits(*open_session(model, options), ids) == all_logits(*open_session(*again, options), ids));
         CHECK(packed(**again) == bytes);
+    }
+}
+
+TEST_CASE("packed files: every level but the reference writes the same bytes and reads them") {
+    const std::string path = tiny_path("llama-q4_0");
+    const auto first = load(path, 2);
+    if (!reads_packs(*first)) return;
+    const auto bytes = packed(*first);
+    const Aligned file(bytes);
+    for (const std::string level : available_kernels()) {
+        CAPTURE(level);
+        const auto again = file.open(level);
+        CHECK(bool(again) == (level != "reference"));
+        if (!again) continue;
+        const auto model = load(path, 2, level);
+        CHECK(packed(*model) == bytes);
+        REQUIRE((*again)->load({}, nullptr));
+        const auto ids = random_ids(10, model->spec().n_vocab);
+        const SessionOptions options{.n_ctx = 16, .max_batch = 16, .cache_type = {}};
+        CHECK(all_logits(*open_session(model, options), ids) == all_logits(*open_session(*again, options), ids));
     }
 }
 
