@@ -91,7 +91,7 @@ elver_status elver_model_describe(const elver_model* model, elver_describe what,
                 text = m.spec().to_json();
                 break;
             case ELVER_DESCRIBE_PROGRAM:
-                text = m.program().describe();
+                text = graph::describe(m.program());
                 break;
             case ELVER_DESCRIBE_TEMPLATE: {
                 const auto source = m.file().get_string_or("tokenizer.chat_template", "");

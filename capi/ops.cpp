@@ -1,9 +1,9 @@
-// elver_ops.h over runtime/ops.hpp.
+// elver_ops.h over ops/ops.hpp.
 #include "elver/elver_ops.h"
 
 #include "handles.hpp"
-#include "layers/router.hpp"
-#include "runtime/ops.hpp"
+#include "cpu/router.hpp"
+#include "ops/ops.hpp"
 
 using namespace elver;
 using namespace elver::capi;
@@ -242,14 +242,13 @@ elver_status elver_route(const elver_router_options* options, const float* logit
         router.scale = o->scale;
         router.n_groups = o->n_groups;
         router.n_groups_used = o->n_groups_used;
-        router.choice_bias = o->choice_bias;
         if (auto fine = check(router); !fine) return fine;
         if (auto fine = check_rows("logits", n, router.n_experts, logits_stride); !fine) return fine;
         // Aside first: what the caller gave is written only where all is well.
         const auto n_choices = static_cast<size_t>(n) * static_cast<size_t>(router.top_k);
         std::vector<int32_t> chosen(n_choices);
         std::vector<float> shares(n_choices), scratch(router_scratch(router.n_experts));
-        const RouterFault fault = route(router, static_cast<int>(n), logits, static_cast<size_t>(logits_stride),
+        const RouterFault fault = route(router, o->choice_bias, static_cast<int>(n), logits, static_cast<size_t>(logits_stride),
                                         chosen.data(), shares.data(), scratch.data());
         if (fault.token >= 0) {
             return Error(Status::invalid_argument,

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "cpu/attention.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/select.hpp"
-#include "layers/attention.hpp"
 
 namespace elver::bench {
 
@@ -31,23 +31,24 @@ void attention(benchmark::State& state, const KernelTable& kernels, CacheType ty
     for (int i = 0; i < n; ++i) pos[static_cast<size_t>(i)] = n_keys - n + i;
     const size_t own = attention_scratch_bytes(h.dim, cache->shape(0).v_width()) / sizeof(float) + 64;
     std::vector<float> scratch(own * static_cast<size_t>(n_workers));
-    AttendArgs args{};
+    const cpu::Segment segment{&*cache, nullptr, 0, n, n_keys - n};
+    cpu::AttendArgs args{};
     args.kernels = &kernels;
-    args.cache = &*cache;
+    args.segments = {&segment, 1};
     args.n_heads = h.n_heads;
     args.n_kv_heads = h.n_kv_heads;
     args.q = q.data();
     args.q_stride = args.out_stride = width;
     args.out = out.data();
     args.pos = pos.data();
-    args.n_tokens = n;
-    std::vector<float> parts(max_ranges(n_keys) * static_cast<size_t>(h.n_heads) *
+    args.max_parts = static_cast<int>(cpu::max_ranges(n_keys));
+    std::vector<float> parts(cpu::max_ranges(n_keys) * static_cast<size_t>(h.n_heads) *
                              attention_part({CacheType::q8_0, h.dim, h.dim}));
     args.parts = parts.data();
     args.pool = &pool();
     Measured measured(state, kernels);
     for (auto _ : state)
-        pool().run([&](int w) { attend_share(args, scratch.data() + own * static_cast<size_t>(w), w); });
+        pool().run([&](int w) { cpu::attend_share(args, scratch.data() + own * static_cast<size_t>(w), w); });
     const double calls = static_cast<double>(state.iterations());
     const double pairs = all ? 0.5 * n * (n + 1.0) : n_keys;
     const double pages = (n_keys + page_positions - 1) / page_positions;

@@ -9,7 +9,6 @@
 #include "kernels/machine.hpp"
 #include "kernels/random_matrix.hpp"
 #include "kernels/select.hpp"
-#include "layers/program.hpp"
 
 namespace elver::bench {
 

@@ -36,26 +36,30 @@ size_t delta_net_state_floats(const ModelSpec& spec) {
     return conv_floats(r) + static_cast<size_t>(r.width) * static_cast<size_t>(r.n_state);
 }
 
-void build_delta_net(const MixerParts& m, Program& p) {
+void build_delta_net(const MixerParts& m) {
     const RecurrentSpec& r = m.spec.recurrent;
     const bool together = m.planned.has("ssm_ba");
-    DeltaNetPhase::Config c;
-    c.state = {m.layer, conv_floats(r)};
-    c.n_heads = r.n_heads, c.n_k_heads = r.n_groups, c.k_dim = r.n_state, c.v_dim = r.width / r.n_heads;
-    c.keys_in_turn = r.keys_in_turn;
     const int per_key = r.n_heads / r.n_groups;
-    c.rates_stride = together ? 2 * per_key : per_key;
-    c.alpha_column = together ? per_key : static_cast<int>(padded_row(r.n_heads));
-    c.eps = static_cast<float>(m.spec.norm_eps);
-    c.norm = m.norm("ssm_norm");
-    c.a = m.vector("ssm_a."), c.dt_bias = m.vector("ssm_dt.bias");
-    std::vector<LinearPhase::Product> in = {m.product("attn_qkv", Buffer::q), m.product("attn_gate", Buffer::gate),
-                                            m.product(together ? "ssm_ba" : "ssm_beta", Buffer::k)};
-    if (!together) in.push_back(m.product("ssm_alpha", Buffer::k, c.alpha_column));
-    p.add<LinearPhase>("delta net in", Buffer::x, m.norm("attn_norm"), std::move(in));
-    p.add<ConvPhase>(ConvPhase::Config{{m.layer, 0}, conv_width(r), r.n_taps, m.vector("ssm_conv1d"), nullptr});
-    p.add<DeltaNetPhase>(c);
-    p.add<LinearPhase>("delta net out", Buffer::attn, Norm{}, std::vector{m.result("ssm_out")});
+    graph::DeltaNet op;
+    op.state = m.state(conv_floats(r));
+    op.n_heads = r.n_heads, op.n_k_heads = r.n_groups, op.k_dim = r.n_state, op.v_dim = r.width / r.n_heads;
+    op.keys_in_turn = r.keys_in_turn;
+    op.rates_stride = together ? 2 * per_key : per_key;
+    op.alpha_column = together ? per_key : static_cast<int>(graph::padded_row(r.n_heads));
+    op.eps = static_cast<float>(m.spec.norm_eps);
+    op.norm = m.norm("ssm_norm");
+    op.a = m.at("ssm_a."), op.dt_bias = m.at("ssm_dt.bias");
+    op.qkv = m.p.add_buffer("queries, keys and values", conv_width(r));
+    op.gate = m.p.add_buffer("gates", r.width);
+    op.rates = m.p.add_buffer("rates beta and alpha", together ? 2 * r.n_heads : op.alpha_column + r.n_heads);
+    op.out = m.p.add_buffer("delta net", r.width);
+    std::vector<graph::Product> in = {m.product("attn_qkv", op.qkv), m.product("attn_gate", op.gate),
+                                      m.product(together ? "ssm_ba" : "ssm_beta", op.rates)};
+    if (!together) in.push_back(m.product("ssm_alpha", graph::View(op.rates, op.alpha_column)));
+    m.linear("delta net in", m.p.x, m.norm("attn_norm"), std::move(in));
+    m.p.add(graph::Conv{m.state(0), op.qkv, conv_width(r), r.n_taps, m.at("ssm_conv1d"), {}});
+    m.p.add(op);
+    m.result("delta net out", op.out, "ssm_out");
 }
 
 }  // namespace

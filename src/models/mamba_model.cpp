@@ -22,9 +22,9 @@ size_t conv_floats(const RecurrentSpec& r) {
     return static_cast<size_t>(r.n_taps - 1) * static_cast<size_t>(conv_width(r));
 }
 
-void add_norm(const MixerParts& m, Program& p, std::string_view role, Columns at, int width) {
-    const Norm norm = m.norm(role);
-    if (norm.kind != Norm::Kind::none) p.add<GroupNormPhase>(at, norm, width);
+void add_norm(const MixerParts& m, std::string_view role, graph::View at, int width) {
+    const graph::Norm norm = m.norm(role);
+    if (norm.kind != graph::Norm::Kind::none) m.p.add(graph::Normalise{at, at, norm, width, 1});
 }
 
 // Numbers that dt, a and d have: a head's, or a channel's.
@@ -68,71 +68,77 @@ size_t mamba_state_floats(const ModelSpec& spec) {
     return conv_floats(r) + static_cast<size_t>(r.width) * static_cast<size_t>(r.n_state);
 }
 
-void add_conv(const MixerParts& m, Program& p) {
+void add_conv(const MixerParts& m, graph::BufferId x) {
     const RecurrentSpec& r = m.spec.recurrent;
-    p.add<ConvPhase>(
-        ConvPhase::Config{{m.layer, 0}, conv_width(r), r.n_taps, m.vector("ssm_conv1d"), m.vector("ssm_conv1d.bias")});
+    m.p.add(graph::Conv{m.state(0), x, conv_width(r), r.n_taps, m.at("ssm_conv1d"), m.at("ssm_conv1d.bias")});
 }
 
-void build_mamba1(const MixerParts& m, Program& p) {
+graph::BufferId build_mamba1(const MixerParts& m) {
     const RecurrentSpec& r = m.spec.recurrent;
-    p.add<LinearPhase>("mamba in", Buffer::x, m.norm("attn_norm"),
-                       std::vector{m.product("ssm_in/x", Buffer::q), m.product("ssm_in/gate", Buffer::gate)});
-    add_conv(m, p);
-    p.add<LinearPhase>("mamba dt, B, C", Buffer::q, Norm{}, std::vector{m.product("ssm_x", Buffer::k)});
-    const int b = r.dt_rank, c = b + r.n_state;
-    add_norm(m, p, "ssm_dt_norm", Buffer::k, r.dt_rank);
-    add_norm(m, p, "ssm_b_norm", Columns(Buffer::k, b), r.n_state);
-    add_norm(m, p, "ssm_c_norm", Columns(Buffer::k, c), r.n_state);
-    LinearPhase::Product dt = m.product("ssm_dt", Buffer::v);
-    dt.bias = m.vector("ssm_dt.bias");
-    p.add<LinearPhase>("mamba dt", Buffer::k, Norm{}, std::vector{dt});
-    p.add<MambaPhase>(MambaPhase::Config{
-        {m.layer, conv_floats(r)}, r.width, r.n_state, b, c, m.vector("ssm_a."), m.vector("ssm_d.")});
+    graph::Mamba op;
+    op.state = m.state(conv_floats(r));
+    op.width = r.width, op.n_state = r.n_state;
+    op.a = m.at("ssm_a."), op.d = m.at("ssm_d.");
+    op.x = m.p.add_buffer("x of the scan", r.width), op.gate = m.p.add_buffer("gates", r.width);
+    op.dt = m.p.add_buffer("dt", r.width), op.out = m.p.add_buffer("mamba", r.width);
+    const graph::BufferId scan = m.p.add_buffer("short dt, B and C", r.dt_rank + 2 * r.n_state);
+    op.b = graph::View(scan, r.dt_rank), op.c = graph::View(scan, r.dt_rank + r.n_state);
+    m.linear("mamba in", m.p.x, m.norm("attn_norm"), {m.product("ssm_in/x", op.x), m.product("ssm_in/gate", op.gate)});
+    add_conv(m, op.x);
+    m.linear("mamba dt, B, C", op.x, {}, {m.product("ssm_x", scan)});
+    add_norm(m, "ssm_dt_norm", scan, r.dt_rank);
+    add_norm(m, "ssm_b_norm", op.b, r.n_state);
+    add_norm(m, "ssm_c_norm", op.c, r.n_state);
+    graph::Product dt = m.product("ssm_dt", op.dt);
+    dt.bias = m.at("ssm_dt.bias");
+    m.linear("mamba dt", scan, {}, {dt});
+    m.p.add(op);
+    return op.out;
 }
 
-// x -> x, B and C in q, dt in k, gate, by way of x alone.
-void build_scan_from_x(const MixerParts& m, Program& p) {
+// Makes x with B and C behind it, dt and the gate of x alone.
+void build_scan_from_x(const MixerParts& m, const graph::Mamba2& op) {
     const RecurrentSpec& r = m.spec.recurrent;
     const int dim = r.width / r.n_heads, c = r.n_state, dt = 2 * r.n_state;
-    p.add<LinearPhase>("mamba in", Buffer::x, m.norm("attn_norm"), std::vector{m.product("ssm_in", Buffer::hidden)});
-    p.add<CopyPhase>(
-        std::vector<CopyPhase::Block>{{Buffer::hidden, 2 * dim, Buffer::gate, dim, dim, r.n_heads},
-                                      {Columns(Buffer::hidden, dim), 2 * dim, Buffer::q, dim, dim, r.n_heads}});
-    add_conv(m, p);
-    p.add<LinearPhase>("mamba B, C, dt", Buffer::q, Norm{}, std::vector{m.product("ssm_x", Buffer::v)});
-    add_norm(m, p, "ssm_b_norm", Buffer::v, r.n_state);
-    add_norm(m, p, "ssm_c_norm", Columns(Buffer::v, c), r.n_state);
-    add_norm(m, p, "ssm_dt_norm", Columns(Buffer::v, dt), r.dt_rank);
-    p.add<LinearPhase>("mamba dt", Columns(Buffer::v, dt), Norm{}, std::vector{m.product("ssm_dt", Buffer::k)});
-    p.add<CopyPhase>(std::vector<CopyPhase::Block>{{Buffer::v, 0, Columns(Buffer::q, r.width), 0, dt}});
+    const graph::BufferId both = m.p.add_buffer("gates and x", 2 * r.width),
+                          scan = m.p.add_buffer("B, C and short dt", 2 * r.n_state + r.dt_rank);
+    m.linear("mamba in", m.p.x, m.norm("attn_norm"), {m.product("ssm_in", both)});
+    m.p.add(graph::Copy{
+        {{both, 2 * dim, op.gate, dim, dim, r.n_heads}, {graph::View(both, dim), 2 * dim, op.x, dim, dim, r.n_heads}}});
+    add_conv(m, op.x);
+    m.linear("mamba B, C, dt", op.x, {}, {m.product("ssm_x", scan)});
+    add_norm(m, "ssm_b_norm", scan, r.n_state);
+    add_norm(m, "ssm_c_norm", graph::View(scan, c), r.n_state);
+    add_norm(m, "ssm_dt_norm", graph::View(scan, dt), r.dt_rank);
+    m.linear("mamba dt", graph::View(scan, dt), {}, {m.product("ssm_dt", op.dt)});
+    m.p.add(graph::Copy{{{scan, 0, graph::View(op.x, r.width), 0, dt}}});
 }
 
-void build_mamba2(const MixerParts& m, Program& p) {
+graph::BufferId build_mamba2(const MixerParts& m) {
     const RecurrentSpec& r = m.spec.recurrent;
+    graph::Mamba2 op;
+    op.state = m.state(conv_floats(r));
+    op.n_heads = r.n_heads, op.head_dim = r.width / r.n_heads, op.n_state = r.n_state, op.n_groups = r.n_groups;
+    op.a = m.at("ssm_a."), op.d = m.at("ssm_d."), op.dt_bias = m.at("ssm_dt.bias");
+    op.x = m.p.add_buffer("x, B and C of the scan", r.width + 2 * r.n_groups * r.n_state);
+    op.dt = m.p.add_buffer("dt", r.n_heads), op.gate = m.p.add_buffer("gates", r.width);
+    op.out = m.p.add_buffer("mamba2", r.width);
     if (scans_from_x(r)) {
-        build_scan_from_x(m, p);
+        build_scan_from_x(m, op);
     } else {
-        p.add<LinearPhase>("mamba in", Buffer::x, m.norm("attn_norm"),
-                           std::vector{m.product("ssm_in/x", Buffer::q), m.product("ssm_in/gate", Buffer::gate),
-                                       m.product("ssm_in/dt", Buffer::k)});
-        add_conv(m, p);
+        m.linear("mamba in", m.p.x, m.norm("attn_norm"),
+                 {m.product("ssm_in/x", op.x), m.product("ssm_in/gate", op.gate), m.product("ssm_in/dt", op.dt)});
+        add_conv(m, op.x);
     }
-    p.add<Mamba2Phase>(Mamba2Phase::Config{{m.layer, conv_floats(r)},
-                                           r.n_heads,
-                                           r.width / r.n_heads,
-                                           r.n_state,
-                                           r.n_groups,
-                                           m.vector("ssm_a."),
-                                           m.vector("ssm_d."),
-                                           m.vector("ssm_dt.bias")});
+    m.p.add(op);
     if (m.planned.has("ssm_norm"))
-        p.add<GroupNormPhase>(Buffer::attn, m.norm("ssm_norm"), r.width / r.n_groups, r.n_groups);
+        m.p.add(graph::Normalise{op.out, op.out, m.norm("ssm_norm"), r.width / r.n_groups, r.n_groups});
+    return op.out;
 }
 
-void build_mamba(const MixerParts& m, Program& p) {
-    (is_mamba2(m.spec.recurrent) ? build_mamba2 : build_mamba1)(m, p);
-    p.add<LinearPhase>("mamba out", Buffer::attn, Norm{}, std::vector{m.result("ssm_out")});
+void build_mamba(const MixerParts& m) {
+    const graph::BufferId out = is_mamba2(m.spec.recurrent) ? build_mamba2(m) : build_mamba1(m);
+    m.result("mamba out", out, "ssm_out");
 }
 
 }  // namespace

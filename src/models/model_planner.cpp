@@ -29,14 +29,14 @@ class Planner : private WeightRequests {
             b.layers_.push_back(layer);
         }
         plan_rope(b);
-        refuse_others(b);
+        refuse_others();
         if (error_) return std::move(*error_);
         return b;
     }
 
   private:
     using Linear = ModelBuilder::Linear;
-    using NormWeights = ModelBuilder::NormWeights;
+    using NormTensors = ModelBuilder::NormTensors;
 
     void fail(Error error) {
         if (!error_) error_.emplace(std::move(error));
@@ -65,14 +65,16 @@ class Planner : private WeightRequests {
         return nullptr;
     }
 
-    int vector(const std::string& name, int64_t n, std::string_view meaning) {
+    WeightRef vector(const std::string& name, int64_t n, std::string_view meaning) {
         const GgufTensor* t = need(name, {n}, meaning);
-        return t == nullptr ? -1 : add_vector(*t, 0, n);
+        return t == nullptr ? WeightRef{} : add_vector(*t, 0, n);
     }
-    int add_vector(const GgufTensor& tensor, int64_t first, int64_t n) {
-        const auto number = weights_.add_vector(tensor, first, n);
-        if (!number) return fail(number.error()), -1;
-        return *number;
+    WeightRef add_vector(const GgufTensor& tensor, int64_t first, int64_t n) {
+        return ref(weights_.add_vector(tensor, first, n));
+    }
+    WeightRef ref(const Result<WeightRef>& added) {
+        if (!added) return fail(added.error()), WeightRef{};
+        return *added;
     }
 
     // Rows [first, first + n) of the role's weight, which has total rows in all, and the same part of its bias if there
@@ -81,9 +83,7 @@ class Planner : private WeightRequests {
         Linear out;
         const GgufTensor* t = need(weight_name(role), {total, k}, meaning);
         if (t == nullptr) return out;
-        const auto matrix = weights_.add_matrix(*t, first, n);
-        if (!matrix) return fail(matrix.error()), out;
-        out.matrix = *matrix;
+        out.matrix = ref(weights_.add_matrix(*t, first, n));
         if (!has_bias(role)) return out;
         const GgufTensor* bias = need(name(role) + ".bias", {total}, meaning);
         if (bias != nullptr) out.bias = add_vector(*bias, first, n);
@@ -94,8 +94,8 @@ class Planner : private WeightRequests {
     }
 
     // The norm of a role: there if its weight is, or if the model has norms without weights.
-    NormWeights norm(std::string_view role, int64_t width, bool weightless_too = false) {
-        NormWeights out;
+    NormTensors norm(std::string_view role, int64_t width, bool weightless_too = false) {
+        NormTensors out;
         out.present = has(role) || (weightless_too && s_.norms_without_weights);
         if (has(role)) out.weight = vector(weight_name(role), width, "width");
         if (has(role) && has_bias(role)) out.bias = vector(name(role) + ".bias", width, "width");
@@ -103,12 +103,12 @@ class Planner : private WeightRequests {
     }
 
     // The norm of q or k: [head_dim] for all heads, [n_heads, head_dim] with weights for each, or over the whole row.
-    NormWeights head_norm(std::string_view role, int n_heads) {
+    NormTensors head_norm(std::string_view role, int n_heads) {
         const int64_t whole = int64_t{n_heads} * l_->head_dim;
         const GgufTensor* t = file_.find_tensor(name(role) + ".weight");
         const bool each = t != nullptr && n_heads > 1 && t->view.shape.n_elements() == whole;
         if (!each || s_.qk_norm_whole) return norm(role, s_.qk_norm_whole ? whole : l_->head_dim);
-        NormWeights out;
+        NormTensors out;
         out.present = out.each_head = true;
         out.weight = add_vector(*t, 0, whole);
         const GgufTensor* bias = file_.find_tensor(name(role) + ".bias");
@@ -118,13 +118,8 @@ class Planner : private WeightRequests {
 
     void plan_ends(ModelBuilder& b) {
         const std::string embedding = name("token_embd") + ".weight";
-        b.embedding_ = need(embedding, {s_.n_vocab, s_.width}, "n_vocab, width");
-        if (b.embedding_ != nullptr && decoder(b.embedding_->view.type) == nullptr) {
-            fail(Error(Status::unsupported,
-                       cat(file_.name(), ": tensor ", in_quotes(embedding), ": cannot decode ",
-                           dtype_name(b.embedding_->view.type)),
-                       embedding));
-        }
+        const GgufTensor* table = need(embedding, {s_.n_vocab, s_.width}, "n_vocab, width");
+        if (table != nullptr) b.embedding_ = ref(weights_.add_rows(*table));
         if (error_) return;
         if (has("token_types")) {  // a text of one kind: row 0 of all
             const GgufTensor* t = file_.find_tensor(weight_name("token_types"));
@@ -148,9 +143,9 @@ class Planner : private WeightRequests {
     }
 
     // A tensor that nothing reads would make another model than the file's: better none than a wrong one.
-    void refuse_others(const ModelBuilder& b) {
+    void refuse_others() {
         for (const GgufTensor& t : file_.tensors()) {
-            if (weights_.wants(t) || &t == b.embedding_ || tables_.count(t.name) != 0 || s_.ignores(t.name)) continue;
+            if (weights_.wants(t) || tables_.count(t.name) != 0 || s_.ignores(t.name)) continue;
             return fail(Error(Status::unsupported,
                               cat(file_.name(), ": tensor ", in_quotes(t.name), " has no place in ", s_.architecture,
                                   " as elver knows it: this variant is not supported"),
@@ -213,8 +208,8 @@ class Planner : private WeightRequests {
     }
 
     // Of each head, n rows of k columns.
-    std::vector<int> head_matrices(std::string_view role, int64_t n, int64_t k) {
-        std::vector<int> out;
+    std::vector<WeightRef> head_matrices(std::string_view role, int64_t n, int64_t k) {
+        std::vector<WeightRef> out;
         for (int64_t h = 0; h < l_->n_heads && !error_; ++h)
             out.push_back(linear(role, h * n, n, l_->n_heads * n, k, "n_heads * rows, columns").matrix);
         return out;
@@ -231,9 +226,7 @@ class Planner : private WeightRequests {
     void matrix(const std::string& what, Range rows, int64_t k) override {
         const GgufTensor* t = need(tensor_of(what), {rows.total, k}, "rows, columns");
         if (t == nullptr) return;
-        const auto number = weights_.add_matrix(*t, rows.first, rows.n);
-        if (!number) return fail(number.error());
-        mixer_->put(what, *number);
+        mixer_->put(what, ref(weights_.add_matrix(*t, rows.first, rows.n)));
     }
     void vector(const std::string& what, Range elements) override {
         const std::string tensor = tensor_of(what);
@@ -289,9 +282,7 @@ class Planner : private WeightRequests {
         const std::string of = together ? name(role) : cat(name(alone), ".", e);
         const GgufTensor* t = need(of + ".weight", {all * total, k}, meaning);
         if (t == nullptr) return out;
-        const auto matrix = weights_.add_matrix(*t, before + first, n);
-        if (!matrix) return fail(matrix.error()), out;
-        out.matrix = *matrix;
+        out.matrix = ref(weights_.add_matrix(*t, before + first, n));
         if (!together || !has_bias(role)) return out;
         const GgufTensor* bias = need(of + ".bias", {all, total}, meaning);
         if (bias != nullptr) out.bias = add_vector(*bias, before + first, n);
@@ -336,7 +327,7 @@ class Planner : private WeightRequests {
     // Frequencies base^(-2i / dims), scaled. YaRN: Peng et al. 2023, section 3.
     void plan_rope(ModelBuilder& b) {
         for (const RopeSpec& r : s_.ropes) {
-            RopeTable table;
+            graph::RopeTable table;
             table.magnitude = r.magnitude;
             if (r.scaling == RopeScaling::linear) table.position_scale = 1.0 / r.factor;
             table.frequencies = frequencies(r, r.factors_tensor);
@@ -371,7 +362,7 @@ class Planner : private WeightRequests {
         return out;
     }
 
-    void interpolate(const RopeSpec& r, RopeTable& table) const {
+    void interpolate(const RopeSpec& r, graph::RopeTable& table) const {
         const auto turns_at = [&](double turns) {  // the pair that makes so many turns over the original context
             return r.dims * std::log(r.original_context / (turns * 2 * M_PI)) / (2 * std::log(r.base));
         };

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/result.hpp"
-#include "layers/router.hpp"
+#include "graph/router.hpp"
 #include "models/tensor_names.hpp"
 
 namespace elver {

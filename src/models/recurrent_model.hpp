@@ -1,12 +1,12 @@
-// Recurrent mixers in a model: which weights a layer of each kind wants, and the phases over them.
+// Recurrent mixers in a model: which weights a layer of each kind wants, and the operations over them.
 #pragma once
 
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "layers/recurrent.hpp"
 #include "models/model_spec.hpp"
+#include "models/program_parts.hpp"
 
 namespace elver {
 
@@ -14,20 +14,20 @@ namespace elver {
 // ("ssm_in/gate") and the part's name where it is not the weight ("ssm_dt.bias").
 class MixerWeights {
   public:
-    void put(std::string what, int number) { numbers_.emplace_back(std::move(what), number); }
-    bool has(std::string_view what) const noexcept { return at(what) >= 0; }
-    int at(std::string_view what) const noexcept {
-        for (const auto& [name, number] : numbers_) {
-            if (name == what) return number;
+    void put(std::string what, WeightRef ref) { refs_.emplace_back(std::move(what), ref); }
+    bool has(std::string_view what) const noexcept { return at(what).there(); }
+    WeightRef at(std::string_view what) const noexcept {
+        for (const auto& [name, ref] : refs_) {
+            if (name == what) return ref;
         }
-        return -1;
+        return {};
     }
 
   private:
-    std::vector<std::pair<std::string, int>> numbers_;
+    std::vector<std::pair<std::string, WeightRef>> refs_;
 };
 
-// How a layer asks for its tensors; the planner answers. A tensor of another size is the planner's error.
+// How a layer asks the planner for its tensors. A tensor of another size is the planner's error.
 class WeightRequests {
   public:
     // Rows, or elements of a vector: [first, first + n) of total.
@@ -49,27 +49,29 @@ class WeightRequests {
     void vector(const std::string& what, int64_t n) { vector(what, {0, n, n}); }
 };
 
-// What a recurrent layer's phases are made of.
+// What a recurrent layer's operations are made of.
 struct MixerParts {
     const ModelSpec& spec;
     int layer;
     const MixerWeights& planned;
-    const Weights& weights;
-    Buffer into;  // x: the mixer is added to it
+    ProgramParts& p;
+    graph::BufferId into;  // the residual stream, to which the mixer is added, or a branch that it writes
 
-    // What ends the mixer.
-    LinearPhase::Product result(std::string_view what) const;
-    LinearPhase::Product product(std::string_view what, Buffer out, int out_column = 0,
-                                 Finish finish = Finish::store) const;
-    const float* vector(std::string_view what) const noexcept;
-    Norm norm(std::string_view role) const;
+    WeightRef at(std::string_view what) const noexcept { return planned.at(what); }
+    graph::Product product(std::string_view what, graph::View out, Finish finish = Finish::store) const;
+    graph::Norm norm(std::string_view role) const;
+    graph::StatePart state(size_t first) const noexcept { return {layer, first}; }
+    // input -> norm -> products.
+    void linear(std::string name, graph::View input, const graph::Norm& norm, std::vector<graph::Product> products) const;
+    // input -> the matrix that ends the mixer -> into.
+    void result(std::string name, graph::View input, std::string_view what) const;
 };
 
 // What is known of a kind of mixer.
 struct Mixer {
     void (*plan)(const ModelSpec& spec, int layer, WeightRequests& w);
     size_t (*state_floats)(const ModelSpec& spec);  // of a layer
-    void (*build)(const MixerParts& parts, Program& p);
+    void (*build)(const MixerParts& parts);
 };
 extern const Mixer mamba_mixer, rwkv_mixer, short_conv_mixer, delta_net_mixer;
 

@@ -10,7 +10,7 @@ bool is_rwkv7(const ModelSpec& s) {
     return s.recurrent.kind == RecurrentKind::rwkv7;
 }
 
-// The order of a file's fused mixes, and of the streams in Buffer::hidden.
+// The order of a file's fused mixes, and of the mixed rows.
 enum Mix6 : int { w6, k6, v6, r6, g6, n_mixes6 };
 enum Mix7 : int { r7, w7, k7, v7, a7, g7, n_mixes7 };
 
@@ -69,101 +69,131 @@ size_t rwkv_state_floats(const ModelSpec& spec) {
     return 2 * width + width * static_cast<size_t>(spec.width / spec.recurrent.n_heads);
 }
 
-// hidden[stream] -> out[column] through one matrix.
-void add_product(const MixerParts& m, Program& p, const std::string& what, int stream, Buffer out, int column,
+// Rows of the model's width, side by side in one buffer.
+struct Streams {
+    graph::BufferId buffer;
+    int stride;
+
+    Streams(const MixerParts& m, const char* holds, int n)
+        : buffer(m.p.add_buffer(holds, (n - 1) * static_cast<int>(graph::padded_row(m.spec.width)) + m.spec.width)),
+          stride(static_cast<int>(graph::padded_row(m.spec.width))) {}
+    graph::View at(int i) const { return {buffer, i * stride}; }
+};
+
+// in -> out through one matrix.
+void add_product(const MixerParts& m, const std::string& what, graph::View in, graph::View out,
                  Finish finish = Finish::store) {
-    const int stride = static_cast<int>(padded_row(m.spec.width));
-    p.add<LinearPhase>(what, Columns{Buffer::hidden, stream * stride}, Norm{},
-                       std::vector{m.product(what, out, column * stride, finish)});
+    m.linear(what, in, {}, {m.product(what, out, finish)});
 }
 
-// hidden[stream] -> router -> out[column] through two matrices with few columns between.
-void add_low_rank(const MixerParts& m, Program& p, const std::string& first, const std::string& second, int stream,
-                  Finish between, const float* bias, int column, Finish finish) {
-    const int stride = static_cast<int>(padded_row(m.spec.width));
-    add_product(m, p, first, stream, Buffer::router, 0, between);
-    LinearPhase::Product product = m.product(second, Buffer::q, column * stride, finish);
+// in -> out through two matrices with few columns between.
+void add_low_rank(const MixerParts& m, const std::string& first, const std::string& second, graph::View in,
+                  Finish between, WeightRef bias, graph::View out, Finish finish) {
+    const graph::BufferId few = m.p.add_buffer("row of low rank", m.p.matrix(m.at(first)).n_rows);
+    add_product(m, first, in, few, between);
+    graph::Product product = m.product(second, out, finish);
     product.bias = bias;
-    p.add<LinearPhase>(second, Buffer::router, Norm{}, std::vector{product});
+    m.linear(second, few, {}, {product});
 }
 
-void build_time_mix_6(const MixerParts& m, RwkvConfig c, Program& p) {
-    const int width = m.spec.width, stride = static_cast<int>(padded_row(width));
-    p.add<ShiftPhase>(ShiftPhase::Config{
-        {m.layer, 0}, m.norm("attn_norm"), width, {m.vector("time_mix_lerp_x")}, Buffer::hidden, true});
-    add_product(m, p, "time_mix_w1", 0, Buffer::router, 0, Finish::tanh);
+graph::Shift shift_of(const MixerParts& m, size_t state, std::string_view norm, std::vector<WeightRef> lerps,
+                      graph::BufferId out) {
+    graph::Shift op;
+    op.state = m.state(state);
+    op.x = m.p.x, op.out = out;
+    op.normed = m.p.add_buffer("normalised row", m.spec.width);
+    op.norm = m.norm(norm);
+    op.width = m.spec.width;
+    op.lerps = std::move(lerps);
+    return op;
+}
+
+graph::BufferId build_time_mix_6(const MixerParts& m, const graph::Rwkv& common) {
+    const int width = m.spec.width;
+    const Streams mixes(m, "mixes with the row before", n_mixes6), streams(m, "r, k, v, gate and w", 5);
+    graph::Shift shift = shift_of(m, 0, "attn_norm", {m.at("time_mix_lerp_x")}, mixes.buffer);
+    shift.kept = Streams(m, "row and its change", 2).buffer;
+    m.p.add(shift);
+    const graph::BufferId few = m.p.add_buffer("rows of low rank", m.p.matrix(m.at("time_mix_w1")).n_rows);
+    add_product(m, "time_mix_w1", mixes.at(0), few, Finish::tanh);
     for (int i = 0; i < n_mixes6; ++i) {
         const std::string number = std::to_string(i);
-        LinearPhase::Product mix = m.product("time_mix_w2/" + number, Buffer::hidden, i * stride);
-        mix.bias = m.vector("time_mix_lerp_fused/" + number);
-        p.add<LinearPhase>("mix", Columns{Buffer::router, i * mix.matrix.k}, Norm{}, std::vector{mix});
+        graph::Product mix = m.product("time_mix_w2/" + number, mixes.at(i));
+        mix.bias = m.at("time_mix_lerp_fused/" + number);
+        m.linear("mix", graph::View(few, i * mix.matrix.k), {}, {mix});
     }
-    p.add<MixPhase>(width, static_cast<int>(n_mixes6));
-    add_product(m, p, "time_mix_receptance", r6, Buffer::q, 0);
-    add_product(m, p, "time_mix_key", k6, Buffer::q, 1);
-    add_product(m, p, "time_mix_value", v6, Buffer::q, 2);
-    add_product(m, p, "time_mix_gate", g6, Buffer::q, 3, Finish::silu);
-    add_low_rank(m, p, "time_mix_decay_w1", "time_mix_decay_w2", w6, Finish::tanh, m.vector("time_mix_decay"), 4,
-                 Finish::store);
-    c.first = m.vector("time_mix_first");
-    p.add<Rwkv6Phase>(c);
+    m.p.add(graph::Mix{shift.kept, mixes.buffer, width, static_cast<int>(n_mixes6)});
+    add_product(m, "time_mix_receptance", mixes.at(r6), streams.at(0));
+    add_product(m, "time_mix_key", mixes.at(k6), streams.at(1));
+    add_product(m, "time_mix_value", mixes.at(v6), streams.at(2));
+    add_product(m, "time_mix_gate", mixes.at(g6), streams.at(3), Finish::silu);
+    add_low_rank(m, "time_mix_decay_w1", "time_mix_decay_w2", mixes.at(w6), Finish::tanh, m.at("time_mix_decay"),
+                 streams.at(4), Finish::store);
+    graph::Rwkv6 op{common, m.at("time_mix_first")};
+    op.streams = streams.buffer;
+    op.out = m.p.add_buffer("rwkv6", width);
+    m.p.add(op);
+    return op.out;
 }
 
-void build_time_mix_7(const MixerParts& m, RwkvConfig c, Program& p) {
-    std::vector<const float*> lerps;
-    for (int i = 0; i < n_mixes7; ++i) lerps.push_back(m.vector("time_mix_lerp_fused/" + std::to_string(i)));
-    p.add<ShiftPhase>(
-        ShiftPhase::Config{{m.layer, 0}, m.norm("attn_norm"), m.spec.width, std::move(lerps), Buffer::hidden, false});
-    add_product(m, p, "time_mix_receptance", r7, Buffer::q, 0);
-    add_product(m, p, "time_mix_key", k7, Buffer::q, 1);
-    add_product(m, p, "time_mix_value", v7, Buffer::q, 2);
-    add_low_rank(m, p, "time_mix_w1", "time_mix_w2", w7, Finish::tanh, m.vector("time_mix_w0"), 3, Finish::sigmoid);
-    add_low_rank(m, p, "time_mix_a1", "time_mix_a2", a7, Finish::store, m.vector("time_mix_a0"), 4, Finish::sigmoid);
-    add_low_rank(m, p, "time_mix_g1", "time_mix_g2", g7, Finish::sigmoid, nullptr, 5, Finish::store);
-    c.first_layer = !m.planned.has("time_mix_v1");
-    if (!c.first_layer)
-        add_low_rank(m, p, "time_mix_v1", "time_mix_v2", v7, Finish::store, m.vector("time_mix_v0"), 6,
+graph::BufferId build_time_mix_7(const MixerParts& m, const graph::Rwkv& common) {
+    const Streams mixes(m, "mixes with the row before", n_mixes7), streams(m, "r, k, v, w, a, gate and mix", 7);
+    std::vector<WeightRef> lerps;
+    for (int i = 0; i < n_mixes7; ++i) lerps.push_back(m.at("time_mix_lerp_fused/" + std::to_string(i)));
+    m.p.add(shift_of(m, 0, "attn_norm", std::move(lerps), mixes.buffer));
+    add_product(m, "time_mix_receptance", mixes.at(r7), streams.at(0));
+    add_product(m, "time_mix_key", mixes.at(k7), streams.at(1));
+    add_product(m, "time_mix_value", mixes.at(v7), streams.at(2));
+    add_low_rank(m, "time_mix_w1", "time_mix_w2", mixes.at(w7), Finish::tanh, m.at("time_mix_w0"), streams.at(3),
+                 Finish::sigmoid);
+    add_low_rank(m, "time_mix_a1", "time_mix_a2", mixes.at(a7), Finish::store, m.at("time_mix_a0"), streams.at(4),
+                 Finish::sigmoid);
+    add_low_rank(m, "time_mix_g1", "time_mix_g2", mixes.at(g7), Finish::sigmoid, {}, streams.at(5), Finish::store);
+    graph::Rwkv7 op{common, m.at("time_mix_r_k"), m.at("time_mix_k_k"), m.at("time_mix_k_a")};
+    op.first_layer = !m.planned.has("time_mix_v1");
+    if (op.first_layer) {
+        m.p.first_values = m.p.add_buffer("values of the first layer", m.spec.width);
+    } else {
+        add_low_rank(m, "time_mix_v1", "time_mix_v2", mixes.at(v7), Finish::store, m.at("time_mix_v0"), streams.at(6),
                      Finish::sigmoid);
-    c.first = m.vector("time_mix_r_k");
-    c.k_k = m.vector("time_mix_k_k");
-    c.k_a = m.vector("time_mix_k_a");
-    p.add<Rwkv7Phase>(c);
+    }
+    op.first_values = m.p.first_values;
+    op.streams = streams.buffer;
+    op.out = m.p.add_buffer("rwkv7", m.spec.width);
+    m.p.add(op);
+    return op.out;
 }
 
-void build_channel_mix(const MixerParts& m, Program& p) {
+void build_channel_mix(const MixerParts& m) {
+    const int width = m.spec.width;
     const bool gated = m.planned.has("channel_mix_receptance");
-    std::vector<const float*> lerps = {m.vector("channel_mix_lerp_k")};
-    if (gated) lerps.push_back(m.vector("channel_mix_lerp_r"));
-    p.add<ShiftPhase>(ShiftPhase::Config{{m.layer, static_cast<size_t>(m.spec.width)},
-                                         m.norm("attn_norm_2"),
-                                         m.spec.width,
-                                         std::move(lerps),
-                                         Buffer::hidden,
-                                         false});
-    add_product(m, p, "channel_mix_key", 0, Buffer::q, 0, Finish::relu2);
-    if (gated) add_product(m, p, "channel_mix_receptance", 1, Buffer::gate, 0, Finish::sigmoid);
-    p.add<LinearPhase>("channel_mix_value", Buffer::q, Norm{},
-                       std::vector{m.product("channel_mix_value", gated ? Buffer::branch : Buffer::x, 0,
-                                             gated ? Finish::store : Finish::add)});
-    if (gated) p.add<GatedAddPhase>(m.spec.width);
+    std::vector<WeightRef> lerps = {m.at("channel_mix_lerp_k")};
+    if (gated) lerps.push_back(m.at("channel_mix_lerp_r"));
+    const Streams mixes(m, "mixes with the row before", static_cast<int>(lerps.size()));
+    m.p.add(shift_of(m, static_cast<size_t>(width), "attn_norm_2", std::move(lerps), mixes.buffer));
+    const graph::BufferId keys = m.p.add_buffer("keys of the channel mix", m.spec.recurrent.ffn_width);
+    add_product(m, "channel_mix_key", mixes.at(0), keys, Finish::relu2);
+    if (!gated) return m.linear("channel_mix_value", keys, {}, {m.product("channel_mix_value", m.p.x, Finish::add)});
+    const graph::BufferId gate = m.p.add_buffer("gates of the channel mix", width),
+                          branch = m.p.add_buffer("channel mix", width);
+    add_product(m, "channel_mix_receptance", mixes.at(1), gate, Finish::sigmoid);
+    add_product(m, "channel_mix_value", keys, branch);
+    m.p.add(graph::GatedAdd{gate, branch, m.p.x, width});
 }
 
-void build_rwkv(const MixerParts& m, Program& p) {
+void build_rwkv(const MixerParts& m) {
     const RecurrentSpec& r = m.spec.recurrent;
-    RwkvConfig c;
-    c.state = {m.layer, 2 * static_cast<size_t>(m.spec.width)};
-    c.n_heads = r.n_heads;
-    c.head_dim = m.spec.width / r.n_heads;
-    c.norm_weight = m.vector("time_mix_ln");
-    c.norm_bias = m.vector("time_mix_ln.bias");
-    if (is_rwkv7(m.spec))
-        build_time_mix_7(m, c, p);
-    else
-        build_time_mix_6(m, c, p);
-    p.add<LinearPhase>("time_mix_output", Buffer::attn, Norm{},
-                       std::vector{m.product("time_mix_output", Buffer::x, 0, Finish::add)});
-    build_channel_mix(m, p);
-    if (r.halve_every > 0 && (m.layer + 1) % r.halve_every == 0) p.add<ScalePhase>(m.spec.width, 0.5f);
+    graph::Rwkv common;
+    common.state = m.state(2 * static_cast<size_t>(m.spec.width));
+    common.n_heads = r.n_heads;
+    common.head_dim = m.spec.width / r.n_heads;
+    common.norm_weight = m.at("time_mix_ln");
+    common.norm_bias = m.at("time_mix_ln.bias");
+    const graph::BufferId mixed = is_rwkv7(m.spec) ? build_time_mix_7(m, common) : build_time_mix_6(m, common);
+    m.linear("time_mix_output", mixed, {}, {m.product("time_mix_output", m.p.x, Finish::add)});
+    build_channel_mix(m);
+    if (r.halve_every > 0 && (m.layer + 1) % r.halve_every == 0)
+        m.p.add(graph::Scale{m.p.x, m.spec.width, 0.5f, 0.0f});
 }
 
 }  // namespace

@@ -19,33 +19,22 @@ size_t short_conv_state_floats(const ModelSpec& spec) {
     return static_cast<size_t>(spec.recurrent.n_taps - 1) * static_cast<size_t>(spec.recurrent.width);
 }
 
-void build_short_conv(const MixerParts& m, Program& p) {
+void build_short_conv(const MixerParts& m) {
     const RecurrentSpec& r = m.spec.recurrent;
-    p.add<LinearPhase>("short convolution in", Buffer::x, m.norm("attn_norm"),
-                       std::vector{m.product("shortconv_in/b", Buffer::q), m.product("shortconv_in/x", Buffer::k),
-                                   m.product("shortconv_in/c", Buffer::gate)});
-    p.add<ShortConvPhase>(ShortConvPhase::Config{{m.layer, 0}, r.width, r.n_taps, m.vector("shortconv_conv")});
-    p.add<LinearPhase>("short convolution out", Buffer::attn, Norm{}, std::vector{m.result("shortconv_out")});
+    graph::ShortConv op;
+    op.state = m.state(0);
+    op.width = r.width, op.n_taps = r.n_taps;
+    op.taps = m.at("shortconv_conv");
+    op.b = m.p.add_buffer("B of the convolution", r.width), op.x = m.p.add_buffer("x of the convolution", r.width);
+    op.c = m.p.add_buffer("C of the convolution", r.width), op.out = m.p.add_buffer("convolution", r.width);
+    m.linear("short convolution in", m.p.x, m.norm("attn_norm"),
+             {m.product("shortconv_in/b", op.b), m.product("shortconv_in/x", op.x), m.product("shortconv_in/c", op.c)});
+    m.p.add(op);
+    m.result("short convolution out", op.out, "shortconv_out");
 }
 
 }  // namespace
 
 constexpr Mixer short_conv_mixer = {plan_short_conv, short_conv_state_floats, build_short_conv};
-
-const Mixer& mixer_parts(RecurrentKind kind) noexcept {
-    switch (kind) {
-        case RecurrentKind::mamba:
-        case RecurrentKind::mamba2:
-            return mamba_mixer;
-        case RecurrentKind::rwkv6:
-        case RecurrentKind::rwkv7:
-            return rwkv_mixer;
-        case RecurrentKind::delta_net:
-            return delta_net_mixer;
-        case RecurrentKind::short_conv:
-            break;
-    }
-    return short_conv_mixer;
-}
 
 }  // namespace elver

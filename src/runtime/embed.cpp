@@ -39,7 +39,7 @@ class Pool {
 
 Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling pooling) {
     const ModelSpec& spec = model_->spec();
-    const Program& program = model_->program();
+    const cpu::Executor& executor = model_->executor();
     if (ids.empty()) return Error(Status::invalid_argument, "ids: expected a text, found no tokens", "ids");
     if (auto good = check(ids, 0); !good) return std::move(good).error();
     const Request request(*this);
@@ -49,8 +49,8 @@ Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling 
     Pool pool(pooling, spec.width);
     for (size_t at = 0; at < ids.size();) {
         const auto batch = ids.subspan(at, std::min(static_cast<size_t>(options_.max_batch), ids.size() - at));
-        Pass pass = make_pass(batch);
-        if (cancel_.cancelled() || !program.run_body(pass)) return stopped();
+        cpu::Pass pass = make_pass(batch);
+        if (cancel_.cancelled() || !executor.run_body(pass)) return stopped();
         for (size_t from = 0; from < batch.size();) {
             pass.n_outputs = 0;
             for (; from < batch.size() && pass.n_outputs < outputs_at_once; ++from) {
@@ -58,8 +58,8 @@ Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling 
                     outputs_[static_cast<size_t>(pass.n_outputs++)] = static_cast<int32_t>(from);
             }
             if (pass.n_outputs == 0) break;
-            if (!program.run_hidden(pass)) return stopped();
-            for (int i = 0; i < pass.n_outputs; ++i) pool.add(program.row(scratch_, Buffer::outputs, i));
+            if (!executor.run_hidden(pass)) return stopped();
+            for (int i = 0; i < pass.n_outputs; ++i) pool.add(executor.hidden(scratch_, i));
         }
         ids_.insert(ids_.end(), batch.begin(), batch.end());
         state_.commit(n_past(), batch.size() > 1);

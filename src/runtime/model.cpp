@@ -37,8 +37,8 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     if (!pool) return std::move(pool).error();
     m->pool_ = *std::move(pool);
     m->template_ = template_from_gguf(*m->file_);
-    // A program over weights that are not there yet: it knows every width, so the plan is exact.
     m->program_ = m->builder_->build(*m->weights_);
+    m->executor_.emplace(m->program_, *m->weights_, *m->kernels_, *m->pool_);
     const auto plan = m->plan(options.session);
     if (!plan) return plan.error();
     if (options.budget_bytes > 0 && plan->total() > options.budget_bytes) {
@@ -57,7 +57,6 @@ Result<void> Model::load(const Progress& progress, const CancelToken* cancel) {
     if (loaded_) return {};
     auto done = weights_->load(*pool_, progress, cancel);
     if (!done) return done;
-    program_ = builder_->build(*weights_);
     loaded_ = true;
     return {};
 }
@@ -91,7 +90,7 @@ Result<Plan> Model::plan(const SessionOptions& options) const {
     plan.weights = weights_->n_bytes();
     plan.kv_cache = KvCache::plan_bytes(cache_layers(), *o.cache_type, o.n_ctx, o.max_batch) +
                     RecurrentState::plan_bytes(state_layers());
-    plan.scratch = program_->plan_scratch(o.max_batch, outputs_at_once, pool_->n_threads(), o.n_ctx).n_bytes;
+    plan.scratch = executor_->plan_scratch(o.max_batch, outputs_at_once, o.n_ctx).n_bytes;
     plan.n_ctx = o.n_ctx;
     plan.max_batch = o.max_batch;
     plan.cache_type = *o.cache_type;

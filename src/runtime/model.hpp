@@ -7,6 +7,7 @@
 #include <string>
 
 #include "chat/template.hpp"
+#include "cpu/executor.hpp"
 #include "models/model_program.hpp"
 #include "models/model_spec.hpp"
 #include "tokenizer/tokenizer.hpp"
@@ -56,7 +57,8 @@ class Model {
 
     const Gguf& file() const noexcept { return *file_; }
     const ModelSpec& spec() const noexcept { return spec_; }
-    const Program& program() const noexcept { return *program_; }
+    const graph::Program& program() const noexcept { return program_; }
+    const cpu::Executor& executor() const noexcept { return *executor_; }
     const KernelTable& kernels() const noexcept { return *kernels_; }
     ThreadPool& pool() const noexcept { return *pool_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
@@ -79,7 +81,8 @@ class Model {
     std::unique_ptr<ThreadPool> pool_;
     std::unique_ptr<Weights> weights_;
     std::optional<ModelBuilder> builder_;
-    std::unique_ptr<Program> program_;
+    graph::Program program_;
+    std::optional<cpu::Executor> executor_;
     std::shared_ptr<const Tokenizer> tokenizer_;
     std::optional<Result<ChatTemplate>> template_;
     bool loaded_ = false;

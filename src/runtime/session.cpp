@@ -21,7 +21,7 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     auto state = RecurrentState::make(model->state_layers());
     if (!state) return std::move(state).error();
     s->state_ = *std::move(state);
-    s->scratch_ = model->program().plan_scratch(o.max_batch, outputs_at_once, model->pool().n_threads(), o.n_ctx);
+    s->scratch_ = model->executor().plan_scratch(o.max_batch, outputs_at_once, o.n_ctx);
     auto memory = AlignedBuffer::make(s->scratch_.n_bytes, "session scratch");
     if (!memory) return std::move(memory).error();
     s->scratch_memory_ = *std::move(memory);
@@ -36,38 +36,34 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     return s;
 }
 
-Pass Session::make_pass(std::span<const int32_t> ids) {
+cpu::Pass Session::make_pass(std::span<const int32_t> ids) {
     for (size_t i = 0; i < ids.size(); ++i) pos_[i] = n_past() + static_cast<int32_t>(i);
     cache_.begin_write(n_past(), static_cast<int>(ids.size()));
-    Pass pass;
-    pass.kernels = &model_->kernels();
-    pass.pool = &model_->pool();
+    segment_ = {&cache_, &state_, 0, static_cast<int>(ids.size()), n_past()};
+    fault_.clear();
+    cpu::Pass pass;
     pass.scratch = &scratch_;
-    pass.cache = &cache_;
-    pass.state = &state_;
+    pass.segments = {&segment_, 1};
     pass.ids = ids.data();
     pass.pos = pos_.data();
+    pass.n_rows = static_cast<int>(ids.size());
     pass.outputs = outputs_.data();
-    pass.n_tokens = static_cast<int>(ids.size());
-    pass.n_outputs = 0;
     pass.cancel = &cancel_;
     pass.stop = &stop_;
-    fault_.clear();
     pass.fault = &fault_;
     return pass;
 }
 
 std::span<const float> Session::row(size_t i) const noexcept {
-    return {model_->program().row(scratch_, Buffer::logits, static_cast<int>(i)),
-            static_cast<size_t>(model_->spec().n_vocab)};
+    return {model_->executor().logits(scratch_, static_cast<int>(i)), static_cast<size_t>(model_->spec().n_vocab)};
 }
 
-bool Session::run_heads(Pass& pass, const OnLogits& on_logits, size_t first_index, bool last_is_wanted) {
+bool Session::run_heads(cpu::Pass& pass, const OnLogits& on_logits, size_t first_index, bool last_is_wanted) {
     for (size_t from = 0; from < heads_.size(); from += outputs_at_once) {
         const size_t n = std::min<size_t>(outputs_at_once, heads_.size() - from);
         std::copy_n(heads_.begin() + static_cast<std::ptrdiff_t>(from), n, outputs_.begin());
         pass.n_outputs = static_cast<int>(n);
-        if (!model_->program().run_head(pass)) return false;
+        if (!model_->executor().run_head(pass)) return false;
         for (size_t i = 0; i < n; ++i) {
             if (on_logits && (last_is_wanted || from + i + 1 < heads_.size()))
                 on_logits(first_index + static_cast<size_t>(outputs_[i]), row(i));
@@ -149,8 +145,8 @@ Result<void> Session::extend(std::span<const int32_t> ids, const OnLogits& on_lo
         if (!state_.empty() && n > 1 && at + n == ids.size()) --n;
         const auto batch = ids.subspan(at, n);
         const bool last = at + batch.size() == ids.size();
-        Pass pass = make_pass(batch);
-        if (cancel_.cancelled() || !model_->program().run_body(pass)) return stopped();
+        cpu::Pass pass = make_pass(batch);
+        if (cancel_.cancelled() || !model_->executor().run_body(pass)) return stopped();
         heads_.clear();
         for (size_t i = 0; on_logits && i < batch.size(); ++i) {
             if (wanted && (next_wanted == wanted->size() || (*wanted)[next_wanted] != at + i)) continue;

@@ -94,7 +94,8 @@ class Session {
     Result<void> check_head() const;
     // Why a pass has stopped.
     Error stopped() const;
-    Pass make_pass(std::span<const int32_t> ids);
+    // Points at the session: one at a time.
+    cpu::Pass make_pass(std::span<const int32_t> ids);
     struct SnapshotHead;
     SnapshotHead snapshot_head() const noexcept;
     // The memory that a text goes on from behind n_past positions: of the cache and of recurrent layers, in that order.
@@ -104,13 +105,13 @@ class Session {
     std::span<const float> row(size_t i) const noexcept;
     // Computes the logits after the tokens of heads_ and gives them to on_logits, the last only if it is wanted.
     // False: cancelled.
-    bool run_heads(Pass& pass, const OnLogits& on_logits, size_t first_index, bool last_is_wanted);
+    bool run_heads(cpu::Pass& pass, const OnLogits& on_logits, size_t first_index, bool last_is_wanted);
 
     std::shared_ptr<const Model> model_;
     SessionOptions options_;
     KvCache cache_ = {};
     RecurrentState state_;
-    Scratch scratch_;
+    cpu::Scratch scratch_;
     AlignedBuffer scratch_memory_;
     std::vector<int32_t> ids_, pos_;
     std::vector<int32_t> heads_;    // which of a pass's tokens need logits
@@ -119,7 +120,8 @@ class Session {
     CancelToken cancel_;
     uint64_t edits_ = 0;
     std::atomic<size_t> stop_{SIZE_MAX};
-    Fault fault_;
+    cpu::Fault fault_;
+    cpu::Segment segment_;  // of the pass: one text
 };
 
 }  // namespace elver

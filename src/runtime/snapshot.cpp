@@ -77,7 +77,7 @@ std::vector<std::span<std::byte>> Session::needed(int n_past) noexcept {
 }
 
 std::span<float> Session::logits_row() noexcept {
-    return {model_->program().row(scratch_, Buffer::logits, 0), static_cast<size_t>(model_->spec().n_vocab)};
+    return {model_->executor().logits(scratch_, 0), static_cast<size_t>(model_->spec().n_vocab)};
 }
 
 namespace {

@@ -164,8 +164,8 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
         return Error(Status::unsupported, cat("the level ", kernels_->name, " reads no packs; pack with another"),
                      "isa");
     }
-    // What becomes of a tensor: a pack if all that is wanted of it are whole groups of rows. The embedding stays as it
-    // is; where it is the head too, the head's pack gets its own name.
+    // A tensor becomes a pack if all that is wanted of it are whole groups of rows. One whose rows are decoded, the
+    // embedding, stays as it is; where it is the head too, the head's pack gets its own name.
     struct Part {
         std::string_view name;
         const GgufTensor* tensor;
@@ -173,15 +173,15 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
     };
     std::vector<Part> parts;
     for (const GgufTensor& t : file_->tensors()) {
-        bool matrix = false, vector = false, whole = true;
+        bool matrix = false, vector = false, rows = false, whole = true;
         for (const Entry& e : entries_) {
             if (e.tensor != &t) continue;
-            (e.is_matrix ? matrix : vector) = true;
-            whole = whole && whole_groups(t, e.first, e.count);
+            (e.kind == Kind::matrix ? matrix : e.kind == Kind::vector ? vector : rows) = true;
+            whole = whole && (e.kind == Kind::rows || whole_groups(t, e.first, e.count));
         }
-        const bool fits = matrix && !vector && whole && !t.packed, embedding = t.name == embedding_name;
-        parts.push_back({t.name, &t, fits && !embedding});
-        if (embedding && fits) parts.push_back({"output.weight", &t, true});
+        const bool fits = matrix && !vector && whole && !t.packed;
+        parts.push_back({t.name, &t, fits && !rows});
+        if (rows && fits && t.name == embedding_name) parts.push_back({"output.weight", &t, true});
     }
     GgufWriter writer;
     for (const auto& [key, value] : file_->metadata()) {

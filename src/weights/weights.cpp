@@ -12,14 +12,15 @@
 
 namespace elver {
 
-int Weights::add(const GgufTensor& tensor, int64_t first, int64_t count, bool is_matrix, size_t n_bytes) {
-    entries_.push_back({&tensor, first, count, is_matrix, n_bytes_, n_bytes});
+WeightRef Weights::add(const GgufTensor& tensor, int64_t first, int64_t count, Kind kind, size_t n_bytes) {
+    entries_.push_back({&tensor, first, count, kind, n_bytes_, n_bytes});
+    matrices_.push_back(kind == Kind::matrix ? resolve(entries_.back()) : PackedMatrix{});
     wanted_.insert(&tensor);
     n_bytes_ += round_up(n_bytes, 64);
-    return static_cast<int>(entries_.size()) - 1;
+    return {static_cast<int>(entries_.size()) - 1};
 }
 
-Result<int> Weights::add_matrix(const GgufTensor& tensor, int64_t first_row, int64_t n_rows) {
+Result<WeightRef> Weights::add_matrix(const GgufTensor& tensor, int64_t first_row, int64_t n_rows) {
     const DType type = tensor.view.type;
     const PackLayout* layout = pack_layout(type);
     if (kernels_->matmul(type) == nullptr || layout == nullptr) {
@@ -38,13 +39,13 @@ Result<int> Weights::add_matrix(const GgufTensor& tensor, int64_t first_row, int
                          std::string(tensor.name));
         }
         mapped_bytes_ += layout->matrix_bytes(static_cast<size_t>(n_rows), k);
-        return add(tensor, first_row, n_rows, true, 0);
+        return add(tensor, first_row, n_rows, Kind::matrix, 0);
     }
-    return add(tensor, first_row, n_rows, true,
+    return add(tensor, first_row, n_rows, Kind::matrix,
                kernels_->reads_packs ? layout->matrix_bytes(static_cast<size_t>(n_rows), k) : 0);
 }
 
-Result<int> Weights::add_vector(const GgufTensor& tensor, int64_t first, int64_t n) {
+Result<WeightRef> Weights::add_vector(const GgufTensor& tensor, int64_t first, int64_t n) {
     const DType type = tensor.view.type;
     if (dtype_info(type).block_size != 1 || decoder(type) == nullptr || tensor.packed) {
         return Error(Status::unsupported,
@@ -52,12 +53,22 @@ Result<int> Weights::add_vector(const GgufTensor& tensor, int64_t first, int64_t
                          tensor.packed ? "a pack of " : "", dtype_name(type)),
                      std::string(tensor.name));
     }
-    return add(tensor, first, n, false, round_up(static_cast<size_t>(n), 16) * sizeof(float));
+    return add(tensor, first, n, Kind::vector, round_up(static_cast<size_t>(n), 16) * sizeof(float));
+}
+
+Result<WeightRef> Weights::add_rows(const GgufTensor& tensor) {
+    if (decoder(tensor.view.type) == nullptr || tensor.packed) {
+        return Error(Status::unsupported,
+                     cat(file_->name(), ": tensor ", in_quotes(tensor.name), ": cannot decode rows of ",
+                         tensor.packed ? "a pack of " : "", dtype_name(tensor.view.type)),
+                     std::string(tensor.name));
+    }
+    return add(tensor, 0, tensor.view.shape.rows(), Kind::rows, 0);
 }
 
 bool Weights::quantizes() const noexcept {
     return std::any_of(entries_.begin(), entries_.end(),
-                       [](const Entry& e) { return e.is_matrix && dtype_info(e.tensor->view.type).block_size > 1; });
+                       [](const Entry& e) { return e.kind == Kind::matrix && dtype_info(e.tensor->view.type).block_size > 1; });
 }
 
 // The work of load, in the order of the file's parts: runs of groups with about 1 MiB of source, so that the pages in
@@ -76,7 +87,7 @@ std::vector<Weights::Piece> Weights::pieces() const {
         const DType type = e.tensor->view.type;
         const ByteSource* file = &file_->source(*e.tensor);
         const auto count = static_cast<size_t>(e.count);
-        if (!e.is_matrix) {
+        if (e.kind == Kind::vector) {
             const size_t element = dtype_info(type).block_bytes;
             out.push_back({&e, 0, 0, file, e.tensor->offset + static_cast<size_t>(e.first) * element, count * element,
                            e.n_bytes});
@@ -101,7 +112,7 @@ std::vector<Weights::Piece> Weights::pieces() const {
 void Weights::fill(const Piece& piece, const std::atomic<bool>& stop, const CancelToken* cancel) noexcept {
     const Entry& e = *piece.entry;
     const std::byte* source = piece.file->bytes().data() + piece.source;
-    if (!e.is_matrix) {
+    if (e.kind == Kind::vector) {
         decoder(e.tensor->view.type)(source, arena_.as<float>(e.offset), static_cast<size_t>(e.count));
         return;
     }
@@ -158,8 +169,11 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
     // Pages that pieces share, and those of the metadata, which sessions do not read.
     for (const ByteSource& part : file_->parts()) part.release(0, part.bytes().size());
     if (!stop && progress) stop = !progress(1.0);
+    if (stop) arena_ = AlignedBuffer();
+    for (size_t i = 0; i < entries_.size(); ++i) {
+        if (entries_[i].kind == Kind::matrix) matrices_[i] = resolve(entries_[i]);
+    }
     if (!stop) return {};
-    arena_ = AlignedBuffer();
     if (thrown) std::rethrow_exception(thrown);
     if (const Piece* piece = unreadable) {
         return Error(Status::io,
@@ -170,8 +184,7 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
     return Error(Status::cancelled, cat(file_->name(), ": loading was cancelled"), file_->name());
 }
 
-PackedMatrix Weights::matrix(int number) const noexcept {
-    const Entry& e = entries_[static_cast<size_t>(number)];
+PackedMatrix Weights::resolve(const Entry& e) const noexcept {
     const TensorView& view = e.tensor->view;
     PackedMatrix m;
     m.type = view.type;
@@ -193,9 +206,9 @@ PackedMatrix Weights::matrix(int number) const noexcept {
     return m;
 }
 
-const float* Weights::vector(int number) const noexcept {
-    if (arena_.size() == 0) return nullptr;
-    return reinterpret_cast<const float*>(arena_.data() + entries_[static_cast<size_t>(number)].offset);
+const float* Weights::vector(WeightRef ref) const noexcept {
+    if (!ref.there() || arena_.size() == 0) return nullptr;
+    return reinterpret_cast<const float*>(arena_.data() + entries_[static_cast<size_t>(ref.number)].offset);
 }
 
 }  // namespace elver

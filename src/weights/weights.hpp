@@ -1,6 +1,6 @@
 // Where a model's weights live: one arena of packed matrices and f32 vectors, planned to the byte before anything is
-// allocated and filled in parallel from the file, whose pages are given back as they are used. Layers ask for matrices
-// by number and cannot tell how they are held.
+// allocated and filled in parallel from the file, whose pages are given back as they are used. Who multiplies asks for a
+// weight by its WeightRef and cannot tell how it is held.
 #pragma once
 
 #include <atomic>
@@ -15,6 +15,7 @@
 #include "base/thread_pool.hpp"
 #include "formats/gguf.hpp"
 #include "kernels/table.hpp"
+#include "weights/weight_ref.hpp"
 
 namespace elver {
 
@@ -38,11 +39,14 @@ class Weights {
     // The kernels decide the layout. The file stays open while the weights are used.
     Weights(const Gguf& file, const KernelTable& kernels) : file_(&file), kernels_(&kernels) {}
 
-    // Wants rows [first_row, first_row + n_rows) of a tensor seen as [rows, columns], as one matrix; answers its
-    // number. A type without a kernel is an error naming the tensor.
-    Result<int> add_matrix(const GgufTensor& tensor, int64_t first_row, int64_t n_rows);
-    // Wants n elements from first on of a tensor as f32, padded with zeros to a multiple of 16; answers its number.
-    Result<int> add_vector(const GgufTensor& tensor, int64_t first, int64_t n);
+    // Wants rows [first_row, first_row + n_rows) of a tensor seen as [rows, columns], as one matrix. A type without a
+    // kernel is an error naming the tensor.
+    Result<WeightRef> add_matrix(const GgufTensor& tensor, int64_t first_row, int64_t n_rows);
+    // Wants n elements from first on of a tensor as f32, padded with zeros to a multiple of 16.
+    Result<WeightRef> add_vector(const GgufTensor& tensor, int64_t first, int64_t n);
+    // Wants a tensor's rows as the file has them, to be decoded one by one. A type that cannot be decoded, or a pack,
+    // is an error naming the tensor.
+    Result<WeightRef> add_rows(const GgufTensor& tensor);
 
     // Whether some of the tensor is wanted.
     bool wants(const GgufTensor& tensor) const { return wanted_.count(&tensor) != 0; }
@@ -60,19 +64,24 @@ class Weights {
     Result<void> write_packed(ThreadPool& pool, const ByteSink& sink, const Progress& progress) const;
 
     // Before load the shapes are right and the data null.
-    PackedMatrix matrix(int number) const noexcept;
-    const float* vector(int number) const noexcept;
+    const PackedMatrix& matrix(WeightRef ref) const noexcept { return matrices_[static_cast<size_t>(ref.number)]; }
+    const float* vector(WeightRef ref) const noexcept;
+    const TensorView& rows(WeightRef ref) const noexcept {
+        return entries_[static_cast<size_t>(ref.number)].tensor->view;
+    }
 
   private:
+    enum class Kind : uint8_t { matrix, vector, rows };
     struct Entry {
         const GgufTensor* tensor;
         int64_t first;  // row of a matrix, element of a vector
         int64_t count;  // rows or elements
-        bool is_matrix;
+        Kind kind;
         size_t offset;   // in the arena
-        size_t n_bytes;  // there; 0: the matrix is read where the file has it
+        size_t n_bytes;  // there; 0: it is read where the file has it
     };
-    int add(const GgufTensor& tensor, int64_t first, int64_t count, bool is_matrix, size_t n_bytes);
+    WeightRef add(const GgufTensor& tensor, int64_t first, int64_t count, Kind kind, size_t n_bytes);
+    PackedMatrix resolve(const Entry& entry) const noexcept;
     Result<void> write_pack(const GgufTensor& tensor, ThreadPool& pool, const ByteSink& sink) const;
     struct Piece;
     std::vector<Piece> pieces() const;
@@ -81,6 +90,7 @@ class Weights {
     const Gguf* file_;
     const KernelTable* kernels_;
     std::vector<Entry> entries_;
+    std::vector<PackedMatrix> matrices_;  // of each entry that is one
     std::unordered_set<const GgufTensor*> wanted_;
     size_t n_bytes_ = 0;       // of the arena
     size_t mapped_bytes_ = 0;  // of packs in the file

@@ -21,10 +21,13 @@ SEES = {
     "tokenizer": BASE,
     "chat": BASE | {"tokenizer"},
     "weights": BASE | {"tensor", "quant", "kernels", "formats"},
-    "layers": BASE | {"tensor", "quant", "kernels", "formats", "weights"},
-    "models": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers"},
-    "runtime": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers", "models", "tokenizer", "chat"},
-    "answer": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers", "models", "tokenizer", "chat", "runtime"},
+    "graph": BASE | {"tensor", "quant", "kernels", "formats", "weights"},
+    "cache": BASE | {"tensor", "kernels"},
+    "cpu": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache"},
+    "ops": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu"},
+    "models": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache"},
+    "runtime": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu", "models", "tokenizer", "chat"},
+    "answer": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu", "models", "tokenizer", "chat", "runtime"},
 }
 
 build = pathlib.Path(sys.argv[1])

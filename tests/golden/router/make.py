@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a router of experts must answer, in float64 NumPy: make.py writes router.json beside it.
 
-A case gives options as RouterOptions (src/layers/router.hpp) names them, logits [n_tokens, n_experts], and per token the
+A case gives options as RouterOptions (src/graph/router.hpp) names them, logits [n_tokens, n_experts], and per token the
 chosen experts, best first, with their weights. Logits and biases are multiples of 1/8, so that ties are exact.
 """
 
