@@ -38,7 +38,7 @@ class ThreadPool {
     bool inside() const noexcept;
 
     // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have. Sessions of
-    // several threads may call: they take turns. Never from inside a run of the same pool (inside()).
+    // several threads may call: their runs follow one another. Never from inside a run of the same pool (inside()).
     void run(Work work, void* context) noexcept;
     // The same for a callable of one int, which must not throw.
     template <class Body>

@@ -43,7 +43,7 @@ void run_op(const Step& step, const graph::DeltaNet& op) noexcept {
             const size_t first = static_cast<size_t>(h) * head_floats;
             float* state = after(op.state, s) + first;
             std::memcpy(state, before(op.state, s) + first, head_floats * sizeof(float));
-            const int key = op.keys_in_turn ? h % op.n_k_heads : h / per_key;
+            const int key = op.interleaved_keys ? h % op.n_k_heads : h / per_key;
             const int column = h / per_key * op.rates_stride + h % per_key;
             for (int t = s.first_row; t < s.first_row + s.n_tokens && !step.cancelled(); ++t) {
                 const float *q = step.row(op.qkv, t), *k = q + op.n_k_heads * op.k_dim,

@@ -76,7 +76,7 @@ struct Embed {
 struct RopeTable {
     std::vector<double> frequencies;  // [dims / 2]
     // Used instead in a session whose context is longer than long_beyond positions; empty: none. The session's context
-    // decides and not the text's length, since keys that are in the cache already cannot be rotated again.
+    // decides and not the text's length, since keys that are in the cache already keep the angles they were stored with.
     std::vector<double> long_frequencies;
     int long_beyond = 0;
     double magnitude = 1.0;
@@ -154,7 +154,7 @@ struct CacheWrite {
     bool norm_after_rope = false;
     enum class Pairing : uint8_t { none, adjacent, halves } pairing = Pairing::none;
     int rope_dims = 0;
-    int rope_first = 0;             // the first rotated dim of a head
+    int rope_first = 0;             // the first dim of a head that has rope
     BufferId rope_table = no_buffer;  // RopeTable::out
 };
 
@@ -302,7 +302,7 @@ struct DeltaNet {
     BufferId rates = no_buffer;  // the logits of beta and, from alpha_column on, alpha
     BufferId gate = no_buffer, out = no_buffer;
     int n_heads = 0, n_k_heads = 0, k_dim = 0, v_dim = 0;
-    bool keys_in_turn = false;  // head h has keys h % n_k_heads; else neighbours share
+    bool interleaved_keys = false;  // head h has keys h % n_k_heads; else neighbours share
     int alpha_column = 0;
     int rates_stride = 0;  // from the columns of one key's heads to the next's
     float eps = 0.0f;      // of the unit lengths

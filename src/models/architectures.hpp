@@ -15,8 +15,8 @@ enum Reads : unsigned {
     reads_qkv_clamp = 4,
     reads_alibi = 8,
     reads_scales = 16,     // of embedding, residual and attention
-    reads_sections = 32,   // rotary sections, for pictures: of text they only say that halves are turned
-    reads_finetuned = 64,  // rope.scaling.finetuned: false says that nothing is rotated
+    reads_sections = 32,   // rotary sections, for pictures; for text they only say that rope pairs halves
+    reads_finetuned = 64,  // rope.scaling.finetuned: false says that there is no rope
 };
 
 // A tensor that the family calls what others call another; nullptr: it has none, whatever the file holds.
@@ -50,7 +50,7 @@ struct Architecture {
     double local_rope_base = 0.0;   // of layers with a window, where the file gives none; 0: as others
     bool plain_local_rope = false;  // no scaling of positions there; so too with a base of their own above
     double alibi_max_bias = 0.0;
-    int alibi_layers = 0;                               // a model of so many layers has ALiBi instead of rotation
+    int alibi_layers = 0;                               // a model with this many layers has ALiBi instead of rope
     double attention_power = 0.5;                       // q . k is divided by head_dim to this power
     double attention_scale = 0.0, attn_soft_cap = 0.0;  // where the file gives none
     GateKind gate = GateKind::sigmoid;
@@ -64,9 +64,9 @@ struct Architecture {
     int window = 0;                // where the file gives none
     bool chunked_windows = false;  // and then, behind it, the temperature of layers that see everything
     double temperature = 0.0;
-    bool turns_local_only = false;  // in a model with windows, layers without one are not rotated
-    bool turns_dense = false;       // but for those without experts
-    int unturned_period = 0;        // every so manyth layer is not rotated; 0: all are
+    bool rope_local_only = false;  // in a model with windows, layers without one have no rope
+    bool rope_dense = false;       // except dense layers
+    int no_rope_period = 0;        // one layer in so many has no rope; 0: all have it
     const char* ignored = "";
     RouterScore router = RouterScore::softmax;  // where the file does not say
     bool renormalises = false;                  // whatever the file says; else as it says
@@ -76,7 +76,7 @@ struct Architecture {
     Recurs recurs = Recurs::none;
     bool one_branch = false;  // a layer is an FFN, else attention, else recurrent
     RecurrentKind mixer = RecurrentKind::mamba;
-    bool keys_in_turn = false;
+    bool interleaved_keys = false;
     bool latent = false;
     Rename renames[8] = {};
 };

@@ -43,7 +43,7 @@ void build_delta_net(const MixerParts& m) {
     graph::DeltaNet op;
     op.state = m.state(conv_floats(r));
     op.n_heads = r.n_heads, op.n_k_heads = r.n_groups, op.k_dim = r.n_state, op.v_dim = r.width / r.n_heads;
-    op.keys_in_turn = r.keys_in_turn;
+    op.interleaved_keys = r.interleaved_keys;
     op.rates_stride = together ? 2 * per_key : per_key;
     op.alpha_column = together ? per_key : static_cast<int>(graph::padded_row(r.n_heads));
     op.eps = static_cast<float>(m.spec.norm_eps);

@@ -244,7 +244,7 @@ void read_recurrent(const Gguf& file, Keys& keys, const Architecture& arch, Mode
     if (arch.recurs == Recurs::none) return;
     RecurrentSpec& r = s.recurrent;
     r.kind = arch.mixer;
-    r.keys_in_turn = arch.keys_in_turn;
+    r.interleaved_keys = arch.interleaved_keys;
     if (r.kind == RecurrentKind::mamba || r.kind == RecurrentKind::mamba2 || r.kind == RecurrentKind::delta_net) {
         r.width = keys.integer("ssm.inner_size");
         r.n_state = keys.integer("ssm.state_size");
@@ -325,13 +325,13 @@ void read_patterns(const Gguf& file, Keys& keys, const Architecture& arch, Model
             local_rope = 1;
         }
     }
-    if (window > 0 && arch.turns_local_only) global_rope = -1;
-    const int period = arch.chunked_windows && window == 0 ? 0 : arch.unturned_period;
+    if (window > 0 && arch.rope_local_only) global_rope = -1;
+    const int period = arch.chunked_windows && window == 0 ? 0 : arch.no_rope_period;
     for (size_t i = 0; i < s.layers.size(); ++i) {
         LayerSpec& l = s.layers[i];
         if (window > 0 && local[i]) l.window = window;
         l.rope = l.window > 0 ? local_rope : global_rope;
-        if (arch.turns_dense && !l.sparse) l.rope = local_rope;
+        if (arch.rope_dense && !l.sparse) l.rope = local_rope;
         if (period > 0 && (i + 1) % static_cast<size_t>(period) == 0) l.rope = -1;
     }
 }

@@ -363,11 +363,12 @@ class Planner : private WeightRequests {
     }
 
     void interpolate(const RopeSpec& r, graph::RopeTable& table) const {
-        const auto turns_at = [&](double turns) {  // the pair that makes so many turns over the original context
-            return r.dims * std::log(r.original_context / (turns * 2 * M_PI)) / (2 * std::log(r.base));
+        // The pair whose angle goes around `cycles` times over the original context.
+        const auto pair_of = [&](double cycles) {
+            return r.dims * std::log(r.original_context / (cycles * 2 * M_PI)) / (2 * std::log(r.base));
         };
-        const double low = std::max(0.0, std::floor(turns_at(32.0))),
-                     high = std::min(r.dims - 1.0, std::ceil(turns_at(1.0)));
+        const double low = std::max(0.0, std::floor(pair_of(32.0))),
+                     high = std::min(r.dims - 1.0, std::ceil(pair_of(1.0)));
         for (size_t i = 0; i < table.frequencies.size(); ++i) {
             const double ramp = (static_cast<double>(i) - low) / std::max(0.001, high - low);
             const double keep = 1.0 - std::min(1.0, std::max(0.0, ramp));

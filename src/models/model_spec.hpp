@@ -42,7 +42,7 @@ struct LayerSpec {
     int n_heads = 0, n_kv_heads = 0;  // 0: the layer has no attention
     int head_dim = 0, v_head_dim = 0;
     int window = 0;          // positions a token sees, its own included; 0: all; not causal: window / 2 to each side
-    int rope = -1;           // index into ModelSpec::ropes; -1: no rotation
+    int rope = -1;           // index into ModelSpec::ropes; -1: no rope
     int ffn_width = 0;       // 0: the layer has no dense FFN
     bool sparse = false;     // its FFN is ModelSpec::experts
     bool recurrent = false;  // its mixer is ModelSpec::recurrent, alone or beside attention
@@ -84,13 +84,13 @@ struct RecurrentSpec {
     int dt_rank = 0;            // mamba; mamba2: 0, or B, C and dt are made of x as mamba's are
     int n_heads = 0;            // mamba2, delta_net: of the channels; rwkv: of the model's width
     int n_groups = 0;           // mamba2, delta_net: heads of keys
-    bool keys_in_turn = false;  // delta_net: head h has keys h % n_groups; else neighbours share
+    bool interleaved_keys = false;  // delta_net: head h has keys h % n_groups; else neighbours share
     int ffn_width = 0;          // rwkv: of the channel mix
     int halve_every = 0;        // rwkv6: x is halved behind every so manyth layer; 0: never
 };
 
 // Attention whose keys and values are made of one short row a token (DeepSeek-V2, 2024, section 2.1). Where the file
-// has a matrix for each head it is absorbed: the cache holds the rows, and queries are turned into their space.
+// has a matrix for each head it is absorbed: the cache holds the rows, and queries are projected into their space.
 struct LatentSpec {
     int kv_rank = 0;                            // of the row; 0: attention is the usual one
     int q_rank = 0;                             // of the row that queries are made of; 0: of x
@@ -122,9 +122,9 @@ struct ModelSpec {
     double alibi_max_bias = 0.0;      // 0: no ALiBi
     bool qk_norm_whole = false;       // q and k are normalised over all heads at once, not head by head
     bool qk_norm_after_rope = false;  // and not before
-    bool qk_norm_plain = false;       // of layers that are rotated, also without weights
+    bool qk_norm_plain = false;       // of layers with rope, also without weights
     bool chunked_windows = false;     // a window is a chunk of the text, seen from its beginning on
-    // Of layers that are not rotated, queries are multiplied by 1 + temperature * log(floor((pos + 1) / length) + 1).
+    // In layers without rope, queries are multiplied by 1 + temperature * log(floor((pos + 1) / length) + 1).
     double temperature = 0.0;
     int temperature_length = 8192;
     RopePairing rope_pairing = RopePairing::halves;

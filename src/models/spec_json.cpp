@@ -329,7 +329,7 @@ void fields(Fields& f, ModelSpec& s) {
         g.value("n_groups", r.n_groups);
         g.value("ffn_width", r.ffn_width);
         g.value("halve_every", r.halve_every);
-        g.value("keys_in_turn", r.keys_in_turn);
+        g.value("interleaved_keys", r.interleaved_keys);
     });
     f.list("layers", s.layers, layer_fields<Fields>);
     f.group("tensors", [&s](Fields& g) { g.names_of(s.tensors); });

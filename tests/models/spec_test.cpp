@@ -147,7 +147,7 @@ TEST_CASE("spec: an error names the field") {
         {"/attention", Json{{"softcap", 1}}, "\"attention.softcap\": elver knows no such field"},
         {"/attention", Json{{"soft_cap", nullptr}}, "attention.soft_cap: expected a number"},
         {"/rope/tables/0/dims", 9, "rope.tables[0].dims: expected an even number"},
-        {"/rope/tables/0/dims", 12, "layers[0].rope: turns 12 dims of a head of 10"},
+        {"/rope/tables/0/dims", 12, "layers[0].rope: expected at most head_dim, 10, dims, found 12"},
         {"/rope/tables/0/base", 0, "rope.tables[0].base: expected a number above 0"},
         {"/rope/tables/0/scaling", "dynamic", "rope.tables[0].scaling: expected one of none, linear, yarn"},
         {"/rope/tables", Json::object(), "rope.tables: expected a list, found object"},

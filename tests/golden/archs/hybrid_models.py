@@ -66,7 +66,7 @@ def mixer_shapes(s: Mixing, kind: str, width: int) -> Dict[str, tuple]:
     }
     rates = (
         {"ssm_beta.weight": (s.ssm_heads, width), "ssm_alpha.weight": (s.ssm_heads, width)}
-        if s.keys_in_turn
+        if s.interleaved_keys
         else {"ssm_ba.weight": (2 * s.ssm_heads, width)}
     )
     delta = {
@@ -416,7 +416,7 @@ def hybrids() -> List[Row]:
     )
     next_ = Mixing(**delta, layers="da", top_k=2, renormalise=True)
     plamo = Mixing(**heads, layers="pa", fused=True, qk_norm="heads", dt_rank=64)
-    qwen35 = Mixing(**delta, layers="da", keys_in_turn=True)
+    qwen35 = Mixing(**delta, layers="da", interleaved_keys=True)
     return [
         Row(
             "granitehybrid",

@@ -17,7 +17,7 @@ class Mixing(Spec):
     groups: int = 1  # of ssm_heads; of a delta net: heads of keys
     taps: int = 4
     dt_rank: int = 5
-    keys_in_turn: bool = False
+    interleaved_keys: bool = False
     q_rank: int = 0
     kv_rank: int = 12
     rope_part: int = 4
@@ -150,7 +150,7 @@ class Hybrid(Reference):
         v = v.reshape(n, s.ssm_heads, v_dim)
         out = np.zeros_like(v)
         for h in range(s.ssm_heads):
-            key = h % s.groups if s.keys_in_turn else h // per_key
+            key = h % s.groups if s.interleaved_keys else h // per_key
             state = np.zeros((v_dim, s.n_state))
             for t in range(n):
                 decay = np.exp(self.t[blk + "ssm_a"][h] * softplus(alpha[t, h] + self.t[blk + "ssm_dt.bias"][h]))
