@@ -157,6 +157,7 @@ class Attending {
         std::vector<cpu::Segment> segments;
         int row = 0;
         for (const Chunk& c : chunks) {
+            caches[c.text].begin_write(c.first, c.n);
             segments.push_back({&caches[c.text], nullptr, 0, c.n, c.first});
             for (int i = 0; i < c.n; ++i, ++row) {
                 const auto at = static_cast<size_t>(c.first + i);

@@ -50,6 +50,7 @@ class Texts {
         std::vector<int32_t> ids, pos, outputs;
         std::vector<size_t> text_of;
         for (const auto& [text, n] : chunks) {
+            caches_[text].begin_write(past_[text], n);
             segments.push_back({&caches_[text], &states_[text], static_cast<int>(ids.size()), n, past_[text]});
             for (int i = 0; i < n; ++i) {
                 ids.push_back(ids_[text][static_cast<size_t>(past_[text] + i)]);
