@@ -1,8 +1,8 @@
 // elver_ops.h over ops/ops.hpp.
 #include "elver/elver_ops.h"
 
-#include "handles.hpp"
 #include "cpu/router.hpp"
+#include "handles.hpp"
 #include "ops/ops.hpp"
 
 using namespace elver;
@@ -248,8 +248,9 @@ elver_status elver_route(const elver_router_options* options, const float* logit
         const auto n_choices = static_cast<size_t>(n) * static_cast<size_t>(router.top_k);
         std::vector<int32_t> chosen(n_choices);
         std::vector<float> shares(n_choices), scratch(router_scratch(router.n_experts));
-        const RouterFault fault = route(router, o->choice_bias, static_cast<int>(n), logits, static_cast<size_t>(logits_stride),
-                                        chosen.data(), shares.data(), scratch.data());
+        const RouterFault fault =
+            route(router, o->choice_bias, static_cast<int>(n), logits, static_cast<size_t>(logits_stride),
+                  chosen.data(), shares.data(), scratch.data());
         if (fault.token >= 0) {
             return Error(Status::invalid_argument,
                          cat("logits: expected finite numbers, found another for token ", fault.token, ", expert ",

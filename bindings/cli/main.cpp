@@ -139,7 +139,7 @@ int main(int argc, char** argv) {
     auto* info = command("info", "What a model file holds", run_info);
     info->add_flag("--tensors", o.tensors, "its tensors");
     info->add_flag("--spec", o.spec, "its architecture, as JSON");
-    info->add_flag("--program", o.program, "the phases of its forward pass");
+    info->add_flag("--program", o.program, "the operations of its forward pass");
     info->add_flag("--template", o.show_template, "its chat template");
 
     auto* plan = command("plan", "Memory it will take, to the byte", run_plan);

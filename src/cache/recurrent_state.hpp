@@ -30,7 +30,7 @@ class RecurrentState {
     // To nearest(n_past), which n_past must be.
     void go_back(int n_past) noexcept;
 
-    // The state after the text so far, for a snapshot; whoever writes there says of how many positions it is.
+    // The state after the text so far, for a snapshot. Whoever writes there calls restored() with the text's length.
     std::span<std::byte> bytes() noexcept {
         return {reinterpret_cast<std::byte*>(slot(now_)), n_floats_ * sizeof(float)};
     }
@@ -39,7 +39,7 @@ class RecurrentState {
   private:
     static constexpr int n_kept = 2;
 
-    // 0 and 1: before and after, in turn; then those kept.
+    // 0 and 1: before and after, which change places with each pass; then those kept.
     float* slot(int i) noexcept { return memory_.as<float>(0) + static_cast<size_t>(i) * n_floats_; }
     const float* slot(int i) const noexcept { return const_cast<RecurrentState*>(this)->slot(i); }
 

@@ -135,7 +135,8 @@ class Tile {
         const Share heads = share(a_.n_heads, worker, a_.pool->n_threads());
         for (int h = heads.begin; h < heads.end; ++h) {
             a_.kernels->attention_join(
-                {part(cut.first_part, h), stride, cut.n_ranges, args_.shape, a_.sinks == nullptr ? nullptr : a_.sinks + h,
+                {part(cut.first_part, h), stride, cut.n_ranges, args_.shape,
+                 a_.sinks == nullptr ? nullptr : a_.sinks + h,
                  a_.out + static_cast<size_t>(s.first_row) * a_.out_stride + h * args_.shape.v_head_dim});
         }
     }

@@ -1,6 +1,6 @@
 // Runs a program on the CPU: every worker of a pool goes through the operations in step, each doing its share of each.
-// A pass is a batch of segments, pieces of different texts side by side. Products, norms and activations see rows and do
-// not care whose they are; caches, attention and recurrent states go segment by segment.
+// A pass is a batch of segments, pieces of different texts side by side. Products, norms and activations see rows and
+// do not care whose they are; caches, attention and recurrent states go segment by segment.
 #pragma once
 
 #include <atomic>
@@ -44,17 +44,17 @@ struct Segment {
 
 // An input row of a product, seen by a probe.
 struct ProbedRow {
-    int op;        // in the program
-    int row;       // of the batch, or of its outputs
-    int expert;    // whose product it is; the head of a HeadLinear; -1: all rows have the same matrix
-    bool down;     // of an expert: the input of its last matrix, not of its first ones
+    int op;          // in the program
+    int row;         // of the batch, or of its outputs
+    int expert;      // whose product it is; the head of a HeadLinear; -1: all rows have the same matrix
+    bool down;       // of an expert: the input of its last matrix, not of its first ones
     const float* x;  // [k], what the product multiplies before it is quantised
     int k;
     int worker;
 };
 
-// Sees the input rows of every product: for importance matrices, and to trace which experts see what. Workers call it at
-// the same time, each for rows of its own.
+// Sees the input rows of every product: for importance matrices, and to trace which experts see what. Workers call it
+// at the same time, each for rows of its own.
 struct Probe {
     void (*see)(void* context, const ProbedRow& row) = nullptr;
     void* context = nullptr;

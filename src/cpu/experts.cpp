@@ -49,7 +49,8 @@ void quantize_sorted(const KernelTable& kernels, const SortedPairs& pairs, const
         const int first = pairs.first[e], n = pairs.n_rows(e);
         const int begin = std::max(rows.begin - first, 0), end = std::min(rows.end - first, n);
         if (begin >= end) continue;
-        kernels.quantize({in.x + static_cast<size_t>(first) * stride, stride, n, in.k, begin, end, in.acts_of(pairs, e)});
+        kernels.quantize(
+            {in.x + static_cast<size_t>(first) * stride, stride, n, in.k, begin, end, in.acts_of(pairs, e)});
     }
 }
 
@@ -162,16 +163,15 @@ class SparseFfn {
     }
 
     ExpertsArgs products(const SortedRows& in, float* y, int y_width) const noexcept {
-        return {&step_.kernels(), &step_.pool(),      &m_.pairs, in, y, graph::padded_row(y_width),
-                step_.own().kernel, step_.pass.cancel};
+        return {&step_.kernels(),           &step_.pool(),      &m_.pairs,        in, y,
+                graph::padded_row(y_width), step_.own().kernel, step_.pass.cancel};
     }
 
     void multiply_in() const noexcept {
         multiply_sorted(products(input_rows(), m_.hidden, hidden_), step_.worker, [&](int e) {
             const auto& expert = op_.experts[static_cast<size_t>(e)];
             ExpertProducts out;
-            if (expert.gate.there())
-                out.add(step_.matrix(expert.gate), step_.vector(expert.gate_bias), Finish::store);
+            if (expert.gate.there()) out.add(step_.matrix(expert.gate), step_.vector(expert.gate_bias), Finish::store);
             out.add(step_.matrix(expert.up), step_.vector(expert.up_bias), op_.finish);
             return out;
         });

@@ -125,8 +125,12 @@ void run_op(const Step& step, const graph::Linear& op) noexcept {
     assert(n_products <= products.size());
     for (size_t i = 0; i < n_products; ++i) {
         const graph::Product& p = op.products[i];
-        products[i] = {&step.matrix(p.matrix),    step.vector(p.bias), step.row(p.out, 0),
-                       step.stride(p.out.buffer), p.finish,            p.scale};
+        products[i] = {&step.matrix(p.matrix),
+                       step.vector(p.bias),
+                       step.row(p.out, 0),
+                       step.stride(p.out.buffer),
+                       p.finish,
+                       p.scale};
     }
     LinearArgs args;
     args.kernels = &step.kernels();

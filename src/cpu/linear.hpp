@@ -69,7 +69,8 @@ inline bool quantizes(const KernelTable& kernels, int k) noexcept {
 bool reads_rows(const KernelTable& kernels, int k, bool float_weights) noexcept;
 
 // Memory that the workers share for up to n rows.
-size_t linear_shared_bytes(const KernelTable& kernels, size_t n, int k, int parts, bool norms, bool float_weights) noexcept;
+size_t linear_shared_bytes(const KernelTable& kernels, size_t n, int k, int parts, bool norms,
+                           bool float_weights) noexcept;
 
 // Floats of a worker's own row for HeadLinear: a head's input, and behind it what its matrix makes of it.
 inline int head_linear_row(const graph::Matrix& m) noexcept {

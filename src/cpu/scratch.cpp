@@ -92,7 +92,8 @@ Scratch Executor::plan_scratch(int max_rows, int max_outputs, int n_ctx) const {
     const auto first_shared = placed.at.begin() + static_cast<std::ptrdiff_t>(strides_.size());
     s.buffer_at.assign(placed.at.begin(), first_shared);
     s.shared_at.assign(first_shared, placed.at.end());
-    const auto row_floats = round_up(static_cast<size_t>(own.row), 32), acts = round_up(static_cast<size_t>(own.acts), 32);
+    const auto row_floats = round_up(static_cast<size_t>(own.row), 32),
+               acts = round_up(static_cast<size_t>(own.acts), 32);
     s.worker_acts_at = round_up(row_floats * sizeof(float), 64);
     s.worker_kernel_at = s.worker_acts_at + round_up(quantized_acts_bytes(2, acts), 64);
     s.worker_bytes = s.worker_kernel_at + round_up(own.kernel, 64);

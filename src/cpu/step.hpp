@@ -67,17 +67,15 @@ struct Step {
     Own own() const noexcept {
         const Scratch& s = *pass.scratch;
         std::byte* at = s.memory + s.worker_at + static_cast<size_t>(worker) * s.worker_bytes;
-        return {reinterpret_cast<float*>(at), at + s.worker_acts_at,
-                reinterpret_cast<float*>(at + s.worker_kernel_at)};
+        return {reinterpret_cast<float*>(at), at + s.worker_acts_at, reinterpret_cast<float*>(at + s.worker_kernel_at)};
     }
     void probe(int row_number, int expert, bool down, const float* x, int k) const noexcept {
-        if (pass.probe != nullptr)
-            pass.probe->see(pass.probe->context, {op, row_number, expert, down, x, k, worker});
+        if (pass.probe != nullptr) pass.probe->see(pass.probe->context, {op, row_number, expert, down, x, k, worker});
     }
 };
 
-// Pieces of work that lie segment after segment, so that all segments are one loop of take(). count(segment) is how many
-// a segment has.
+// Pieces of work that lie segment after segment, so that all segments are one loop of take(). count(segment) is how
+// many a segment has.
 template <class Count>
 class Pieces {
   public:

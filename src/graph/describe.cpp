@@ -36,10 +36,10 @@ struct Line {
     }
     std::string operator()(const CacheWrite& op) const {
         using Pairing = CacheWrite::Pairing;
-        const std::string rope = op.pairing == Pairing::none
-                                     ? std::string("no rope")
-                                     : cat("rope ", op.pairing == Pairing::adjacent ? "adjacent " : "halves ",
-                                           op.rope_dims, " dims");
+        const std::string rope =
+            op.pairing == Pairing::none
+                ? std::string("no rope")
+                : cat("rope ", op.pairing == Pairing::adjacent ? "adjacent " : "halves ", op.rope_dims, " dims");
         return cat(rope, ", cache ", op.n_kv_heads, " heads of ", op.head_dim);
     }
     std::string operator()(const Attention& op) const {

@@ -114,8 +114,8 @@ Result<void> check(const Program& program) {
         const Op& op = program.ops[i];
         const auto wrong = [&](BufferId buffer, std::string_view what) {
             const char* holds = buffer == no_buffer ? "none" : program.buffers[static_cast<size_t>(buffer)].holds;
-            return Error(Status::internal, cat("operation ", i, " (", describe(op), "): buffer ", buffer, " (", holds,
-                                               "): ", what));
+            return Error(Status::internal,
+                         cat("operation ", i, " (", describe(op), "): buffer ", buffer, " (", holds, "): ", what));
         };
         const std::vector<Use> all = uses(op);
         for (const Use& use : all) {

@@ -18,8 +18,8 @@ struct Lifetime {
 // states may be made several times; so do the program's results, which are read after their part has run.
 std::vector<Lifetime> lifetimes(const Program& program);
 
-// An offset for each piece of memory, a multiple of 64, so that pieces whose lifetimes meet do not overlap. An operation
-// is complete before the next one begins, so an end and a beginning at different operations do not meet.
+// An offset for each piece of memory, a multiple of 64, so that pieces whose lifetimes meet do not overlap. An
+// operation is complete before the next one begins, so an end and a beginning at different operations do not meet.
 struct Placement {
     std::vector<size_t> at;
     size_t n_bytes = 0;

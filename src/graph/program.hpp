@@ -71,12 +71,13 @@ struct Embed {
     BufferId out = no_buffer;
 };
 
-// cos and sin of each token's angles for rotary embedding: pair i of a head has the angle pos * frequencies[i]. Both are
-// multiplied by magnitude. RoFormer, Su et al. 2021.
+// cos and sin of each token's angles for rotary embedding: pair i of a head has the angle pos * frequencies[i]. Both
+// are multiplied by magnitude. RoFormer, Su et al. 2021.
 struct RopeTable {
     std::vector<double> frequencies;  // [dims / 2]
     // Used instead in a session whose context is longer than long_beyond positions; empty: none. The session's context
-    // decides and not the text's length, since keys that are in the cache already keep the angles they were stored with.
+    // decides and not the text's length, since keys that are in the cache already keep the angles they were stored
+    // with.
     std::vector<double> long_frequencies;
     int long_beyond = 0;
     double magnitude = 1.0;
@@ -87,8 +88,8 @@ struct RopeTables {
     std::vector<RopeTable> tables;
 };
 
-// to = norm(from), in n_groups groups of `width` columns, each normalised by itself; the norm's weights go on from group
-// to group. May be in place.
+// to = norm(from), in n_groups groups of `width` columns, each normalised by itself; the norm's weights go on from
+// group to group. May be in place.
 struct Normalise {
     View from, to;
     Norm norm;
@@ -154,7 +155,7 @@ struct CacheWrite {
     bool norm_after_rope = false;
     enum class Pairing : uint8_t { none, adjacent, halves } pairing = Pairing::none;
     int rope_dims = 0;
-    int rope_first = 0;             // the first dim of a head that has rope
+    int rope_first = 0;               // the first dim of a head that has rope
     BufferId rope_table = no_buffer;  // RopeTable::out
 };
 
@@ -224,9 +225,9 @@ struct Experts {
     BufferId shared = no_buffer;       // what an expert that sees every token gave, added to the sum; or none
     int shared_gate = -1;              // the column of logits whose sigmoid scales it; -1: none
     BufferId out = no_buffer;
-    bool adds = true;            // out += scale * sum; else out = sum
-    bool weighs_input = false;   // by the expert's weight, not its output
-    float sum_scale = 1.0f;      // of the experts' sum, the shared one's included
+    bool adds = true;           // out += scale * sum; else out = sum
+    bool weighs_input = false;  // by the expert's weight, not its output
+    float sum_scale = 1.0f;     // of the experts' sum, the shared one's included
     float scale = 1.0f;
 };
 
@@ -263,8 +264,8 @@ struct Conv {
     WeightRef bias;  // [width] or none
 };
 
-// out = c * (sum of taps * the last n_taps values of b * x); b becomes b * x. State: [n_taps - 1, width] of those values,
-// the oldest first.
+// out = c * (sum of taps * the last n_taps values of b * x); b becomes b * x. State: [n_taps - 1, width] of those
+// values, the oldest first.
 struct ShortConv {
     StatePart state;
     BufferId b = no_buffer, x = no_buffer, c = no_buffer, out = no_buffer;
@@ -283,8 +284,8 @@ struct Mamba {
     WeightRef d;  // [width]
 };
 
-// As Mamba, except that a head's channels share dt and a, and a group's heads B and C. Dao and Gu 2024. State: [n_heads,
-// head_dim, n_state].
+// As Mamba, except that a head's channels share dt and a, and a group's heads B and C. Dao and Gu 2024. State:
+// [n_heads, head_dim, n_state].
 struct Mamba2 {
     StatePart state;
     BufferId x = no_buffer;  // and behind it B and C of each group
@@ -329,14 +330,14 @@ struct Rwkv6 : Rwkv {
 // Streams r, k, v, sigmoid of w, sigmoid of a, the gate, and except in the first layer sigmoid of the values' mix. The
 // state is [value, key]. Peng et al. 2025, section 4.
 struct Rwkv7 : Rwkv {
-    WeightRef bonus, k_k, k_a;            // r_k: [n_heads, head_dim]; [n_heads * head_dim]
+    WeightRef bonus, k_k, k_a;          // r_k: [n_heads, head_dim]; [n_heads * head_dim]
     BufferId first_values = no_buffer;  // the first layer's, for the others
     bool first_layer = false;
 };
 
-using Op = std::variant<Embed, RopeTables, Normalise, Linear, HeadLinear, Copy, CacheWrite, Attention, Gate, Add,
-                        GatedAdd, Scale, Select, Experts, Shift, Mix, Conv, ShortConv, Mamba, Mamba2, DeltaNet, Rwkv6,
-                        Rwkv7>;
+using Op =
+    std::variant<Embed, RopeTables, Normalise, Linear, HeadLinear, Copy, CacheWrite, Attention, Gate, Add, GatedAdd,
+                 Scale, Select, Experts, Shift, Mix, Conv, ShortConv, Mamba, Mamba2, DeltaNet, Rwkv6, Rwkv7>;
 
 struct Program {
     std::vector<Buffer> buffers;

@@ -127,7 +127,7 @@ constexpr Architecture table[] = {
     {.name = "rwkv7", .norm = layer, .rope = false, .recurs = Recurs::every, .mixer = RecurrentKind::rwkv7},
 };
 
-// Architectures that need what is not here yet.
+// Architectures that elver knows by name only, with what it lacks for them.
 constexpr struct {
     const char *name, *lacks;
 } gaps[] = {

@@ -8,7 +8,7 @@
 
 namespace elver {
 
-// Keys that only some families mean; in the files of others they stand for nothing.
+// Keys that have a meaning in some families only; files of others may hold them, and they are not read there.
 enum Reads : unsigned {
     reads_soft_caps = 1,
     reads_parallel_residual = 2,
@@ -19,7 +19,8 @@ enum Reads : unsigned {
     reads_finetuned = 64,  // rope.scaling.finetuned: false says that there is no rope
 };
 
-// A tensor that the family calls what others call another; nullptr: it has none, whatever the file holds.
+// A role's tensor that has another name in this family; nullptr: the family has no such tensor, whatever the file
+// holds.
 struct Rename {
     const char* role = nullptr;
     const char* as = nullptr;
@@ -32,7 +33,7 @@ enum class Recurs : uint8_t { none, every, headless, with_tensors, beside };
 struct Architecture {
     const char* name;
     NormKind norm = NormKind::rms;
-    bool norm_by_key = false;  // rms all the same where the file has its epsilon
+    bool norm_by_key = false;  // RMS norm where the file has the key of its epsilon, else layer norm
     bool rope = true;
     RopePairing pairing = RopePairing::halves;
     Activation activation = Activation::silu;
@@ -40,15 +41,16 @@ struct Architecture {
     bool parallel_residual = false;
     bool norms_without_weights = false;
     bool qk_norm_after_rope = false;
-    int plain_qk_norm_but = 0;  // q and k are normalised without weights, but in a model of so many experts; 0: not
+    int plain_qk_norm_but =
+        0;  // q and k are normalised without weights, except in a model with this many experts; 0: never
     bool causal = true;
     bool has_head = true;
     bool embedding_normalised = false;
     unsigned reads = 0;
     bool embedding_times_sqrt_width = false;
-    double ffn_width_factor = 1.0;  // of the key
-    double local_rope_base = 0.0;   // of layers with a window, where the file gives none; 0: as others
-    bool plain_local_rope = false;  // no scaling of positions there; so too with a base of their own above
+    double ffn_width_factor = 1.0;  // the FFN width in the file is multiplied by it
+    double local_rope_base = 0.0;   // of layers with a window, where the file gives none; 0: as other layers
+    bool plain_local_rope = false;  // their positions are not scaled; nor where they have a base of their own
     double alibi_max_bias = 0.0;
     int alibi_layers = 0;                               // a model with this many layers has ALiBi instead of rope
     double attention_power = 0.5;                       // q . k is divided by head_dim to this power
@@ -62,14 +64,14 @@ struct Architecture {
     // Layers with a window, where the file has no pattern: all but those with i % window_period == window_global.
     int window_period = 1, window_global = -1;
     int window = 0;                // where the file gives none
-    bool chunked_windows = false;  // and then, behind it, the temperature of layers that see everything
+    bool chunked_windows = false;  // the temperature below is then that of layers that see everything
     double temperature = 0.0;
     bool rope_local_only = false;  // in a model with windows, layers without one have no rope
     bool rope_dense = false;       // except dense layers
     int no_rope_period = 0;        // one layer in so many has no rope; 0: all have it
     const char* ignored = "";
     RouterScore router = RouterScore::softmax;  // where the file does not say
-    bool renormalises = false;                  // whatever the file says; else as it says
+    bool renormalises = false;                  // true whatever the file says; false: as the file says
     ExpertsInput experts_input = ExpertsInput::same;
     double experts_sum_scale = 1.0;
     bool weighs_input = false;
@@ -81,7 +83,7 @@ struct Architecture {
     Rename renames[8] = {};
 };
 
-// What elver lacks for an architecture that it knows of; null when it has never heard of it.
+// What elver lacks for an architecture that it knows by name only; null for one that it does not know.
 const char* missing_for(std::string_view name) noexcept;
 
 // Null when elver does not know the name.

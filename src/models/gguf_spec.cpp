@@ -11,7 +11,7 @@ namespace elver {
 
 namespace {
 
-// Reads keys below the architecture's prefix; the first failure is kept and later reads answer their fallback.
+// Reads keys below the architecture's prefix; the first failure is kept, and later reads return their fallback.
 class Keys {
   public:
     Keys(const Gguf& file, std::string_view architecture) : file_(file), prefix_(cat(architecture, ".")) {}
@@ -43,8 +43,10 @@ class Keys {
         }
         return out;
     }
-    // Which of n layers have the model's window: a list in the file says it of each; a number p in it that of every p
-    // layers one has none, the last or, if global is 0, the first; else all have it but i % period == global.
+    // Which of n layers have the model's window. The file gives
+    //   a list: true for each layer that has it;
+    //   a number p: one of every p layers lacks it, the last one, or the first one where global is 0;
+    //   nothing: all have it except those with i % period == global.
     std::vector<bool> local_layers(size_t n, int period, int global) {
         std::vector<bool> out(n);
         const GgufValue* list = file_.find(cat(prefix_, "attention.sliding_window_pattern"));
@@ -59,7 +61,7 @@ class Keys {
         }
         return out;
     }
-    // What GGUF files call pooling_type: 2^32 - 1 is not set, and a reranker's (4) none, since elver has no heads for
+    // GGUF's pooling_type. 2^32 - 1 means that it is not set. A reranker's (4) is read as none: elver has no heads for
     // other tasks.
     Pooling pooling() {
         constexpr Pooling known[] = {Pooling::none, Pooling::mean, Pooling::first, Pooling::last, Pooling::none};
@@ -77,7 +79,7 @@ class Keys {
         if (!std::isfinite(*value)) return keep(file_.key_error(name, "a finite number", cat(*value))), fallback;
         return *value;
     }
-    // A number of which 0 says that it is not set.
+    // A number that is not set where it is 0.
     double scale(std::string_view key, double fallback) {
         const double value = number(key, fallback);
         return value == 0.0 ? fallback : value;
@@ -92,7 +94,7 @@ class Keys {
         if (!value) return keep(value.error()), fallback;
         return *value;
     }
-    // Of keys that would change the model in a way elver cannot: any other value is an error.
+    // For keys that would change the model in a way that elver cannot follow: any other value is an error.
     void refuse_others(const Architecture& arch) {
         struct Row {
             const char* key;
@@ -127,7 +129,7 @@ void read_latent(const Gguf& file, Keys& keys, ModelSpec& s) {
     const bool direct = file.find_tensor(cat(s.tensors.of("attn_q"), ".weight")) != nullptr;
     m.q_rank = direct ? 0 : keys.integer("attention.q_lora_rank");
     m.absorbed = file.find_tensor(cat(s.tensors.of("attn_k_b"), ".weight")) != nullptr;
-    // Files that absorb say the cache's lengths too.
+    // Files with absorbed matrices give the lengths of the cache's rows too.
     const auto length = [&](const char* own, const char* of_cache) {
         const int value = keys.integer(own, 0);
         return value > 0 ? value : keys.integer(of_cache);
@@ -141,7 +143,7 @@ void read_latent(const Gguf& file, Keys& keys, ModelSpec& s) {
         l.head_dim = (m.absorbed ? m.kv_rank : m.nope_dim) + m.rope_dim;
         l.v_head_dim = m.absorbed ? m.kv_rank : m.v_dim;
     }
-    // YaRN's magnitude is on the scores instead, by a factor of its own.
+    // YaRN's magnitude multiplies the scores instead, with a factor of its own.
     const double factor = keys.scale("rope.scaling.factor", 1.0);
     const bool yarn = keys.text("rope.scaling.type", "") == "yarn";
     const double magnitude =
@@ -288,7 +290,7 @@ RopeSpec read_rope(const Gguf& file, Keys& keys, const ModelSpec& s) {
                       ": expected none, linear, yarn, llama3 or longrope; ", in_quotes(scaling), " is not supported"),
                   "rope.scaling.type"));
     }
-    // Frequency factors stand in a tensor of their own; of two, the long ones serve a session whose context is beyond
+    // Frequency factors are a tensor. Where there are two, the long one serves sessions whose context is longer than
     // the original.
     if (file.find_tensor("rope_freqs.weight") != nullptr && !s.ignores("rope_freqs.weight"))
         rope.factors_tensor = "rope_freqs.weight";

@@ -181,11 +181,8 @@ void LayerBuilder::build_attention() {
         mixed = values;
     }
     if (!l_.post_attn_norm.present && !spec().parallel_residual) {
-        p_.add(graph::Linear{"attention out",
-                             mixed,
-                             {},
-                             {p_.product(l_.out.matrix, l_.out.bias, p_.x, Finish::add, residual())},
-                             1});
+        p_.add(graph::Linear{
+            "attention out", mixed, {}, {p_.product(l_.out.matrix, l_.out.bias, p_.x, Finish::add, residual())}, 1});
         if (l_.attn_output_norm.present)
             p_.add(graph::Normalise{p_.x, p_.x, m_.norm(l_.attn_output_norm), spec().width, 1});
         return;
@@ -222,10 +219,10 @@ void LayerBuilder::build_dense(const ModelBuilder::Ffn& f, const graph::Norm& in
 void LayerBuilder::build_ffn() {
     const bool post = l_.post_ffn_norm.present;
     const BufferId out = post ? p_.add_buffer("FFN branch", spec().width) : p_.x;
-    build_dense(l_.dense, m_.norm(l_.ffn_norm),
-                p_.product(l_.dense.down.matrix, l_.dense.down.bias, out, post ? Finish::store : Finish::add,
-                           residual()),
-                "ffn");
+    build_dense(
+        l_.dense, m_.norm(l_.ffn_norm),
+        p_.product(l_.dense.down.matrix, l_.dense.down.bias, out, post ? Finish::store : Finish::add, residual()),
+        "ffn");
     if (post) add_branch(out, m_.post_norm(l_.post_ffn_norm));
     add_attention_branch();
     if (l_.layer_output_norm.present)
@@ -242,8 +239,7 @@ void LayerBuilder::build_router(const graph::Norm& in) {
     router_logits_ = p_.add_buffer("router logits", gate >= 0 ? gate + 1 : spec().experts.n_experts);
     graph::Linear router{"router", p_.x, in, {p_.product(l_.router.matrix, l_.router.bias, router_logits_)}, 1};
     if (gate >= 0)
-        router.products.push_back(
-            p_.product(l_.shared_gate.matrix, l_.shared_gate.bias, View(router_logits_, gate)));
+        router.products.push_back(p_.product(l_.shared_gate.matrix, l_.shared_gate.bias, View(router_logits_, gate)));
     p_.add(std::move(router));
 }
 

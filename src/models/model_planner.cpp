@@ -121,7 +121,7 @@ class Planner : private WeightRequests {
         const GgufTensor* table = need(embedding, {s_.n_vocab, s_.width}, "n_vocab, width");
         if (table != nullptr) b.embedding_ = ref(weights_.add_rows(*table));
         if (error_) return;
-        if (has("token_types")) {  // a text of one kind: row 0 of all
+        if (has("token_types")) {  // texts of one kind: every token has row 0
             const GgufTensor* t = file_.find_tensor(weight_name("token_types"));
             if (t->view.shape.columns() != s_.width) {
                 return fail(Error(Status::bad_file,
@@ -142,7 +142,8 @@ class Planner : private WeightRequests {
             b.head_ = linear(has("output") ? "output" : "token_embd", s_.n_vocab, s_.width, "n_vocab, width");
     }
 
-    // A tensor that nothing reads would make another model than the file's: better none than a wrong one.
+    // A tensor that nothing reads means that the file is of another model: refuse it rather than compute something
+    // else.
     void refuse_others() {
         for (const GgufTensor& t : file_.tensors()) {
             if (weights_.wants(t) || tables_.count(t.name) != 0 || s_.ignores(t.name)) continue;
@@ -207,7 +208,7 @@ class Planner : private WeightRequests {
         l.post_attn_norm = norm("post_attention_norm", s_.width);
     }
 
-    // Of each head, n rows of k columns.
+    // For each head, n rows of k columns.
     std::vector<WeightRef> head_matrices(std::string_view role, int64_t n, int64_t k) {
         std::vector<WeightRef> out;
         for (int64_t h = 0; h < l_->n_heads && !error_; ++h)
@@ -215,7 +216,7 @@ class Planner : private WeightRequests {
         return out;
     }
 
-    // The tensor and part that a recurrent mixer's word for a weight means: "ssm_in/gate" is ssm_in.weight,
+    // The tensor and part that a recurrent mixer names: "ssm_in/gate" is ssm_in.weight,
     // "ssm_dt.bias" itself, "ssm_a." a tensor without a part.
     std::string tensor_of(const std::string& what) const {
         const std::string role = what.substr(0, what.find_first_of("/."));

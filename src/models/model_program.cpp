@@ -54,7 +54,8 @@ graph::Program ModelBuilder::build(const Weights& weights) const {
     if (spec_.has_head) {
         program.logits = program.add_buffer("logits", spec_.n_vocab, Rows::outputs);
         p.add(select);
-        p.add(graph::Linear{"head", outputs, norm(output_norm_), {p.product(head_.matrix, head_.bias, program.logits)}, 2});
+        p.add(graph::Linear{
+            "head", outputs, norm(output_norm_), {p.product(head_.matrix, head_.bias, program.logits)}, 2});
         if (spec_.logit_scale != 1.0 || spec_.logit_soft_cap > 0) {
             p.add(graph::Scale{program.logits, spec_.n_vocab, static_cast<float>(spec_.logit_scale),
                                static_cast<float>(spec_.logit_soft_cap)});

@@ -71,8 +71,8 @@ Result<void> check(const LayerSpec& layer, const std::vector<RopeSpec>& ropes, c
         return wrong(within + "n_heads",
                      cat("expected a multiple of n_kv_heads ", layer.n_kv_heads, ", found ", layer.n_heads));
     if (attends && layer.rope >= 0 && ropes[static_cast<size_t>(layer.rope)].dims > layer.head_dim)
-        return wrong(within + "rope",
-                     cat("expected at most head_dim, ", layer.head_dim, ", dims, found ", ropes[static_cast<size_t>(layer.rope)].dims));
+        return wrong(within + "rope", cat("expected at most head_dim, ", layer.head_dim, ", dims, found ",
+                                          ropes[static_cast<size_t>(layer.rope)].dims));
     return {};
 }
 

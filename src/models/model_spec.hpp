@@ -18,21 +18,21 @@ enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu2, silu_clamp
 enum class RopePairing : uint8_t { adjacent, halves };
 enum class RopeScaling : uint8_t { none, linear, yarn };
 
-// What of the gate's product attention's result is multiplied by.
+// The function of the gate that attention's result is multiplied by.
 enum class GateKind : uint8_t { sigmoid, softplus };
 
-// What of the hidden states makes a text's embedding.
+// Which hidden states make a text's embedding.
 enum class Pooling : uint8_t { none, mean, first, last };
 
-// A rotary table; layers choose one.
+// A rope table; each layer chooses one, or none.
 struct RopeSpec {
-    int dims = 0;  // of a head, the first ones
+    int dims = 0;  // rotary dims of a head
     double base = 10000.0;
     RopeScaling scaling = RopeScaling::none;
     double factor = 1.0;              // positions are divided by it (linear), or frequencies interpolated (yarn)
     int original_context = 0;         // of yarn and of long factors
     double magnitude = 1.0;           // cos and sin are multiplied by it
-    std::string factors_tensor;       // frequencies are divided by its [dims / 2] values; empty: not
+    std::string factors_tensor;       // frequencies are divided by its [dims / 2] values; empty: they are not
     std::string long_factors_tensor;  // instead of those, in a session of more than original_context positions
 
     friend bool operator==(const RopeSpec&, const RopeSpec&) = default;
@@ -63,10 +63,10 @@ struct ExpertsSpec {
     int ffn_width = 0;     // of an expert
     int shared_width = 0;  // of the expert that sees every token; 0: none
     RouterScore score = RouterScore::softmax;
-    bool renormalise = false;   // the weights of those chosen are made to sum to 1
+    bool renormalise = false;   // the weights of the chosen experts are made to sum to 1
     double scale = 1.0;         // of the weights
     bool weighs_input = false;  // by the expert's weight, not its output
-    double sum_scale = 1.0;     // of what the chosen and the shared expert give together
+    double sum_scale = 1.0;     // of the sum of the chosen and the shared experts
     ExpertsInput input = ExpertsInput::same;
     int n_groups = 1, n_groups_used = 1;
 
@@ -78,22 +78,22 @@ enum class RecurrentKind : uint8_t { mamba, mamba2, rwkv6, rwkv7, short_conv, de
 // The mixer of recurrent layers; what a kind has no use for is 0.
 struct RecurrentSpec {
     RecurrentKind kind = RecurrentKind::mamba;
-    int width = 0;              // mamba, mamba2, short_conv, delta_net: channels
-    int n_state = 0;            // mamba, mamba2, delta_net: numbers a channel
-    int n_taps = 0;             // all but rwkv: of the convolution
-    int dt_rank = 0;            // mamba; mamba2: 0, or B, C and dt are made of x as mamba's are
-    int n_heads = 0;            // mamba2, delta_net: of the channels; rwkv: of the model's width
-    int n_groups = 0;           // mamba2, delta_net: heads of keys
+    int width = 0;                  // mamba, mamba2, short_conv, delta_net: channels
+    int n_state = 0;                // mamba, mamba2, delta_net: numbers a channel
+    int n_taps = 0;                 // all but rwkv: of the convolution
+    int dt_rank = 0;                // mamba; mamba2: above 0 if B, C and dt are made of x as in mamba
+    int n_heads = 0;                // mamba2, delta_net: of the channels; rwkv: of the model's width
+    int n_groups = 0;               // mamba2, delta_net: heads of keys
     bool interleaved_keys = false;  // delta_net: head h has keys h % n_groups; else neighbours share
-    int ffn_width = 0;          // rwkv: of the channel mix
-    int halve_every = 0;        // rwkv6: x is halved behind every so manyth layer; 0: never
+    int ffn_width = 0;              // rwkv: of the channel mix
+    int halve_every = 0;            // rwkv6: x is halved after each group of so many layers; 0: never
 };
 
-// Attention whose keys and values are made of one short row a token (DeepSeek-V2, 2024, section 2.1). Where the file
-// has a matrix for each head it is absorbed: the cache holds the rows, and queries are projected into their space.
+// Attention whose keys and values are made of one short row for each token (DeepSeek-V2, 2024, section 2.1). Where the
+// file has a matrix for each head it is absorbed: the cache holds the rows, and queries are projected into their space.
 struct LatentSpec {
-    int kv_rank = 0;                            // of the row; 0: attention is the usual one
-    int q_rank = 0;                             // of the row that queries are made of; 0: of x
+    int kv_rank = 0;                            // of the row; 0: attention without latent rows
+    int q_rank = 0;                             // of the row that queries are made of; 0: they are made of x
     int nope_dim = 0, rope_dim = 0, v_dim = 0;  // of a head
     bool absorbed = false;
 };
@@ -104,7 +104,7 @@ struct ModelSpec {
 
     NormKind norm = NormKind::rms;
     double norm_eps = 1e-5;
-    bool norms_without_weights = false;  // norms whose tensors are not there normalise all the same
+    bool norms_without_weights = false;  // norms whose tensors are missing normalise without weights
     bool embedding_normalised = false;   // even without weights
     bool parallel_residual = false;      // attention and FFN read the same x and are added together
     double embedding_scale = 1.0, residual_scale = 1.0, logit_scale = 1.0;  // factors
@@ -121,7 +121,7 @@ struct ModelSpec {
     GateKind gate = GateKind::sigmoid;
     double alibi_max_bias = 0.0;      // 0: no ALiBi
     bool qk_norm_whole = false;       // q and k are normalised over all heads at once, not head by head
-    bool qk_norm_after_rope = false;  // and not before
+    bool qk_norm_after_rope = false;  // instead of before it
     bool qk_norm_plain = false;       // of layers with rope, also without weights
     bool chunked_windows = false;     // a window is a chunk of the text, seen from its beginning on
     // In layers without rope, queries are multiplied by 1 + temperature * log(floor((pos + 1) / length) + 1).
@@ -138,7 +138,7 @@ struct ModelSpec {
     RecurrentSpec recurrent;
 
     TensorNames tensors;
-    // What names of tensors begin with, below blk.{layer} or whole, that serve other tasks; separated by spaces.
+    // Beginnings of names, whole or below blk.{layer}, of tensors that serve other tasks; separated by spaces.
     std::string ignored;
     bool ignores(std::string_view tensor) const;
 

@@ -12,8 +12,8 @@ namespace elver {
 struct ProgramParts {
     const Weights& weights;
     graph::Program program;
-    graph::BufferId x = graph::no_buffer;              // the residual stream
-    std::vector<graph::BufferId> rope;                 // of each rope table
+    graph::BufferId x = graph::no_buffer;             // the residual stream
+    std::vector<graph::BufferId> rope;                // of each rope table
     graph::BufferId first_values = graph::no_buffer;  // RWKV-7's values of its first layer
 
     graph::BufferId add_buffer(const char* holds, int width) { return program.add_buffer(holds, width); }

@@ -62,7 +62,8 @@ struct MixerParts {
     graph::Norm norm(std::string_view role) const;
     graph::StatePart state(size_t first) const noexcept { return {layer, first}; }
     // input -> norm -> products.
-    void linear(std::string name, graph::View input, const graph::Norm& norm, std::vector<graph::Product> products) const;
+    void linear(std::string name, graph::View input, const graph::Norm& norm,
+                std::vector<graph::Product> products) const;
     // input -> the matrix that ends the mixer -> into.
     void result(std::string name, graph::View input, std::string_view what) const;
 };

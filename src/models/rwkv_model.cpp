@@ -192,8 +192,7 @@ void build_rwkv(const MixerParts& m) {
     const graph::BufferId mixed = is_rwkv7(m.spec) ? build_time_mix_7(m, common) : build_time_mix_6(m, common);
     m.linear("time_mix_output", mixed, {}, {m.product("time_mix_output", m.p.x, Finish::add)});
     build_channel_mix(m);
-    if (r.halve_every > 0 && (m.layer + 1) % r.halve_every == 0)
-        m.p.add(graph::Scale{m.p.x, m.spec.width, 0.5f, 0.0f});
+    if (r.halve_every > 0 && (m.layer + 1) % r.halve_every == 0) m.p.add(graph::Scale{m.p.x, m.spec.width, 0.5f, 0.0f});
 }
 
 }  // namespace

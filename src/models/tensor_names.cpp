@@ -11,7 +11,7 @@ constexpr std::string_view mark = "{layer}";
 constexpr const char* model_roles[] = {"token_embd",      "token_types", "position_embd",
                                        "token_embd_norm", "output_norm", "output"};
 
-// attn_gate scales what attention gives; post_* normalise a branch before it is added, *_output_norm the sum.
+// attn_gate scales the result of attention; post_* normalise a branch before it is added, *_output_norm the sum.
 constexpr const char* layer_roles[] = {
     "attn_norm",
     "attn_norm_2",
@@ -101,7 +101,7 @@ constexpr const char* layer_roles[] = {
     "channel_mix_value",
 };
 
-// Roles whose usual name is not their own.
+// Roles whose tensors usually have another name than the role.
 constexpr std::pair<std::string_view, std::string_view> other_names[] = {{"shortconv_in", "shortconv.in_proj"},
                                                                          {"shortconv_conv", "shortconv.conv"},
                                                                          {"shortconv_out", "shortconv.out_proj"}};

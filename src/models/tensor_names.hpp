@@ -21,7 +21,7 @@ class TensorNames {
     const std::vector<std::pair<std::string, std::string>>& patterns() const noexcept { return patterns_; }
     // False if there is no such role.
     bool rename(std::string_view role, std::string pattern);
-    // Role takes the pattern that another has by default.
+    // Gives a role the pattern that another role has by default.
     void lend(std::string_view role, std::string_view usual_role);
 
   private:

@@ -67,8 +67,9 @@ Result<WeightRef> Weights::add_rows(const GgufTensor& tensor) {
 }
 
 bool Weights::quantizes() const noexcept {
-    return std::any_of(entries_.begin(), entries_.end(),
-                       [](const Entry& e) { return e.kind == Kind::matrix && dtype_info(e.tensor->view.type).block_size > 1; });
+    return std::any_of(entries_.begin(), entries_.end(), [](const Entry& e) {
+        return e.kind == Kind::matrix && dtype_info(e.tensor->view.type).block_size > 1;
+    });
 }
 
 // The work of load, in the order of the file's parts: runs of groups with about 1 MiB of source, so that the pages in

@@ -1,6 +1,6 @@
 // Where a model's weights live: one arena of packed matrices and f32 vectors, planned to the byte before anything is
-// allocated and filled in parallel from the file, whose pages are given back as they are used. Who multiplies asks for a
-// weight by its WeightRef and cannot tell how it is held.
+// allocated and filled in parallel from the file, whose pages are given back as they are used. Who multiplies asks for
+// a weight by its WeightRef and cannot tell how it is held.
 #pragma once
 
 #include <atomic>
@@ -51,10 +51,10 @@ class Weights {
     // Whether some of the tensor is wanted.
     bool wants(const GgufTensor& tensor) const { return wanted_.count(&tensor) != 0; }
 
-    // Whether products take activations of 8 bits: some matrix is of blocks.
+    // Whether products take activations of 8 bits: true if some matrix has a block format.
     bool quantizes() const noexcept;
 
-    // Bytes of the arena and of the packs that are read where the file has them; exact once everything was added.
+    // Bytes of the arena, and of the packs that are read where they lie in the file; exact once everything was added.
     size_t n_bytes() const noexcept { return n_bytes_ + mapped_bytes_; }
 
     // Allocates the arena and fills it. Cancelled or failed: the arena is released and the error says which.

@@ -60,8 +60,12 @@ struct Sparse {
             up.push_back(normal(width * hidden, 3 * e + 1, scale));
             down.push_back(normal(width * hidden, 3 * e + 2, scale));
             const DType of = e % 3 == 0 ? DType::f32 : type;
-            op.experts.push_back({w.matrix(gate[e], hidden, width, of), w.matrix(up[e], hidden, width, of),
-                                  w.matrix(down[e], width, hidden, of), {}, {}, {}});
+            op.experts.push_back({w.matrix(gate[e], hidden, width, of),
+                                  w.matrix(up[e], hidden, width, of),
+                                  w.matrix(down[e], width, hidden, of),
+                                  {},
+                                  {},
+                                  {}});
         }
         p.ops = {op};
         w.load(most);
@@ -120,7 +124,8 @@ TEST_CASE("experts: each token is the weighted sum of its own; the others are no
     }
 }
 
-TEST_CASE("experts: a probe sees each token's row at the experts that were chosen for it, before and between products") {
+TEST_CASE(
+    "experts: a probe sees each token's row at the experts that were chosen for it, before and between products") {
     const Input input;
     for (const int n : {1, most}) {
         Sparse s(available_kernels().front(), 3, DType::q8_0);

@@ -34,10 +34,11 @@ struct Case {
 
 }  // namespace
 
-TEST_CASE("linear: norm, gate, activation, bias and sum are their definitions at every level; bits do not depend on rows") {
+TEST_CASE(
+    "linear: norm, gate, activation, bias and sum are their definitions at every level; bits do not depend on rows") {
     constexpr int most = 37;
-    for (const Case shape : {Case{20, 18, DType::f32}, Case{64, 33, DType::f16}, Case{96, 50, DType::q8_0},
-                             Case{256, 16, DType::q4_0}}) {
+    for (const Case shape :
+         {Case{20, 18, DType::f32}, Case{64, 33, DType::f16}, Case{96, 50, DType::q8_0}, Case{256, 16, DType::q4_0}}) {
         const int k = shape.k, n_rows = shape.n_rows;
         const Floats x = normal(most * static_cast<size_t>(k), 1), x0 = normal(most * static_cast<size_t>(n_rows), 2);
         const Floats weight = normal(static_cast<size_t>(k), 3), bias = normal(static_cast<size_t>(n_rows), 4);
@@ -53,7 +54,8 @@ TEST_CASE("linear: norm, gate, activation, bias and sum are their definitions at
                     Floats gate = normal(static_cast<size_t>(k * n_rows), 5, 0.2f), up = normal(gate.size(), 6, 0.2f),
                            side = normal(gate.size(), 7, 0.2f);
                     auto& p = w.program;
-                    const auto in = p.add_buffer("in", k), out = p.add_buffer("out", n_rows), sum = p.add_buffer("sum", n_rows);
+                    const auto in = p.add_buffer("in", k), out = p.add_buffer("out", n_rows),
+                               sum = p.add_buffer("sum", n_rows);
                     graph::Linear op;
                     op.input = in;
                     op.norm = {graph::Norm::Kind::rms, 1e-2f, w.vector(weight), {}};
@@ -71,7 +73,8 @@ TEST_CASE("linear: norm, gate, activation, bias and sum are their definitions at
                         const auto row = norm_of(x, t, k, weight, {}, 1e-2, true);
                         for (int r = 0; r < n_rows; ++r) {
                             const double g = dot(gate, r, k, row);
-                            want.push_back(g / (1 + std::exp(-g)) * (dot(up, r, k, row) + double(bias[static_cast<size_t>(r)])));
+                            want.push_back(g / (1 + std::exp(-g)) *
+                                           (dot(up, r, k, row) + double(bias[static_cast<size_t>(r)])));
                             want_sum.push_back(double(x0[t * static_cast<size_t>(n_rows) + static_cast<size_t>(r)]) +
                                                0.5 * dot(side, r, k, row));
                         }
@@ -147,7 +150,8 @@ TEST_CASE("norm: in groups, in place, added to the residual stream, and of heads
                      branch = normal(n * width, 3), gates = normal(n * 2, 4);
         auto& p = w.program;
         const auto groups = p.add_buffer("groups", width * n_groups), to = p.add_buffer("to", width),
-                   from = p.add_buffer("branch", width), gate = p.add_buffer("gate", 2), heads = p.add_buffer("heads", width);
+                   from = p.add_buffer("branch", width), gate = p.add_buffer("gate", 2),
+                   heads = p.add_buffer("heads", width);
         const graph::Norm norm{graph::Norm::Kind::rms, 1e-2f, w.vector(weight), {}};
         p.ops = {graph::Normalise{groups, groups, norm, width, n_groups}, graph::Add{from, to, norm, width, 0.25f},
                  graph::Gate{heads, gate, 2, width / 2, true, false}};
@@ -161,14 +165,16 @@ TEST_CASE("norm: in groups, in place, added to the residual stream, and of heads
         std::vector<double> want, want_sum, want_gated;
         for (size_t t = 0; t < n; ++t) {
             for (size_t g = 0; g < n_groups; ++g) {
-                const Floats part(weight.begin() + static_cast<int>(g) * width, weight.begin() + static_cast<int>(g + 1) * width);
+                const Floats part(weight.begin() + static_cast<int>(g) * width,
+                                  weight.begin() + static_cast<int>(g + 1) * width);
                 const auto row = norm_of(x, t * n_groups + g, width, part, {}, 1e-2, true);
                 want.insert(want.end(), row.begin(), row.end());
             }
             const auto row = norm_of(branch, t, width, weight, {}, 1e-2, true);
             for (size_t i = 0; i < width; ++i) {
                 want_sum.push_back(1 + 0.25 * row[i]);
-                want_gated.push_back(double(branch[t * width + i]) / (1 + std::exp(-double(gates[t * 2 + i / (width / 2)]))));
+                want_gated.push_back(double(branch[t * width + i]) /
+                                     (1 + std::exp(-double(gates[t * 2 + i / (width / 2)]))));
             }
         }
         CHECK(worst(w.get(groups, n), want) < 1e-5);

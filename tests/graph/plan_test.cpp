@@ -38,8 +38,8 @@ void check_placed(const std::vector<Lifetime>& pieces, const Placement& placed) 
         CHECK(placed.at[i] + pieces[i].n_bytes <= placed.n_bytes);
         for (size_t j = 0; j < i; ++j) {
             if (!meet(pieces[i], pieces[j]) || pieces[i].n_bytes == 0 || pieces[j].n_bytes == 0) continue;
-            const bool apart = placed.at[i] + pieces[i].n_bytes <= placed.at[j] ||
-                               placed.at[j] + pieces[j].n_bytes <= placed.at[i];
+            const bool apart =
+                placed.at[i] + pieces[i].n_bytes <= placed.at[j] || placed.at[j] + pieces[j].n_bytes <= placed.at[i];
             if (!apart) FAIL("pieces ", i, " and ", j, " overlap");
         }
     }

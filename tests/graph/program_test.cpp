@@ -52,7 +52,8 @@ TEST_CASE("program: its description has a line an operation") {
     write.n_kv_heads = 1, write.head_dim = 8, write.rope_dims = 8;
     write.pairing = CacheWrite::Pairing::halves;
     p.ops = {embed, Linear{"head", 0, {Norm::Kind::rms, 0, {}, {}}, {{matrix(50, 8, 800), {}, 1}}, 2}, write};
-    CHECK(describe(p) == "0  embed F16 [50, 8]\n"
-                         "1  head: norm, quantise [n, 8], F16 [50, 8], 800 bytes\n"
-                         "2  rope halves 8 dims, cache 1 heads of 8\n");
+    CHECK(describe(p) ==
+          "0  embed F16 [50, 8]\n"
+          "1  head: norm, quantise [n, 8], F16 [50, 8], 800 bytes\n"
+          "2  rope halves 8 dims, cache 1 heads of 8\n");
 }

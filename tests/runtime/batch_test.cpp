@@ -1,5 +1,5 @@
-// Law 3 over batches: a text's logits have the same bits whatever else is in the pass, however it is cut into chunks, and
-// whatever the scratch memory held before.
+// Law 3 over batches: a text's logits have the same bits whatever else is in the pass, however it is cut into chunks,
+// and whatever the scratch memory held before.
 #include <cstring>
 #include <random>
 
@@ -27,7 +27,8 @@ class Texts {
             caches_.push_back(*std::move(cache));
             states_.push_back(*std::move(state));
         }
-        scratch_ = model.executor().plan_scratch(max_rows, max_outputs, *std::max_element(n_ctx_.begin(), n_ctx_.end()));
+        scratch_ =
+            model.executor().plan_scratch(max_rows, max_outputs, *std::max_element(n_ctx_.begin(), n_ctx_.end()));
         auto memory = AlignedBuffer::make(scratch_.n_bytes, "scratch");
         REQUIRE(memory);
         memory_ = *std::move(memory);
@@ -109,12 +110,14 @@ std::vector<std::vector<int32_t>> random_texts(std::mt19937& random, size_t n, i
 }
 
 // A pass of random chunks of random texts, many of them single tokens.
-std::vector<std::pair<size_t, int>> random_chunks(std::mt19937& random, const Texts& texts, size_t n_texts, bool whole) {
+std::vector<std::pair<size_t, int>> random_chunks(std::mt19937& random, const Texts& texts, size_t n_texts,
+                                                  bool whole) {
     std::vector<std::pair<size_t, int>> out;
     int room = Texts::max_rows;
     for (size_t i = 0; i < n_texts; ++i) {
         if (texts.left(i) == 0 || random() % 4 == 0) continue;
-        int n = whole ? texts.left(i) : std::min(texts.left(i), random() % 2 == 0 ? 1 : 1 + static_cast<int>(random() % 9));
+        int n =
+            whole ? texts.left(i) : std::min(texts.left(i), random() % 2 == 0 ? 1 : 1 + static_cast<int>(random() % 9));
         if (n > room) {
             if (whole) continue;
             n = room;
@@ -163,11 +166,21 @@ void check_batches(const std::string& path, int n_threads, const std::string& is
 
 TEST_CASE("batches: a text's logits have the same bits alone and beside others, in chunks and single tokens") {
     // Dense, windowed, chunked, latent, sparse, recurrent and hybrid; ALiBi, sinks, learned positions, long ropes.
-    for (const char* name :
-         {"llama", "llama-q4_0", "mistral", "gemma3", "gemma2", "llama4", "minicpm3", "deepseek2-q8_0", "mixtral-q8_0",
-          "gpt-oss", "smallthinker", "arctic", "qwen2moe", "mamba", "mamba2", "rwkv6", "rwkv7", "granitehybrid-q8_0",
-          "falcon-h1", "jamba-q8_0", "plamo2", "lfm2-q4_0", "qwen3next-q8_0", "bloom", "gpt2", "phi3-longrope-long",
-          "command-r", "glm4", "chatglm"}) {
+    for (const char* name : {"llama",          "llama-q4_0",
+                             "mistral",        "gemma3",
+                             "gemma2",         "llama4",
+                             "minicpm3",       "deepseek2-q8_0",
+                             "mixtral-q8_0",   "gpt-oss",
+                             "smallthinker",   "arctic",
+                             "qwen2moe",       "mamba",
+                             "mamba2",         "rwkv6",
+                             "rwkv7",          "granitehybrid-q8_0",
+                             "falcon-h1",      "jamba-q8_0",
+                             "plamo2",         "lfm2-q4_0",
+                             "qwen3next-q8_0", "bloom",
+                             "gpt2",           "phi3-longrope-long",
+                             "command-r",      "glm4",
+                             "chatglm"}) {
         for (const int n_threads : {1, 3}) check_batches(tiny_path(name), n_threads, "", CacheType::f16, 7);
     }
 }
@@ -226,7 +239,8 @@ TEST_CASE("batches: a probe sees each input row of each product once, and change
         for (size_t i = 0; i < program.ops.size(); ++i) seen.rows.emplace_back(16);
         const cpu::Probe probe{[](void* context, const cpu::ProbedRow& row) {
                                    auto& s = *static_cast<Seen*>(context);
-                                   if (row.expert < 0) ++s.rows[static_cast<size_t>(row.op)][static_cast<size_t>(row.row)];
+                                   if (row.expert < 0)
+                                       ++s.rows[static_cast<size_t>(row.op)][static_cast<size_t>(row.row)];
                                    if (row.expert >= 0) ++(row.down ? s.n_down : s.n_experts);
                                },
                                &seen};

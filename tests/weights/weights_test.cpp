@@ -56,7 +56,8 @@ struct File {
 
 // Row r of a matrix times x, by its own kernel.
 std::vector<float> product(const KernelTable& kernels, const PackedMatrix& m, const std::vector<float>& x) {
-    std::vector<std::byte> acts(quantized_acts_bytes(1, static_cast<size_t>(m.k)) + 64), scratch(matmul_scratch_bytes(2));
+    std::vector<std::byte> acts(quantized_acts_bytes(1, static_cast<size_t>(m.k)) + 64),
+        scratch(matmul_scratch_bytes(2));
     std::vector<float> y(static_cast<size_t>(m.n_groups()) * 16 + 16);
     MatmulArgs args{};
     args.pack = m.data;
@@ -84,8 +85,10 @@ TEST_CASE("weights: rows of a matrix, elements of a vector and rows of the file 
         CAPTURE(isa);
         const KernelTable& kernels = **find_kernels(isa);
         Weights weights(*file.gguf, kernels);
-        const auto all = weights.add_matrix(file.tensor("blocks"), 0, 40), part = weights.add_matrix(file.tensor("blocks"), 16, 7),
-                   floats = weights.add_matrix(file.tensor("floats"), 0, 8), vector = weights.add_vector(file.tensor("vector"), 4, 9),
+        const auto all = weights.add_matrix(file.tensor("blocks"), 0, 40),
+                   part = weights.add_matrix(file.tensor("blocks"), 16, 7),
+                   floats = weights.add_matrix(file.tensor("floats"), 0, 8),
+                   vector = weights.add_vector(file.tensor("vector"), 4, 9),
                    rows = weights.add_rows(file.tensor("blocks"));
         for (const auto* ref : {&all, &part, &floats, &vector, &rows}) REQUIRE(*ref);
         const size_t planned = weights.n_bytes(), n_bytes = weights.matrix(*all).n_bytes;
@@ -104,7 +107,8 @@ TEST_CASE("weights: rows of a matrix, elements of a vector and rows of the file 
             const std::vector<float>& values;
             int first, n;
         };
-        for (const Case& c : {Case{*all, file.blocks, 0, 40}, Case{*part, file.blocks, 16, 7}, Case{*floats, file.floats, 0, 8}}) {
+        for (const Case& c :
+             {Case{*all, file.blocks, 0, 40}, Case{*part, file.blocks, 16, 7}, Case{*floats, file.floats, 0, 8}}) {
             const auto y = product(kernels, weights.matrix(c.ref), x);
             REQUIRE(y.size() == static_cast<size_t>(c.n));
             for (int r = 0; r < c.n; ++r) {
@@ -128,10 +132,12 @@ TEST_CASE("weights: a cancelled load leaves nothing, and the next one works") {
     REQUIRE(pool);
     const KernelTable& kernels = **find_kernels(available_kernels().front());
     Weights weights(*file.gguf, kernels);
-    const auto matrix = weights.add_matrix(file.tensor("blocks"), 0, 40), vector = weights.add_vector(file.tensor("vector"), 0, 21);
+    const auto matrix = weights.add_matrix(file.tensor("blocks"), 0, 40),
+               vector = weights.add_vector(file.tensor("vector"), 0, 21);
     REQUIRE(matrix);
     REQUIRE(vector);
-    const auto cancelled = weights.load(**pool, [](double) { return false; }, nullptr);
+    const auto cancelled = weights.load(
+        **pool, [](double) { return false; }, nullptr);
     REQUIRE(!cancelled);
     CHECK(cancelled.error().status() == Status::cancelled);
     CHECK(weights.vector(*vector) == nullptr);
