@@ -54,7 +54,7 @@ Linear product(BufferId from, View to, int k, int n_rows, Finish finish = Finish
 
 }  // namespace
 
-TEST_CASE("plan: random lifetimes never overlap in memory, and take little more than what is in use at once") {
+TEST_CASE("plan: random lifetimes never overlap in memory, and take not much more than what is in use at once") {
     for (unsigned seed = 0; seed < 200; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
@@ -69,7 +69,7 @@ TEST_CASE("plan: random lifetimes never overlap in memory, and take little more 
         }
         const Placement placed = place(pieces);
         check_placed(pieces, placed);
-        CHECK(placed.n_bytes <= 2 * peak(pieces) + 64);
+        CHECK(placed.n_bytes <= 3 * peak(pieces));
     }
 }
 
