@@ -50,7 +50,8 @@ TEST_CASE("programs: what is read was written, columns are there, and memory in 
             pieces.push_back({static_cast<int>(i), static_cast<int>(i), s.shared_at[i], s.shared_bytes[i]});
         int n_overlaps = 0;
         for (size_t i = 0; i < pieces.size(); ++i) {
-            if (pieces[i].n_bytes > 0 && pieces[i].first <= pieces[i].last) CHECK(pieces[i].at + pieces[i].n_bytes <= s.worker_at);
+            if (pieces[i].n_bytes > 0 && pieces[i].first <= pieces[i].last)
+                CHECK(pieces[i].at + pieces[i].n_bytes <= s.worker_at);
             for (size_t j = 0; j < i; ++j) {
                 const Piece &a = pieces[i], &b = pieces[j];
                 if (std::max(a.first, b.first) > std::min(a.last, b.last)) continue;
