@@ -148,7 +148,6 @@ Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, con
         past.begin());
     same = std::min(same, ids.size() - 1);  // the last token's logits are wanted
     if (same < past.size()) {
-        same = static_cast<size_t>(session.nearest_rewind(static_cast<int>(same)));
         if (auto done = session.rewind(static_cast<int>(same)); !done) return done;
     }
     return session.extend(ids.subspan(same), {}, progress);

@@ -1,7 +1,6 @@
 #include "cache/kv_cache.hpp"
 
-#include <algorithm>
-#include <cstdint>
+#include <cstring>
 
 namespace elver {
 
@@ -16,71 +15,152 @@ int KvCache::n_pages(const CacheLayerSpec& layer, int n_ctx, int max_batch) noex
 size_t KvCache::plan_bytes(const std::vector<CacheLayerSpec>& layers, CacheType type, int n_ctx,
                            int max_batch) noexcept {
     size_t total = 0;
-    for (const CacheLayerSpec& layer : layers) {
-        total += static_cast<size_t>(n_pages(layer, n_ctx, max_batch)) * static_cast<size_t>(layer.n_kv_heads) *
-                 static_cast<size_t>(layer.shape(type).page_bytes());
-    }
+    for (const CacheLayerSpec& layer : layers)
+        total += static_cast<size_t>(n_pages(layer, n_ctx, max_batch)) * layer.page_bytes(type);
     return total;
 }
 
-Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, CacheType type, int n_ctx, int max_batch) {
+Result<KvCache> KvCache::make(const std::vector<CacheLayerSpec>& layers, CacheType type, int n_ctx, int max_batch,
+                              std::shared_ptr<PagePool> pool) {
     KvCache cache;
+    cache.pool_ = pool != nullptr ? std::move(pool) : std::make_shared<PagePool>();
     cache.n_ctx_ = n_ctx;
-    size_t offset = 0;
+    std::vector<size_t> bytes;  // of each table's pages
     for (const CacheLayerSpec& layer : layers) {
-        const bool fits = layer.window > 0 && n_pages(layer, n_ctx, max_batch) == n_pages(layer, INT32_MAX, max_batch);
-        cache.endless_ = cache.endless_ && fits;
         const int pages = n_pages(layer, n_ctx, max_batch);
-        cache.layers_.push_back(
-            {layer, layer.shape(type), pages, offset, std::vector<int>(static_cast<size_t>(pages), -1)});
-        offset += plan_bytes({layer}, type, n_ctx, max_batch);
+        const bool fits = layer.window > 0 && pages == n_pages(layer, INT32_MAX, max_batch);
+        cache.endless_ = cache.endless_ && fits;
+        auto at = std::find_if(cache.tables_.begin(), cache.tables_.end(),
+                               [&](const Table& t) { return t.window == layer.window; });
+        if (at == cache.tables_.end()) {
+            cache.tables_.push_back({layer.window, 0, pages, 0, {}});
+            bytes.push_back(0);
+            at = cache.tables_.end() - 1;
+        }
+        const auto table = static_cast<size_t>(at - cache.tables_.begin());
+        cache.layers_.push_back({layer.shape(type), static_cast<int>(table), bytes[table],
+                                 static_cast<size_t>(layer.shape(type).page_bytes())});
+        bytes[table] += layer.page_bytes(type);
     }
-    auto memory = AlignedBuffer::make(offset, "the KV cache");
-    if (!memory) return std::move(memory).error();
-    cache.memory_ = *std::move(memory);
+    for (size_t t = 0; t < bytes.size(); ++t) {
+        Table& table = cache.tables_[t];
+        table.kind = cache.pool_->kind(std::max<size_t>(bytes[t], 1));
+        table.pages.reserve(static_cast<size_t>(table.max_pages));
+        cache.pool_->expect(table.kind, table.max_pages);
+    }
     return cache;
 }
 
-namespace {
-
-int pages_of(int n_positions) noexcept {
-    return (n_positions - 1 + page_positions) / page_positions;
+KvCache& KvCache::operator=(KvCache&& other) noexcept {
+    if (this == &other) return *this;
+    clear();
+    pool_ = std::move(other.pool_);
+    layers_ = std::move(other.layers_);
+    tables_ = std::move(other.tables_);
+    n_ctx_ = other.n_ctx_;
+    endless_ = other.endless_;
+    other.tables_.clear();
+    return *this;
 }
 
-}  // namespace
+bool KvCache::take(Table& table) noexcept {
+    const PagePool::Page page = pool_->take(table.kind);
+    if (page) table.pages.push_back(page);
+    return bool(page);
+}
 
-std::vector<std::span<std::byte>> KvCache::needed(int n_past) noexcept {
-    std::vector<std::span<std::byte>> out;
-    for (const Layer& l : layers_) {
-        const size_t slot = static_cast<size_t>(l.spec.n_kv_heads) * static_cast<size_t>(l.shape.page_bytes());
-        for (int page = l.first_page(n_past); page < pages_of(n_past); ++page)
-            out.push_back(memory_.bytes().subspan(l.offset + static_cast<size_t>(page % l.n_pages) * slot, slot));
+bool KvCache::own(Table& table, int page_index, bool copies) noexcept {
+    PagePool::Page& page = table.pages[static_cast<size_t>(page_index - table.first)];
+    if (pool_->n_held(table.kind, page.id) == 1) return true;
+    const PagePool::Page fresh = pool_->take(table.kind);
+    if (!fresh) return false;
+    if (copies) std::memcpy(fresh.data, page.data, pool_->page_bytes(table.kind));
+    pool_->let_go(table.kind, page.id);
+    page = fresh;
+    return true;
+}
+
+void KvCache::drop_front(Table& table, int first) noexcept {
+    const int n = std::min(first - table.first, static_cast<int>(table.pages.size()));
+    if (n <= 0) return;
+    for (int i = 0; i < n; ++i) pool_->let_go(table.kind, table.pages[static_cast<size_t>(i)].id);
+    table.pages.erase(table.pages.begin(), table.pages.begin() + n);
+    table.first += n;
+}
+
+bool KvCache::begin_write(int first, int n) noexcept {
+    const int begin = first / page_positions, end = pages_of(first + n);
+    for (Table& t : tables_) {
+        if (t.pages.empty()) t.first = begin;
+        if (t.window > 0) drop_front(t, std::min(end - t.max_pages, t.first_page(first)));
+        for (int page = std::max(begin, t.end()); page < end; ++page) {
+            if (!take(t)) return false;
+        }
+        for (int page = begin; page < end; ++page) {
+            if (!own(t, page, page * page_positions < first)) return false;
+        }
+    }
+    return true;
+}
+
+bool KvCache::holds(int token, int n_past) const noexcept {
+    for (const Table& t : tables_) {
+        const int first = t.first_page(token), end = pages_of(n_past);
+        if (first < end && (t.first > first || t.end() < end)) return false;
+    }
+    return true;
+}
+
+void KvCache::truncate(int n_past) noexcept {
+    const int end = pages_of(n_past);
+    for (Table& t : tables_) {
+        while (!t.pages.empty() && t.end() > end) {
+            pool_->let_go(t.kind, t.pages.back().id);
+            t.pages.pop_back();
+        }
+    }
+}
+
+KvCache KvCache::share() const {
+    KvCache out;
+    out.pool_ = pool_;
+    out.layers_ = layers_;
+    out.n_ctx_ = n_ctx_;
+    out.endless_ = endless_;
+    out.tables_ = tables_;
+    for (Table& t : out.tables_) {
+        t.pages.reserve(static_cast<size_t>(t.max_pages));
+        for (const PagePool::Page& page : t.pages) pool_->hold(t.kind, page.id);
     }
     return out;
 }
 
-void KvCache::begin_write(int first, int n) noexcept {
-    for (Layer& l : layers_) {
-        for (int page = first / page_positions; page < pages_of(first + n); ++page)
-            l.slots[static_cast<size_t>(page % l.n_pages)] = page;
-    }
-}
-
-void KvCache::restored(int n_past) noexcept {
-    for (Layer& l : layers_) {
-        std::fill(l.slots.begin(), l.slots.end(), -1);
-        for (int page = l.first_page(n_past); page < pages_of(n_past); ++page)
-            l.slots[static_cast<size_t>(page % l.n_pages)] = page;
-    }
-}
-
-bool KvCache::holds(int token, int n_past) const noexcept {
-    for (const Layer& l : layers_) {
-        for (int page = l.first_page(token); page < pages_of(n_past); ++page) {
-            if (l.slots[static_cast<size_t>(page % l.n_pages)] != page) return false;
+std::vector<std::span<std::byte>> KvCache::needed(int n_past, bool takes) noexcept {
+    std::vector<std::span<std::byte>> out;
+    for (Table& t : tables_) {
+        if (t.pages.empty()) t.first = t.first_page(n_past);
+        for (int page = t.first_page(n_past); page < pages_of(n_past); ++page) {
+            if (takes && page >= t.end() && !take(t)) return {};
+            out.emplace_back(t.pages[static_cast<size_t>(page - t.first)].data, pool_->page_bytes(t.kind));
         }
     }
-    return true;
+    return out;
+}
+
+int32_t KvCache::page_id(int table, int page_index) const noexcept {
+    const Table& t = tables_[static_cast<size_t>(table)];
+    return page_index < t.first || page_index >= t.end() ? -1 : t.pages[static_cast<size_t>(page_index - t.first)].id;
+}
+
+void KvCache::replace(int n_past, const std::vector<std::vector<int32_t>>& ids) {
+    for (size_t i = 0; i < tables_.size(); ++i) {
+        Table& t = tables_[i];
+        for (const int32_t id : ids[i]) pool_->hold(t.kind, id);
+        for (const PagePool::Page& page : t.pages) pool_->let_go(t.kind, page.id);
+        t.pages.clear();
+        t.first = t.first_page(n_past);
+        for (const int32_t id : ids[i]) t.pages.push_back({id, pool_->data(t.kind, id)});
+    }
 }
 
 }  // namespace elver

@@ -75,4 +75,10 @@ void RecurrentState::restored(int n_past) noexcept {
     n_past_ = n_past;
 }
 
+void RecurrentState::copy(const RecurrentState& other) noexcept {
+    if (!empty()) std::memcpy(memory_.data(), other.memory_.data(), memory_.size());
+    now_ = other.now_, n_past_ = other.n_past_, oldest_ = other.oldest_;
+    std::copy(std::begin(other.kept_), std::end(other.kept_), std::begin(kept_));
+}
+
 }  // namespace elver

@@ -35,6 +35,8 @@ class RecurrentState {
         return {reinterpret_cast<std::byte*>(slot(now_)), n_floats_ * sizeof(float)};
     }
     void restored(int n_past) noexcept;
+    // Becomes what another of the same layers is.
+    void copy(const RecurrentState& other) noexcept;
 
   private:
     static constexpr int n_kept = 2;

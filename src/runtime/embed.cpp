@@ -39,7 +39,6 @@ class Pool {
 
 Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling pooling) {
     const ModelSpec& spec = model_->spec();
-    const cpu::Executor& executor = model_->executor();
     if (ids.empty()) return Error(Status::invalid_argument, "ids: expected a text, found no tokens", "ids");
     if (auto good = check(ids, 0); !good) return std::move(good).error();
     const Request request(*this);
@@ -47,24 +46,14 @@ Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling 
     if (pooling == Pooling::none) pooling = spec.pooling;
     if (pooling == Pooling::none) pooling = spec.causal ? Pooling::last : Pooling::mean;
     Pool pool(pooling, spec.width);
-    for (size_t at = 0; at < ids.size();) {
-        const auto batch = ids.subspan(at, std::min(static_cast<size_t>(options_.max_batch), ids.size() - at));
-        cpu::Pass pass = make_pass(batch);
-        if (cancel_.cancelled() || !executor.run_body(pass)) return stopped();
-        for (size_t from = 0; from < batch.size();) {
-            pass.n_outputs = 0;
-            for (; from < batch.size() && pass.n_outputs < outputs_at_once; ++from) {
-                if (pool.wants(at + from, ids.size()))
-                    outputs_[static_cast<size_t>(pass.n_outputs++)] = static_cast<int32_t>(from);
-            }
-            if (pass.n_outputs == 0) break;
-            if (!executor.run_hidden(pass)) return stopped();
-            for (int i = 0; i < pass.n_outputs; ++i) pool.add(executor.hidden(scratch_, i));
-        }
-        ids_.insert(ids_.end(), batch.begin(), batch.end());
-        state_.commit(n_past(), batch.size() > 1);
-        at += batch.size();
+    Outputs outputs;
+    outputs.of = Outputs::Of::hidden;
+    outputs.keeps_logits = false;
+    outputs.take = [&pool](size_t, std::span<const float> hidden) { pool.add(hidden.data()); };
+    for (size_t i = 0; i < ids.size(); ++i) {
+        if (pool.wants(i, ids.size())) outputs.wanted.push_back(i);
     }
+    if (auto done = model_->engine().extend(*sequence_, ids, outputs, {}); !done) return std::move(done).error();
     auto unit = pool.unit();
     for (const float v : unit) {
         if (!std::isfinite(v)) {

@@ -39,6 +39,8 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     m->template_ = template_from_gguf(*m->file_);
     m->program_ = m->builder_->build(*m->weights_);
     m->executor_.emplace(m->program_, *m->weights_, *m->kernels_, *m->pool_);
+    m->page_bytes_ = options.page_bytes;
+    m->session_ = options.session;
     const auto plan = m->plan(options.session);
     if (!plan) return plan.error();
     if (options.budget_bytes > 0 && plan->total() > options.budget_bytes) {
@@ -54,11 +56,36 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
 }
 
 Result<void> Model::load(const Progress& progress, const CancelToken* cancel) {
-    if (loaded_) return {};
+    if (loaded()) return {};
     auto done = weights_->load(*pool_, progress, cancel);
     if (!done) return done;
-    loaded_ = true;
+    const auto plan = this->plan(session_);
+    engine_ = std::make_unique<Engine>(engine_model(), page_bytes_, plan ? plan->kv_cache : 0);
     return {};
+}
+
+EngineModel Model::engine_model() const {
+    EngineModel m;
+    m.name = file_->name();
+    m.executor = &*executor_;
+    m.cache_layers = cache_layers();
+    m.state_layers = state_layers();
+    m.n_vocab = spec_.n_vocab;
+    m.width = spec_.width;
+    m.causal = spec_.causal;
+    m.has_head = spec_.has_head;
+    for (const auto& op : program_.ops) {
+        const auto* ropes = std::get_if<graph::RopeTables>(&op);
+        if (ropes == nullptr) continue;
+        for (const graph::RopeTable& table : ropes->tables) {
+            if (!table.long_frequencies.empty()) m.long_beyond = table.long_beyond;
+        }
+    }
+    return m;
+}
+
+SequenceOptions sequence_options(const SessionOptions& o) noexcept {
+    return {.n_ctx = o.n_ctx, .max_batch = o.max_batch, .cache_type = *o.cache_type};
 }
 
 Result<SessionOptions> Model::effective(const SessionOptions& options) const {
@@ -88,9 +115,9 @@ Result<Plan> Model::plan(const SessionOptions& options) const {
     const SessionOptions& o = *effective_options;
     Plan plan;
     plan.weights = weights_->n_bytes();
-    plan.kv_cache = KvCache::plan_bytes(cache_layers(), *o.cache_type, o.n_ctx, o.max_batch) +
-                    RecurrentState::plan_bytes(state_layers());
-    plan.scratch = executor_->plan_scratch(o.max_batch, outputs_at_once, o.n_ctx).n_bytes;
+    const EngineModel model = engine_model();
+    plan.kv_cache = Engine::cache_bytes(model, sequence_options(o));
+    plan.scratch = Engine::scratch_bytes(model, sequence_options(o)) + Engine::logits_bytes(model);
     plan.n_ctx = o.n_ctx;
     plan.max_batch = o.max_batch;
     plan.cache_type = *o.cache_type;

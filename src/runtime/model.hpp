@@ -8,6 +8,7 @@
 
 #include "chat/template.hpp"
 #include "cpu/executor.hpp"
+#include "engine/engine.hpp"
 #include "models/model_program.hpp"
 #include "models/model_spec.hpp"
 #include "tokenizer/tokenizer.hpp"
@@ -28,10 +29,11 @@ struct ModelOptions {
     int n_threads = 0;          // default: usable_cores()
     std::string isa;            // a level's name; default: the best, or ELVER_FORCE_ISA
     uint64_t budget_bytes = 0;  // refuse to load when the plan for `session` needs more; 0: no limit
+    uint64_t page_bytes = 0;    // the most that pages of all texts take; 0: as much as open sessions may need
     SessionOptions session;     // what the plan assumes
 };
 
-// Bytes, exact: after load and opening one session the arenas hold these and no more.
+// Bytes, exact: what a loaded model holds when one session has filled its context. Scratch is shared by all sessions.
 struct Plan {
     uint64_t weights = 0, kv_cache = 0, scratch = 0;
     uint64_t total() const noexcept { return weights + kv_cache + scratch; }
@@ -45,7 +47,7 @@ class Model {
     static Result<std::shared_ptr<Model>> open(ByteSource source, const ModelOptions& options);
     // Packs the weights. Once; an error or cancellation leaves nothing allocated.
     Result<void> load(const Progress& progress, const CancelToken* cancel);
-    bool loaded() const noexcept { return loaded_; }
+    bool loaded() const noexcept { return engine_ != nullptr; }
 
     Result<Plan> plan(const SessionOptions& options) const;
     // Writes a file that loads by mapping (weights/packed_file.hpp). The model need not be loaded.
@@ -61,6 +63,8 @@ class Model {
     const cpu::Executor& executor() const noexcept { return *executor_; }
     const KernelTable& kernels() const noexcept { return *kernels_; }
     ThreadPool& pool() const noexcept { return *pool_; }
+    // Of a loaded model.
+    Engine& engine() const noexcept { return *engine_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
     // One that is not there or cannot be parsed is an error of whoever asks for it.
     Result<const ChatTemplate*> chat_template() const;
@@ -74,6 +78,7 @@ class Model {
 
   private:
     Model() = default;
+    EngineModel engine_model() const;
 
     std::unique_ptr<Gguf> file_;
     ModelSpec spec_;
@@ -85,7 +90,12 @@ class Model {
     std::optional<cpu::Executor> executor_;
     std::shared_ptr<const Tokenizer> tokenizer_;
     std::optional<Result<ChatTemplate>> template_;
-    bool loaded_ = false;
+    uint64_t page_bytes_ = 0;
+    SessionOptions session_;  // what the plan assumes
+    std::unique_ptr<Engine> engine_;
 };
+
+// Of options whose defaults are filled in.
+SequenceOptions sequence_options(const SessionOptions& options) noexcept;
 
 }  // namespace elver

@@ -14,7 +14,7 @@ namespace {
 
 constexpr char magic[8] = {'e', 'l', 'v', 'e', 'r', 's', 'e', 's'};
 // Counts changes of the layout, of the cache's pages, and of what kernels put into them.
-constexpr uint32_t version = 2;
+constexpr uint32_t version = 3;
 // Of texts without end: what a hostile head may make us allocate for their ids is 256 MiB.
 constexpr int most_positions = 1 << 26;
 
@@ -60,24 +60,15 @@ Session::SnapshotHead Session::snapshot_head() const noexcept {
     SnapshotHead head{};
     std::memcpy(head.magic, magic, sizeof magic);
     head.version = version;
-    head.cache_type = static_cast<uint32_t>(*options_.cache_type);
+    const SequenceOptions& options = sequence_->options();
+    head.cache_type = static_cast<uint32_t>(options.cache_type);
     head.model = model_->fingerprint();
     const std::string_view isa = model_->kernels().name;
     std::memcpy(head.isa, isa.data(), std::min(isa.size(), sizeof head.isa - 1));
-    head.n_ctx = options_.n_ctx, head.max_batch = options_.max_batch;
+    head.n_ctx = options.n_ctx, head.max_batch = options.max_batch;
     head.n_past = n_past();
-    head.has_logits = !logits_.empty();
+    head.has_logits = !logits().empty();
     return head;
-}
-
-std::vector<std::span<std::byte>> Session::needed(int n_past) noexcept {
-    auto out = cache_.needed(n_past);
-    if (!state_.empty()) out.push_back(state_.bytes());
-    return out;
-}
-
-std::span<float> Session::logits_row() noexcept {
-    return {model_->executor().logits(scratch_, 0), static_cast<size_t>(model_->spec().n_vocab)};
 }
 
 namespace {
@@ -91,15 +82,20 @@ uint64_t sum_of(std::span<const std::byte> bytes) noexcept {
 }  // namespace
 
 Result<void> Session::save(const ByteSink& sink) {
+    // A text that was set aside, or cut where its cache does not reach back to, is computed first.
+    const Request request(*this);
+    Outputs outputs;
+    outputs.keeps_logits = !logits().empty();
+    if (auto done = model_->engine().extend(*sequence_, {}, outputs, {}); !done) return done;
     SnapshotHead head = snapshot_head();
     const auto bytes = std::as_bytes(std::span(&head, 1));
     head.sum = sum_of(bytes.first(offsetof(SnapshotHead, sum)));
     if (auto done = sink(bytes); !done) return done;
     auto writer = ZstdWriter::make(sink);
     if (!writer) return std::move(writer).error();
-    if (auto done = writer->write(std::as_bytes(std::span(ids_))); !done) return done;
-    if (auto done = writer->write(std::as_bytes(logits_)); !done) return done;
-    for (const std::span<std::byte> part : needed(n_past())) {
+    if (auto done = writer->write(std::as_bytes(ids())); !done) return done;
+    if (auto done = writer->write(std::as_bytes(logits())); !done) return done;
+    for (const std::span<std::byte> part : model_->engine().memory(*sequence_)) {
         if (auto done = writer->write(part); !done) return done;
     }
     return writer->finish();
@@ -134,54 +130,22 @@ Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_v
 
     std::vector<int32_t> ids(static_cast<size_t>(head.n_past));
     const auto frame = snapshot.subspan(sizeof head);
-    const auto pages = needed(head.n_past);
-    // Twice: to see that all of it is whole, then into its place.
-    for (const bool into_place : {false, true}) {
-        auto reader = ZstdReader::make(frame, name);
-        if (!reader) return std::move(reader).error();
-        if (auto done = reader->read(std::as_writable_bytes(std::span(ids))); !done) return done;
-        for (const int32_t id : ids) {
-            if (id < 0 || id >= model_->spec().n_vocab) return bad("a token is not in the vocabulary");
-        }
-        std::vector<std::byte> passing(into_place ? 0 : size_t{64} << 10);
-        const auto part = [&](std::span<std::byte> to) -> Result<void> {
-            if (into_place) return reader->read(to);
-            for (size_t at = 0; at < to.size(); at += passing.size()) {
-                const size_t n = std::min(passing.size(), to.size() - at);
-                if (auto done = reader->read(std::span(passing).first(n)); !done) return done;
-            }
-            return {};
-        };
-        if (head.has_logits != 0) {
-            if (auto done = part(std::as_writable_bytes(logits_row())); !done) return done;
-        }
-        for (const std::span<std::byte> page : pages) {
-            if (auto done = part(page); !done) return done;
-        }
-        if (auto done = reader->end(); !done) return done;
+    auto reader = ZstdReader::make(frame, name);
+    if (!reader) return std::move(reader).error();
+    if (auto done = reader->read(std::as_writable_bytes(std::span(ids))); !done) return done;
+    for (const int32_t id : ids) {
+        if (id < 0 || id >= model_->spec().n_vocab) return bad("a token is not in the vocabulary");
     }
-    ++edits_;
-    cache_.restored(head.n_past);
-    state_.restored(head.n_past);
-    ids_.assign(ids.begin(), ids.end());
-    logits_ = head.has_logits != 0 ? std::span<const float>(logits_row()) : std::span<const float>();
-    return {};
-}
-
-Result<std::unique_ptr<Session>> Session::fork() {
-    auto other = make(model_, options_);
-    if (!other) return other;
-    Session& s = **other;
-    const auto from = needed(n_past()), to = s.needed(n_past());
-    for (size_t i = 0; i < from.size(); ++i) std::copy(from[i].begin(), from[i].end(), to[i].begin());
-    s.cache_.restored(n_past());
-    s.state_.restored(n_past());
-    s.ids_.assign(ids_.begin(), ids_.end());
-    if (!logits_.empty()) {
-        std::memcpy(s.logits_row().data(), logits_.data(), logits_.size_bytes());
-        s.logits_ = s.logits_row();
-    }
-    return other;
+    const auto fill = [&](std::span<float> logits, std::span<const std::span<std::byte>> memory) -> Result<void> {
+        if (auto done = reader->read(std::as_writable_bytes(logits)); !done) return done;
+        for (const std::span<std::byte> part : memory) {
+            if (auto done = reader->read(part); !done) return done;
+        }
+        return reader->end();
+    };
+    auto done = model_->engine().restore(*sequence_, std::move(ids), head.has_logits != 0, fill);
+    if (done) ++edits_;
+    return done;
 }
 
 }  // namespace elver

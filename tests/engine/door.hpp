@@ -26,7 +26,6 @@ class Text {
     virtual std::span<const int32_t> ids() const = 0;
     // After the last token, [n_vocab]; empty where the text has none.
     virtual std::span<const float> logits() const = 0;
-    virtual int nearest_rewind(int n_past) const = 0;
 
     // rows: where not null, the logits after every token are appended to it, [n_ids, n_vocab].
     virtual Result<void> prefill(std::span<const int32_t> ids, std::vector<float>* rows) = 0;

@@ -48,7 +48,7 @@ class Runner {
           counts_(counts),
           log_(log),
           door_(open(setting)),
-          truth_(setting.model, *setting.options.cache_type, longest + 1) {
+          truth_(setting.truth, *setting.options.cache_type, longest + 1) {
         add(open_text());
     }
 
@@ -57,7 +57,7 @@ class Runner {
             step(script[i]);
             door_->cancel_at(-1);
             ++counts_.n_steps;
-            for (size_t t = 0; t < held_.size() && wrong_.empty(); ++t) verify(t, script[i].c);
+            for (size_t t = 0; t < held_.size() && wrong_.empty(); ++t) verify(t);
             if (!wrong_.empty()) return Failure{i, wrong_};
         }
         return {};
@@ -68,8 +68,6 @@ class Runner {
     struct Held {
         std::unique_ptr<Text> text;
         Ids ids;
-        // No position from here on was ever written since the text was empty; a restored text may have been anywhere.
-        int high = 0;
 
         int n_past() const { return static_cast<int>(ids.size()); }
     };
@@ -106,7 +104,7 @@ class Runner {
         if (!expect_done(text)) return nullptr;
         return *std::move(text);
     }
-    void add(std::unique_ptr<Text> text) { held_.push_back({std::move(text), {}, 0}); }
+    void add(std::unique_ptr<Text> text) { held_.push_back({std::move(text), {}}); }
 
     int n_vocab() const { return setting_.model->spec().n_vocab; }
     int max_batch() const { return setting_.options.max_batch; }
@@ -152,7 +150,6 @@ class Runner {
         const auto found = h.text->ids();
         if (!cancelled) {
             h.ids = whole;
-            h.high = std::max(h.high, h.n_past());
             done();
             return;
         }
@@ -162,7 +159,6 @@ class Runner {
                    found.size()));
         counts_.cancelled_inside += found.size() > at_least;
         h.ids.assign(found.begin(), found.end());
-        h.high = std::max(h.high, std::min(h.n_past() + max_batch(), static_cast<int>(whole.size())));
         say("  cancelled at position ", h.n_past());
     }
     // True if the call ended as calls may: done or, if that was asked for, cancelled.
@@ -183,7 +179,7 @@ class Runner {
         }
         switch (s.op) {
             case Op::open:
-                h = {open_text(), {}, 0};
+                h = {open_text(), {}};
                 return done();
             case Op::prefill:
                 return prefill(h, s);
@@ -228,9 +224,6 @@ class Runner {
         }
         expect_ids(h, whole, cancelled, h.ids.size());
         expect(cancelled || ids.empty() || !h.text->logits().empty(), "no logits");
-        // Another answer to the same text can begin before its last token.
-        if (!cancelled && !setting_.recurrent && ids.size() > 1)
-            expect(h.text->nearest_rewind(h.n_past() - 1) == h.n_past() - 1, "the last token cannot be taken back");
     }
 
     void together(const Step& s) {
@@ -254,21 +247,12 @@ class Runner {
     }
 
     void rewind(Held& h, const Step& s) {
-        int to = position_from(s.a, h.n_past());
-        const int nearest = h.text->nearest_rewind(to);
-        say("to ", to, nearest == to ? std::string() : cat(", nearest is ", nearest));
-        expect(nearest >= 0 && nearest <= to, cat("nearest_rewind(", to, ") is ", nearest));
-        if (nearest != to) {
-            expect_refused(h.text->rewind(to), Status::unsupported);
-            expect(!h.text->logits().empty() == had_logits_, "a refused rewind took the logits");
-            if (s.b % 4 == 0) return;
-            to = nearest;
-        }
+        const int to = position_from(s.a, h.n_past());
+        say("to ", to);
         if (!expect_done(h.text->rewind(to))) return;
         expect(h.text->logits().empty() || to == h.n_past(), "the logits of what was taken back are still there");
         counts_.rewound_inside += to > 0 && to < h.n_past();
         h.ids.resize(static_cast<size_t>(to));
-        if (to == 0) h.high = 0;
         done();
     }
 
@@ -283,7 +267,6 @@ class Runner {
         if (!ended(h.text->complete(ids), cancelled)) return;
         if (!cancelled) {
             const auto past = h.text->ids();
-            if (past.size() < h.ids.size() || !begins_with(ids, h.ids)) h.high = std::max(h.high, h.n_past());
         }
         expect_ids(h, ids, cancelled, 0);
         expect(cancelled || !h.text->logits().empty(), "no logits");
@@ -324,7 +307,6 @@ class Runner {
         bool cancelled;
         if (!ended(found ? Result<void>() : found.error(), cancelled)) return;
         expect(cancelled || same_bits(*found, truth_.embedding(ids)), "the embedding differs");
-        h.high = 0;
         expect_ids(h, ids, cancelled, 0);
         expect(h.text->logits().empty(), "logits after an embedding");
     }
@@ -342,7 +324,6 @@ class Runner {
 
     void become(Held& h, const Saved& from) {
         h.ids = from.ids;
-        h.high = INT32_MAX;
         expect(!h.text->logits().empty() == from.has_logits, "logits are there or not, unlike in what was saved");
         done();
     }
@@ -359,7 +340,7 @@ class Runner {
         if (!expect_done(other)) return;
         expect(!h.text->logits().empty() == had_logits_, "forking took the logits");
         expect(!(*other)->logits().empty() == had_logits_, "logits are there or not, unlike in what was forked");
-        Held forked{*std::move(other), h.ids, INT32_MAX};
+        Held forked{*std::move(other), h.ids};
         if (held_.size() < most_texts) {
             say("into text ", held_.size());
             held_.push_back(std::move(forked));
@@ -471,7 +452,7 @@ class Runner {
         expect_refused(h.text->restore(*bytes), Status::mismatch);
     }
 
-    void verify(size_t t, uint32_t c) {
+    void verify(size_t t) {
         const Held& h = held_[t];
         const auto which = [&](std::string_view what) { return cat("text ", t, " at ", h.n_past(), ": ", what); };
         const auto ids = h.text->ids();
@@ -482,13 +463,6 @@ class Runner {
             ++counts_.n_compared;
             if (!same_bits(logits, truth_.after(h.ids))) return expect(false, which("the logits differ"));
         }
-        const int n = h.n_past(), p = position_from(c, n), nearest = h.text->nearest_rewind(p);
-        if (h.text->nearest_rewind(n) != n || h.text->nearest_rewind(0) != 0 || nearest < 0 || nearest > p)
-            return expect(false, which(cat("nearest_rewind of ", p, " is ", nearest, ", of the end ",
-                                           h.text->nearest_rewind(n), ", of 0 ", h.text->nearest_rewind(0))));
-        // Without windows everything is still there; a window's layers keep a batch more than the window.
-        const bool promised = !setting_.recurrent && (!setting_.windowed || p >= h.high - max_batch());
-        if (promised && nearest != p) expect(false, which(cat("nearest_rewind(", p, ") is ", nearest)));
     }
 
     const Setting& setting_;

@@ -42,8 +42,8 @@ struct Step {
 struct Setting {
     std::string name;  // for messages
     std::shared_ptr<const Model> model;
+    std::shared_ptr<const Model> truth;  // the same once more, whose engine has seen nothing of what the script does
     SessionOptions options;
-    bool windowed = false, recurrent = false;
 };
 using OpenDoor = std::function<std::unique_ptr<Door>(const Setting&)>;
 

@@ -1,6 +1,8 @@
 // Texts held by sessions of one model.
 #pragma once
 
+#include <atomic>
+#include <thread>
 #include <utility>
 
 #include "answer/generate.hpp"
@@ -24,6 +26,12 @@ class SessionDoor final : public Door {
         return open_with(other);
     }
     void cancel_at(int n) override { left_ = n; }
+    // Each by a thread of its own, so that passes hold several texts.
+    void prefill_together(std::span<Prefill> all) override {
+        std::vector<std::thread> threads;
+        for (Prefill& p : all) threads.emplace_back([&p] { p.done = p.text->prefill(p.ids, nullptr); });
+        for (std::thread& t : threads) t.join();
+    }
 
   private:
     class SessionText final : public Text {
@@ -33,7 +41,6 @@ class SessionDoor final : public Door {
         int n_ctx() const override { return session_->n_ctx(); }
         std::span<const int32_t> ids() const override { return session_->ids(); }
         std::span<const float> logits() const override { return session_->logits(); }
-        int nearest_rewind(int n_past) const override { return session_->nearest_rewind(n_past); }
 
         Result<void> prefill(std::span<const int32_t> ids, std::vector<float>* rows) override {
             Session::OnLogits on_logits;
@@ -91,7 +98,7 @@ class SessionDoor final : public Door {
         std::unique_ptr<Session> session_;
     };
 
-    bool may_go_on() { return left_ < 0 || left_-- > 0; }
+    bool may_go_on() { return left_ < 0 || left_.fetch_sub(1) > 0; }
     Progress progress() {
         return [this](double) { return may_go_on(); };
     }
@@ -103,7 +110,7 @@ class SessionDoor final : public Door {
 
     std::shared_ptr<const Model> model_;
     SessionOptions options_;
-    int left_ = -1;
+    std::atomic<int> left_{-1};
 };
 
 }  // namespace elver::test

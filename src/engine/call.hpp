@@ -1,0 +1,63 @@
+// A call that is under way in an engine.
+#pragma once
+
+#include "base/text.hpp"
+#include "engine/engine.hpp"
+
+namespace elver {
+
+struct Engine::Call {
+    Call(Sequence& s, const Outputs& o, size_t n_before) noexcept : sequence(&s), outputs(&o), base(n_before) {}
+
+    Sequence* sequence;
+    const Outputs* outputs;
+    size_t base;                       // tokens of the text before the call
+    size_t next_wanted = 0;            // of outputs
+    std::atomic<bool> stopped{false};  // by what its progress said
+    bool writes = false;  // it asks for one token: the text is being written, and will probably go on
+    bool alone = false;                // a pass that it was part of has failed: whose fault it is shows by itself
+    bool in_pass = false;
+    int n = 0;            // its tokens in the pass
+    bool moved = false;   // since progress was told
+    uint64_t served = 0;  // the number of the last pass that it was part of
+    bool done = false;
+    Result<void> result;
+
+    size_t n_left() const noexcept { return sequence->ids_.size() - static_cast<size_t>(sequence->n_computed_); }
+    // A token, or a few that are known: part of every pass. Others are prompts, which passes take pieces of.
+    bool is_short() const noexcept { return n_left() <= 8; }
+    bool cancelled() const noexcept { return stopped || sequence->cancel_.cancelled(); }
+    // Tokens whose outputs are wanted are computed, even where their pages are there.
+    size_t most_adopted() const noexcept {
+        const size_t n = sequence->ids_.size() - 1;
+        return next_wanted < outputs->wanted.size() ? std::min(n, base + outputs->wanted[next_wanted]) : n;
+    }
+    double fraction() const noexcept {
+        const auto computed = static_cast<size_t>(sequence->n_computed_), all = sequence->ids_.size();
+        return computed <= base ? 0.0 : static_cast<double>(computed - base) / static_cast<double>(all - base);
+    }
+    void finish(Result<void> how) {
+        done = true;
+        result = std::move(how);
+    }
+    Error cancelled_error() const {
+        const int at = std::max(sequence->n_computed_, static_cast<int>(base));
+        return Error(Status::cancelled, cat("cancelled at position ", at), "session");
+    }
+    Error no_room(const PagePool& pool) const {
+        return Error(Status::over_budget,
+                     cat("the text of ", sequence->ids_.size(), " tokens does not fit into the ", pool.limit(),
+                         " bytes that pages may take: ", pool.used(), " are in use"),
+                     "page_bytes");
+    }
+};
+
+// A row of a pass whose logits or hidden states are wanted.
+struct Engine::Output {
+    int32_t row;
+    Call* call;
+    size_t index;  // given to take(); last: kept in the sequence, too
+    bool taken, last;
+};
+
+}  // namespace elver

@@ -1,0 +1,271 @@
+// Texts of an engine: opening, closing, cutting, and calls from their beginning to their end. pass.cpp makes the
+// passes.
+#include "engine/engine.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/text.hpp"
+#include "engine/call.hpp"
+
+namespace elver {
+
+Engine::Engine(EngineModel model, size_t page_bytes, size_t least)
+    : model_(std::move(model)),
+      page_bytes_(page_bytes),
+      least_(least),
+      pool_(std::make_shared<PagePool>(page_bytes > 0 ? page_bytes : least)),
+      prefixes_(pool_) {}
+
+size_t Engine::scratch_bytes(const EngineModel& model, const SequenceOptions& o) {
+    return model.executor->plan_scratch(o.max_batch, outputs_at_once, o.n_ctx).n_bytes;
+}
+
+size_t Engine::cache_bytes(const EngineModel& model, const SequenceOptions& o) noexcept {
+    return KvCache::plan_bytes(model.cache_layers, o.cache_type, o.n_ctx, o.max_batch) +
+           RecurrentState::plan_bytes(model.state_layers);
+}
+
+size_t Engine::logits_bytes(const EngineModel& model) noexcept {
+    return model.has_head ? static_cast<size_t>(model.n_vocab) * sizeof(float) : 0;
+}
+
+// A pass may be at work in the scratch that a larger one takes the place of.
+Result<void> Engine::reserve(std::unique_lock<std::mutex>& lock, const SequenceOptions& o) {
+    changed_.wait(lock, [&] { return !passing_; });
+    SequenceOptions wanted = largest_;
+    wanted.max_batch = std::max(wanted.max_batch, o.max_batch);
+    wanted.n_ctx = std::max(wanted.n_ctx, o.n_ctx);
+    if (wanted.max_batch == largest_.max_batch && wanted.n_ctx == largest_.n_ctx) return {};
+    cpu::Scratch scratch = model_.executor->plan_scratch(wanted.max_batch, outputs_at_once, wanted.n_ctx);
+    auto memory = AlignedBuffer::make(scratch.n_bytes, "scratch");
+    if (!memory) return std::move(memory).error();
+    const auto rows = static_cast<size_t>(wanted.max_batch);
+    ids_.reserve(rows), pos_.reserve(rows), outputs_.resize(outputs_at_once);
+    scratch_memory_ = *std::move(memory);
+    scratch_ = std::move(scratch);
+    scratch_.memory = scratch_memory_.data();
+    largest_ = wanted;
+    return {};
+}
+
+Result<std::unique_ptr<Sequence>> Engine::make(const SequenceOptions& options) {
+    std::unique_ptr<Sequence> s(new Sequence(options));
+    auto cache = KvCache::make(model_.cache_layers, options.cache_type, options.n_ctx, options.max_batch, pool_);
+    if (!cache) return std::move(cache).error();
+    s->cache_ = *std::move(cache);
+    auto state = RecurrentState::make(model_.state_layers);
+    if (!state) return std::move(state).error();
+    s->state_ = *std::move(state);
+    s->sort_ = static_cast<uint64_t>(options.cache_type) +
+               (model_.long_beyond > 0 && options.n_ctx > model_.long_beyond ? 256 : 0);
+    s->ids_.reserve(static_cast<size_t>(options.n_ctx));
+    s->logits_.resize(logits_bytes(model_) / sizeof(float));
+    s->cancel_.resume(0);
+    sequences_.push_back(s.get());
+    set_limit();
+    return s;
+}
+
+void Engine::set_limit() noexcept {
+    if (page_bytes_ > 0) return;
+    size_t total = 0;
+    for (const Sequence* s : sequences_) {
+        const SequenceOptions& o = s->options_;
+        total += KvCache::plan_bytes(model_.cache_layers, o.cache_type, o.n_ctx, o.max_batch);
+    }
+    pool_->set_limit(std::max(total, least_));
+    while (pool_->used() > pool_->limit() && prefixes_.forget_one()) {
+    }
+}
+
+Result<std::unique_ptr<Sequence>> Engine::open(const SequenceOptions& options) {
+    std::unique_lock lock(mutex_);
+    const size_t pages = KvCache::plan_bytes(model_.cache_layers, options.cache_type, options.n_ctx, options.max_batch);
+    if (page_bytes_ > 0 && pages > page_bytes_) {
+        return Error(
+            Status::over_budget,
+            cat("page_bytes: a text of ", options.n_ctx, " positions needs ", pages, ", the budget is ", page_bytes_),
+            "page_bytes");
+    }
+    if (auto room = reserve(lock, options); !room) return std::move(room).error();
+    return make(options);
+}
+
+Result<std::unique_ptr<Sequence>> Engine::fork(const Sequence& from) {
+    const std::unique_lock lock(mutex_);
+    auto made = make(from.options_);
+    if (!made) return made;
+    Sequence& s = **made;
+    s.cache_ = from.cache_.share();
+    s.state_.copy(from.state_);
+    s.ids_.assign(from.ids_.begin(), from.ids_.end());
+    s.n_computed_ = from.n_computed_;
+    s.has_logits_ = from.has_logits_;
+    if (s.has_logits_) s.logits_ = from.logits_;
+    return made;
+}
+
+void Engine::close(std::unique_ptr<Sequence> sequence) noexcept {
+    if (sequence == nullptr) return;
+    const std::unique_lock lock(mutex_);
+    forget_writer(*sequence);
+    std::erase(sequences_, sequence.get());
+    keep(*sequence, true);
+    sequence.reset();
+    set_limit();
+    changed_.notify_all();
+}
+
+void Engine::forget_writer(const Sequence& sequence) noexcept {
+    std::erase_if(writers_, [&](const Writer& w) { return w.sequence == &sequence; });
+}
+
+void Engine::truncate(Sequence& sequence, int n) noexcept {
+    const std::unique_lock lock(mutex_);
+    cut(sequence, n);
+    sequence.has_logits_ = false;
+}
+
+// To the first n tokens. What is there of them stays; where a window or a recurrent state does not reach back that far,
+// less is computed than there are tokens.
+void Engine::cut(Sequence& s, int n) noexcept {
+    s.ids_.resize(static_cast<size_t>(n));
+    if (n >= s.n_computed_) return;
+    int computed = s.state_.nearest(n);
+    if (!s.cache_.holds(computed, computed)) computed = 0;
+    s.state_.go_back(computed);
+    s.cache_.truncate(computed);
+    s.n_computed_ = computed;
+}
+
+Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Outputs& outputs,
+                            const Progress& progress) {
+    std::unique_lock lock(mutex_);
+    const size_t base = s.ids_.size();
+    s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
+    Call call(s, outputs, base);
+    if (static_cast<size_t>(s.n_computed_) == s.ids_.size()) return {};
+    calls_.push_back(&call);
+    call.writes = call.n_left() == 1;
+    if (!call.writes) forget_writer(s);
+    if (gathering_) changed_.notify_all();
+    // On every way out, an exception of take or progress too.
+    struct Leave {
+        Engine& engine;
+        Call& call;
+        std::unique_lock<std::mutex>& lock;
+        ~Leave() {
+            if (!lock.owns_lock()) lock.lock();
+            engine.changed_.wait(lock, [this] { return !call.in_pass; });
+            engine.leave(call);
+        }
+    } leaving{*this, call, lock};
+    s.has_logits_ = false;
+    while (!call.done) {
+        if (call.cancelled() && !call.in_pass) {
+            call.finish(call.cancelled_error());
+        } else if (passing_ || must_drive_before(call)) {
+            wait(lock, call);
+        } else {
+            make_pass(lock, call);
+        }
+        if (!call.moved || !progress) continue;
+        call.moved = false;
+        const double fraction = call.fraction();
+        lock.unlock();
+        if (!progress(fraction)) call.stopped = true;
+        lock.lock();
+    }
+    return call.result;
+}
+
+// Whether a call whose rows must be taken on its own thread, which therefore has to make the pass, has waited longer.
+bool Engine::must_drive_before(const Call& own) const noexcept {
+    return std::any_of(calls_.begin(), calls_.end(), [&](const Call* c) {
+        return c != &own && !c->done && c->outputs->take && c->served < own.served;
+    });
+}
+
+void Engine::leave(Call& call) noexcept {
+    std::erase(calls_, &call);
+    Sequence& s = *call.sequence;
+    if (call.done && call.result) return;
+    const bool cancelled = call.done && call.result.error().status() == Status::cancelled;
+    const size_t computed = static_cast<size_t>(s.n_computed_);
+    cut(s, static_cast<int>(cancelled ? std::max(call.base, std::min(computed, s.ids_.size())) : call.base));
+    s.has_logits_ = false;
+    changed_.notify_all();
+}
+
+// Until something changes. Nobody can wake a thread from a signal handler, so a cancel is looked for now and then, as
+// is the function that the host has given for this thread.
+void Engine::wait(std::unique_lock<std::mutex>& lock, Call& own) {
+    changed_.wait_for(lock, std::chrono::milliseconds(5));
+    own.sequence->cancel_.cancelled(0);
+    // It is part of the pass, which looks at its cancel itself.
+    while (passing_ && own.in_pass && own.cancelled()) changed_.wait_for(lock, std::chrono::milliseconds(5));
+}
+
+std::vector<std::span<std::byte>> Engine::memory(Sequence& s) noexcept {
+    auto out = s.cache_.needed(s.n_past());
+    if (!s.state_.empty()) out.push_back(s.state_.bytes());
+    return out;
+}
+
+Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_logits, const Fill& fill) {
+    const SequenceOptions& o = s.options_;
+    static const Outputs none;
+    const auto n = static_cast<int>(ids.size());
+    KvCache cache;
+    std::vector<std::span<std::byte>> memory;
+    {
+        const std::unique_lock lock(mutex_);
+        auto made = KvCache::make(model_.cache_layers, o.cache_type, o.n_ctx, o.max_batch, pool_);
+        if (!made) return std::move(made).error();
+        cache = *std::move(made);
+        const Call call(s, none, 0);
+        while (n > 0 && (memory = cache.needed(n, true)).empty() && cache.n_tables() > 0) {
+            if (make_room(call)) continue;
+            // The text that this one takes the place of is set aside; should fill() fail, it is computed anew.
+            if (s.cache_.empty()) return call.no_room(*pool_);
+            set_aside(s);
+        }
+    }
+    // Closed with the lock held, whatever happens.
+    struct Close {
+        Engine& engine;
+        KvCache& cache;
+        ~Close() {
+            const std::unique_lock lock(engine.mutex_);
+            cache.clear();
+        }
+    } closing{*this, cache};
+    std::vector<std::byte> state(s.state_.bytes().size());
+    if (!state.empty()) memory.emplace_back(state);
+    std::vector<float> logits(has_logits ? s.logits_.size() : 0);
+    if (auto done = fill(logits, memory); !done) return done;
+    const std::unique_lock lock(mutex_);
+    std::swap(s.cache_, cache);
+    if (!state.empty()) std::memcpy(s.state_.bytes().data(), state.data(), state.size());
+    s.state_.restored(n);
+    s.ids_ = std::move(ids);
+    s.ids_.reserve(static_cast<size_t>(o.n_ctx));
+    s.n_computed_ = n;
+    if (has_logits) s.logits_ = std::move(logits);
+    s.has_logits_ = has_logits;
+    return {};
+}
+
+void Engine::set_aside(Sequence& s) noexcept {
+    s.cache_.clear();
+    s.state_.go_back(0);
+    s.n_computed_ = 0;
+}
+
+Engine::Held Engine::held() const {
+    const std::unique_lock lock(mutex_);
+    return {pool_->used(), pool_->reserved(), scratch_memory_.size()};
+}
+
+}  // namespace elver

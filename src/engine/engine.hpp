@@ -1,0 +1,147 @@
+// One engine serves many texts. Calls bring work: tokens to compute behind a text. One of the calling threads makes
+// passes, each over the work of all who wait, until its own is done; the others sleep meanwhile, and then one of them
+// goes on. So threads that each pull a text share passes without knowing of each other.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cache/prefix_tree.hpp"
+#include "cpu/executor.hpp"
+#include "engine/schedule.hpp"
+#include "engine/sequence.hpp"
+
+namespace elver {
+
+// What an engine runs.
+struct EngineModel {
+    std::string name;  // of the file, for messages
+    const cpu::Executor* executor;
+    std::vector<CacheLayerSpec> cache_layers;
+    std::vector<size_t> state_layers;  // floats of each layer's recurrent state
+    int n_vocab = 0, width = 0;
+    bool causal = true;
+    bool has_head = true;
+    int long_beyond = 0;  // texts with more positions have other rope frequencies; 0: all have the same
+};
+
+// Outputs of one run of the head.
+inline constexpr int outputs_at_once = 32;
+
+// Rows that a call wants of its tokens: logits, or hidden states after the last norm.
+struct Outputs {
+    enum class Of : uint8_t { logits, hidden } of = Of::logits;
+    std::vector<size_t> wanted;  // tokens, as rising indices into the call's ids
+    // Takes them in their order, [n_vocab] or [width], on the thread of the call.
+    std::function<void(size_t index, std::span<const float> row)> take;
+    bool keeps_logits = true;  // those after the last token stay in the sequence
+};
+
+class Engine {
+  public:
+    // page_bytes: the most that the pages of all texts take, those that are kept for later texts included; 0: as much
+    // as the open texts may need, and never less than `least`.
+    Engine(EngineModel model, size_t page_bytes, size_t least);
+
+    // Bytes that passes need for texts of that size: scratch, which an engine has once, for the largest.
+    static size_t scratch_bytes(const EngineModel& model, const SequenceOptions& options);
+    // Bytes of one text: pages and recurrent state, and the logits after its last token.
+    static size_t cache_bytes(const EngineModel& model, const SequenceOptions& options) noexcept;
+    static size_t logits_bytes(const EngineModel& model) noexcept;
+
+    Result<std::unique_ptr<Sequence>> open(const SequenceOptions& options);
+    // The same text once more, sharing its pages.
+    Result<std::unique_ptr<Sequence>> fork(const Sequence& sequence);
+    // What was computed of it is kept for other texts as long as nobody needs the room.
+    void close(std::unique_ptr<Sequence> sequence) noexcept;
+
+    // Cuts the text to its first n tokens.
+    void truncate(Sequence& sequence, int n) noexcept;
+
+    // Appends tokens to the text and computes it all. progress: after each pass, on the thread of the call; false
+    // cancels. Cancelled, the text stands behind what was computed, and at least where it stood; after any other error,
+    // and an exception of take or progress, it is as it was.
+    Result<void> extend(Sequence& sequence, std::span<const int32_t> ids, const Outputs& outputs,
+                        const Progress& progress);
+
+    // The memory of what a text that is computed goes on from: pages and recurrent state, for snapshots.
+    std::vector<std::span<std::byte>> memory(Sequence& sequence) noexcept;
+    // Makes the sequence another text, whose memory fill() writes. Failed, it is as it was.
+    using Fill = std::function<Result<void>(std::span<float> logits, std::span<const std::span<std::byte>> memory)>;
+    Result<void> restore(Sequence& sequence, std::vector<int32_t> ids, bool has_logits, const Fill& fill);
+
+    // Bytes that are held now: pages in use, those asked of the system, scratch.
+    struct Held {
+        size_t pages, reserved, scratch;
+    };
+    Held held() const;
+    // Tokens that passes have computed.
+    uint64_t n_computed() const noexcept { return n_computed_.load(std::memory_order_relaxed); }
+
+  private:
+    struct Call;
+    struct Output;
+    struct Writer {
+        Sequence* sequence;
+        Schedule::Clock::time_point since;
+    };
+    Result<void> reserve(std::unique_lock<std::mutex>& lock, const SequenceOptions& options);
+    Result<std::unique_ptr<Sequence>> make(const SequenceOptions& options);
+    void set_limit() noexcept;
+    void cut(Sequence& sequence, int n) noexcept;
+    void forget_writer(const Sequence& sequence) noexcept;
+
+    // All of these with the lock held; the pass itself runs without.
+    void leave(Call& call) noexcept;
+    void wait(std::unique_lock<std::mutex>& lock, Call& own);
+    void make_pass(std::unique_lock<std::mutex>& lock, Call& own);
+    void gather(std::unique_lock<std::mutex>& lock, Call& own);
+    void begin_pass(Call& own);
+    bool written_beside(const Sequence& sequence) const noexcept;
+    bool waits_for_other(const Call& call) const noexcept;
+    int begin_segment(Call& call, int most);
+    void adopt(Call& call);
+    bool make_room(const Call& call) noexcept;
+    void set_aside(Sequence& sequence) noexcept;
+    void commit_pass();
+    void blame_pass();
+    void keep(const Sequence& sequence, bool tail) noexcept;
+    bool must_drive_before(const Call& call) const noexcept;
+    bool run_pass(Call& own);
+    bool run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<const Output> outputs);
+
+    const EngineModel model_;
+    const size_t page_bytes_, least_;
+    const std::shared_ptr<PagePool> pool_;
+    PrefixTree prefixes_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    bool passing_ = false;      // a thread makes a pass
+    bool gathering_ = false;    // and waits for calls that are about to come
+    std::vector<Call*> calls_;  // under way, in the order in which they came
+    std::vector<Sequence*> sequences_;
+    std::vector<Writer> writers_;  // texts that have got a token, and will probably ask for the next
+    Schedule schedule_;
+    uint64_t n_passes_ = 0;
+
+    // Of the pass at work: its thread alone touches these.
+    cpu::Scratch scratch_;
+    AlignedBuffer scratch_memory_;
+    SequenceOptions largest_;
+    std::vector<Call*> in_pass_;
+    std::vector<cpu::Segment> segments_;
+    std::vector<int32_t> ids_, pos_, outputs_;
+    CancelToken cancel_;
+    std::atomic<size_t> stop_{SIZE_MAX};
+    cpu::Fault fault_;
+    std::atomic<uint64_t> n_computed_{0};
+};
+
+}  // namespace elver

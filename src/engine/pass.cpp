@@ -1,0 +1,305 @@
+// How an engine makes a pass: which work goes into it, what it does with the results.
+#include <algorithm>
+#include <cstring>
+
+#include "engine/call.hpp"
+#include "engine/engine.hpp"
+
+namespace elver {
+
+namespace {
+
+size_t common(std::span<const int32_t> a, std::span<const int32_t> b) noexcept {
+    return static_cast<size_t>(
+        std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())), b.begin())
+            .first -
+        a.begin());
+}
+
+}  // namespace
+
+void Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
+    passing_ = true;
+    // On every way out: an exception, of take or for want of memory, leaves the texts where they were before the pass.
+    struct Passing {
+        Engine& engine;
+        std::unique_lock<std::mutex>& lock;
+        ~Passing() {
+            if (!lock.owns_lock()) lock.lock();
+            for (Call* call : engine.in_pass_) call->in_pass = false, call->n = 0;
+            engine.in_pass_.clear();
+            engine.passing_ = false;
+            engine.changed_.notify_all();
+        }
+    } passing{*this, lock};
+    gather(lock, own);
+    begin_pass(own);
+    if (in_pass_.empty()) return;
+    lock.unlock();
+    const auto start = Schedule::Clock::now();
+    const bool done = run_pass(own);
+    const double seconds = std::chrono::duration<double>(Schedule::Clock::now() - start).count();
+    lock.lock();
+    if (done) schedule_.learn(static_cast<int>(ids_.size()), seconds);
+    if (done)
+        commit_pass();
+    else if (fault_.raised())
+        blame_pass();
+}
+
+// Texts that have just got a token are about to ask for the next: a pass with them costs little more than one without.
+void Engine::gather(std::unique_lock<std::mutex>& lock, Call& own) {
+    const auto missing = [&] {
+        return std::any_of(writers_.begin(), writers_.end(), [&](const Writer& w) {
+            return std::none_of(calls_.begin(), calls_.end(), [&](const Call* c) { return c->sequence == w.sequence; });
+        });
+    };
+    const auto since = Schedule::Clock::now() - schedule_.lately();
+    std::erase_if(writers_, [&](const Writer& w) { return w.since < since; });
+    if (!missing()) return;
+    const auto patience = schedule_.patience();
+    if (patience <= Schedule::Clock::duration::zero()) return;
+    gathering_ = true;
+    const bool came =
+        changed_.wait_until(lock, Schedule::Clock::now() + patience, [&] { return !missing() || own.cancelled(); });
+    gathering_ = false;
+    schedule_.waited(came);
+}
+
+// Whether a text other than this one is being written: a prompt beside it must not hold it up for long.
+bool Engine::written_beside(const Sequence& sequence) const noexcept {
+    const auto since = Schedule::Clock::now() - schedule_.lately();
+    return std::any_of(in_pass_.begin(), in_pass_.end(),
+                       [&](const Call* c) { return c->sequence != &sequence && c->writes; }) ||
+           std::any_of(writers_.begin(), writers_.end(),
+                       [&](const Writer& w) { return w.sequence != &sequence && w.since > since; });
+}
+
+// Whether the pass computes already what this call would begin with: it can have it for nothing afterwards.
+bool Engine::waits_for_other(const Call& call) const noexcept {
+    const Sequence& s = *call.sequence;
+    return std::any_of(in_pass_.begin(), in_pass_.end(), [&](const Call* c) {
+        const Sequence& other = *c->sequence;
+        return c->n > 1 && other.sort_ == s.sort_ && other.state_.empty() &&
+               common(other.ids_, s.ids_) > static_cast<size_t>(std::max(s.n_computed_, other.n_computed_)) + 16;
+    });
+}
+
+void Engine::begin_pass(Call& own) {
+    segments_.clear(), ids_.clear(), pos_.clear();
+    std::vector<Call*> waiting;
+    for (Call* call : calls_) {
+        if (call->done) continue;
+        if (call->cancelled())
+            call->finish(call->cancelled_error());
+        else if (!call->outputs->take || call == &own)  // a row is taken on the thread of its call
+            waiting.push_back(call);
+    }
+    // Tokens of texts that are being written come first, then prompts, those that waited longest before others.
+    std::stable_sort(waiting.begin(), waiting.end(), [](const Call* a, const Call* b) {
+        const int pa = a->sequence->options_.priority, pb = b->sequence->options_.priority;
+        if (pa != pb) return pa > pb;
+        if (a->is_short() != b->is_short()) return a->is_short();
+        return a->served < b->served;
+    });
+    int left = largest_.max_batch;
+    for (Call* call : waiting) {
+        if (left == 0 || (!in_pass_.empty() && (call->alone || in_pass_.front()->alone))) break;
+        if (!in_pass_.empty() && (!model_.causal || waits_for_other(*call))) continue;
+        int most = std::min(left, call->sequence->options_.max_batch);
+        if (model_.causal && !call->is_short() && written_beside(*call->sequence)) {
+            int prompt_rows = schedule_.prompt_rows(most);
+            for (const Call* c : in_pass_) prompt_rows -= c->n > 1 ? c->n : 0;
+            most = std::min(most, prompt_rows);
+        }
+        if (most > 0) left -= begin_segment(*call, most);
+    }
+    // Whoever came first and finds no room with nobody beside it never will.
+    if (in_pass_.empty() && !waiting.empty()) waiting.front()->finish(waiting.front()->no_room(*pool_));
+}
+
+// What others have computed of the text: pages that are kept, or the begun page at the end of an open text.
+void Engine::adopt(Call& call) {
+    Sequence& s = *call.sequence;
+    if (!s.state_.empty() || !model_.causal) return;
+    const size_t most = call.most_adopted();
+    if (most <= static_cast<size_t>(s.n_computed_)) return;
+    const auto ids = std::span<const int32_t>(s.ids_).first(most);
+    s.n_computed_ = prefixes_.adopt(s.sort_, ids, s.n_computed_, s.cache_);
+    for (const Sequence* other : sequences_) {
+        if (other == &s || other->sort_ != s.sort_) continue;
+        const auto theirs = std::span<const int32_t>(other->ids_).first(static_cast<size_t>(other->n_computed_));
+        const auto n = static_cast<int>(common(theirs, ids));
+        if (n <= s.n_computed_ || !other->cache_.holds(n, n)) continue;
+        s.cache_.adopt(n, [&](int table, int page) { return other->cache_.page_id(table, page); });
+        s.n_computed_ = n;
+    }
+}
+
+// At most `most` tokens of the call; how many there are now in the pass.
+int Engine::begin_segment(Call& call, int most) {
+    Sequence& s = *call.sequence;
+    if (!s.cache_.holds(s.n_computed_, s.n_computed_)) s.cache_.clear(), s.n_computed_ = 0;
+    adopt(call);
+    int n = static_cast<int>(std::min(call.n_left(), static_cast<size_t>(most)));
+    // A recurrent state before the last token lets another answer to the same text begin there.
+    if (!s.state_.empty() && n > 1 && static_cast<size_t>(n) == call.n_left()) --n;
+    while (!s.cache_.begin_write(s.n_computed_, n)) {
+        if (!make_room(call)) return 0;
+    }
+    segments_.push_back({&s.cache_, &s.state_, static_cast<int>(ids_.size()), n, s.n_computed_});
+    for (int i = 0; i < n; ++i) {
+        ids_.push_back(s.ids_[static_cast<size_t>(s.n_computed_ + i)]);
+        pos_.push_back(s.n_computed_ + i);
+    }
+    call.n = n;
+    call.in_pass = true;
+    in_pass_.push_back(&call);
+    return n;
+}
+
+// Pages for a call: kept ones that nobody has used for long, then those of texts that do nothing now, then of those
+// whose calls came later. Whoever came first therefore goes on.
+bool Engine::make_room(const Call& own) noexcept {
+    if (prefixes_.forget_one()) return true;
+    Sequence* victim = nullptr;
+    size_t latest = 0;
+    for (Sequence* s : sequences_) {
+        if (s == own.sequence || s->cache_.empty() || s->options_.priority > own.sequence->options_.priority)
+            continue;
+        const auto at =
+            std::find_if(calls_.begin(), calls_.end(), [s](const Call* c) { return c->sequence == s && !c->done; });
+        if (at == calls_.end()) {
+            victim = s;
+            break;
+        }
+        const auto mine = std::find(calls_.begin(), calls_.end(), &own);
+        const auto when = static_cast<size_t>(at - calls_.begin());
+        if (!(*at)->in_pass && at > mine && when >= latest) victim = s, latest = when;
+    }
+    if (victim == nullptr) return false;
+    set_aside(*victim);
+    return true;
+}
+
+bool Engine::run_pass(Call& own) {
+    cpu::Pass pass;
+    pass.scratch = &scratch_;
+    pass.segments = segments_;
+    pass.ids = ids_.data();
+    pass.pos = pos_.data();
+    pass.n_rows = static_cast<int>(ids_.size());
+    pass.outputs = outputs_.data();
+    pass.stop = &stop_;
+    pass.fault = &fault_;
+    fault_.clear();
+    // The function that a host has given is polled on the thread of its call; a pass over several texts goes on as long
+    // as one of them wants it, and this thread is not asked to return.
+    struct Watch {
+        Engine* engine;
+        Call* own;
+    } watch{this, &own};
+    if (in_pass_.size() == 1 && in_pass_.front() == &own) {
+        pass.cancel = &own.sequence->cancel_;
+    } else {
+        cancel_.begin();
+        cancel_.watch(
+            [](void* context) -> int {
+                const auto& w = *static_cast<Watch*>(context);
+                w.own->sequence->cancel_.cancelled(0);
+                if (w.own->cancelled() && !w.own->in_pass) return 0;
+                const auto& calls = w.engine->in_pass_;
+                return std::any_of(calls.begin(), calls.end(), [](const Call* c) { return !c->cancelled(); });
+            },
+            &watch);
+        pass.cancel = &cancel_;
+    }
+    if (pass.cancel->cancelled(0) || !model_.executor->run_body(pass)) return false;
+    std::vector<Output> logits, hidden;
+    for (size_t i = 0; i < in_pass_.size(); ++i) {
+        Call& call = *in_pass_[i];
+        const Outputs& want = *call.outputs;
+        auto& rows = want.of == Outputs::Of::logits ? logits : hidden;
+        const cpu::Segment& segment = segments_[i];
+        const auto first = static_cast<size_t>(segment.first_pos), end = first + static_cast<size_t>(segment.n_tokens);
+        size_t next = call.next_wanted;
+        for (; next < want.wanted.size() && call.base + want.wanted[next] < end; ++next) {
+            const auto row = static_cast<int32_t>(call.base + want.wanted[next] - first) + segment.first_row;
+            rows.push_back({row, &call, want.wanted[next], true, false});
+        }
+        if (!want.keeps_logits || end != call.sequence->ids_.size()) continue;
+        const int32_t last = segment.first_row + segment.n_tokens - 1;
+        if (!rows.empty() && rows.back().row == last)
+            rows.back().last = true;
+        else
+            rows.push_back({last, &call, 0, false, true});
+    }
+    return run_outputs(own, pass, Outputs::Of::logits, logits) && run_outputs(own, pass, Outputs::Of::hidden, hidden);
+}
+
+bool Engine::run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<const Output> all) {
+    const cpu::Executor& executor = *model_.executor;
+    const bool is_logits = of == Outputs::Of::logits;
+    for (size_t from = 0; from < all.size(); from += outputs_at_once) {
+        const auto some = all.subspan(from, std::min<size_t>(outputs_at_once, all.size() - from));
+        for (size_t i = 0; i < some.size(); ++i) outputs_[i] = some[i].row;
+        pass.n_outputs = static_cast<int>(some.size());
+        if (!(is_logits ? executor.run_head(pass) : executor.run_hidden(pass))) return false;
+        for (size_t i = 0; i < some.size(); ++i) {
+            const Output& o = some[i];
+            const int row = static_cast<int>(i);
+            const std::span<const float> values =
+                is_logits ? std::span<const float>(executor.logits(scratch_, row), static_cast<size_t>(model_.n_vocab))
+                          : std::span<const float>(executor.hidden(scratch_, row), static_cast<size_t>(model_.width));
+            if (o.last) std::copy(values.begin(), values.end(), o.call->sequence->logits_.begin());
+            if (o.taken) o.call->outputs->take(o.index, values);
+            if (own.in_pass && own.cancelled()) return false;
+        }
+    }
+    return true;
+}
+
+void Engine::commit_pass() {
+    const auto now = Schedule::Clock::now();
+    ++n_passes_;
+    for (Call* call : in_pass_) {
+        Sequence& s = *call->sequence;
+        const Outputs& want = *call->outputs;
+        call->served = n_passes_;
+        call->moved = true;
+        const int before = s.n_computed_;
+        s.n_computed_ += call->n;
+        n_computed_.fetch_add(static_cast<uint64_t>(call->n), std::memory_order_relaxed);
+        s.state_.commit(s.n_computed_, call->n > 1);
+        const auto computed = static_cast<size_t>(s.n_computed_);
+        while (call->next_wanted < want.wanted.size() && call->base + want.wanted[call->next_wanted] < computed)
+            ++call->next_wanted;
+        if (before / page_positions != s.n_computed_ / page_positions) keep(s, false);
+        if (call->n_left() > 0) continue;
+        s.has_logits_ = want.keeps_logits && model_.has_head;
+        call->finish({});
+        forget_writer(s);
+        if (call->writes) writers_.push_back({&s, now});
+    }
+}
+
+// A pass over one text tells whose fault it is; after one over several, each gets a pass of its own.
+void Engine::blame_pass() {
+    if (in_pass_.size() > 1) {
+        for (Call* call : in_pass_) call->alone = true;
+    } else {
+        in_pass_.front()->finish(Error(Status::bad_file, cat(model_.name, ": ", fault_.text()), model_.name));
+    }
+}
+
+void Engine::keep(const Sequence& s, bool tail) noexcept {
+    if (!model_.causal || !s.state_.empty()) return;
+    try {
+        const auto computed = std::span<const int32_t>(s.ids_).first(static_cast<size_t>(s.n_computed_));
+        prefixes_.keep(s.sort_, computed, s.cache_, tail);
+    } catch (const std::bad_alloc&) {
+        // Who needs it computes it anew.
+    }
+}
+
+}  // namespace elver
