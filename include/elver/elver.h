@@ -212,8 +212,8 @@ ELVER_API elver_status elver_quantize_file(const elver_source* source, const cha
 typedef struct elver_plan {
     size_t struct_size;
     uint64_t weights;   /**< bytes, shared by all sessions */
-    uint64_t kv_cache;  /**< bytes, of the session */
-    uint64_t scratch;   /**< bytes, of the session */
+    uint64_t kv_cache;  /**< bytes of each session, when its context is full */
+    uint64_t scratch;   /**< bytes, shared by all sessions, and of the session's last logits */
     uint64_t total;     /**< their sum */
     int32_t n_ctx;      /**< positions that it was made for */
     int32_t max_batch;  /**< tokens of a prefill pass that it was made for */
@@ -354,14 +354,18 @@ ELVER_API elver_status elver_template_render(const elver_model* model, const cha
 
 /* -------------------------------------------------------------------------------------------------------- sessions */
 
-/** Opens a session in a loaded model: allocates cache and scratch, the bytes that elver_model_plan() says.
+/** Opens a session in a loaded model. It costs the pages of its cache, as its text grows, and the logits after its last
+ *  token; scratch belongs to the model and is there once. A text whose beginning another session of the model has
+ *  computed takes the pages of that one instead of computing it again: they are kept, while there is room, when their
+ *  session is gone.
  *  @param options NULL for defaults. Borrowed for the call.
  *  @param out     Written only on ELVER_OK: a session you own; elver_session_release() it. It keeps the model.
  *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (also: not loaded yet); ELVER_OUT_OF_MEMORY; ELVER_BUSY (another thread
  *  loads the model now).
  *  Threads: any. The session belongs to one thread at a time: a call in it while another is at work there returns
- *  ELVER_BUSY. Sessions of one model may run at once; their passes take turns. Since: 0.1. */
+ *  ELVER_BUSY. Sessions of one model may run at once: threads that each work in one share
+ *  passes, so that many texts together are written much faster than one after the other. Since: 0.1. */
 ELVER_API elver_status elver_session_open(const elver_model* model, const elver_session_options* options,
                                           elver_session** out, elver_error** error);
 
@@ -420,11 +424,11 @@ ELVER_API elver_status elver_session_prefill(elver_session* session, const int32
  *  Threads: the session's. Since: 0.1. */
 ELVER_API const float* elver_session_logits(const elver_session* session, size_t* n);
 
-/** Goes back to a position, forgetting what came after. Ends an answer that was begun.
+/** Goes back to a position, forgetting what came after. Ends an answer that was begun. Where a sliding window or a
+ *  recurrent layer does not reach back that far, the next call computes what is left of the text anew.
  *  @param position 0 to the present one.
  *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
- *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_UNSUPPORTED (a sliding window has let go of what would be needed);
- *  ELVER_BUSY. Threads: the session's. Since: 0.1. */
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_BUSY. Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_rewind(elver_session* session, int32_t position, elver_error** error);
 
 /** Begins the answer to a chat request: reads the conversation, keeping what the session holds of it already. Pull the
@@ -554,7 +558,8 @@ ELVER_API elver_status elver_session_save(elver_session* session, const elver_si
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_restore(elver_session* session, const elver_source* source, elver_error** error);
 
-/** A session that holds the same, in memory of its own.
+/** A session that holds the same. The two share memory until one of them writes there: a fork costs nothing at first, and
+ *  at most a page for each layer and KV head when it goes on.
  *  @param go_on   NULL, or asked while a call works in the new session, as elver_session_options says; the session's
  * own is not asked there.
  *  @param context Given to go_on; both must outlive the new session.

@@ -265,9 +265,6 @@ class Runner {
         door_->cancel_at(s.cancel_at);
         bool cancelled;
         if (!ended(h.text->complete(ids), cancelled)) return;
-        if (!cancelled) {
-            const auto past = h.text->ids();
-        }
         expect_ids(h, ids, cancelled, 0);
         expect(cancelled || !h.text->logits().empty(), "no logits");
     }
@@ -284,14 +281,17 @@ class Runner {
         if (h.ids.empty() || !had_logits_) return expect_refused(answer, Status::invalid_argument);
         if (!expect_done(answer)) return;
         expect(!answer->cancelled || may_cancel_, "cancelled, though nobody asked for it");
-        auto sampler = Sampler::make(settings, n_vocab());
+        auto sampler = Sampler::make(settings, setting_.model->kernels(), n_vocab(), &setting_.model->tokenizer());
         if (!expect_done(sampler)) return;
         Ids whole = h.ids, expected;
         // The context may end before the answer; the last token needs no position.
         const int most = std::min<int64_t>(n, int64_t{h.text->n_ctx()} - h.n_past() + 1);
         for (int i = 0; i < most && expected.size() < answer->ids.size(); ++i) {
             if (i > 0) whole.push_back(expected.back());
-            expected.push_back(sampler->sample(truth_.after(whole), whole));
+            const auto logits = truth_.after(whole);
+            LogitRow row(setting_.model->kernels());
+            row.read(logits);
+            expected.push_back(sampler->sample(row, {whole, h.ids.size()}));
         }
         expect(answer->ids == expected, "another token than the sampler takes from these logits");
         expect(answer->cancelled || static_cast<int>(expected.size()) == most,
