@@ -19,12 +19,13 @@ SEES = {
     "kernels": BASE | {"tensor", "quant"},
     "formats": BASE | {"tensor"},
     "tokenizer": BASE,
-    "chat": BASE | {"tokenizer"},
+    "jinja": BASE,
+    "chat": BASE | {"jinja"},
     "weights": BASE | {"tensor", "quant", "kernels", "formats"},
     "layers": BASE | {"tensor", "quant", "kernels", "formats", "weights"},
     "models": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers"},
-    "runtime": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers", "models", "tokenizer", "chat"},
-    "answer": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers", "models", "tokenizer", "chat", "runtime"},
+    "runtime": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers", "models", "tokenizer", "jinja", "chat"},
+    "answer": BASE | {"tensor", "quant", "kernels", "formats", "weights", "layers", "models", "tokenizer", "jinja", "chat", "runtime"},
 }
 
 build = pathlib.Path(sys.argv[1])
