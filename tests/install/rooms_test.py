@@ -23,7 +23,7 @@ SEES = {
     "chat": BASE | {"jinja"},
     "weights": BASE | {"tensor", "quant", "kernels", "formats"},
     "graph": BASE | {"tensor", "quant", "kernels", "formats", "weights"},
-    "cache": BASE | {"tensor", "kernels"},
+    "cache": BASE | {"tensor", "quant", "kernels"},
     "cpu": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache"},
     "ops": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu"},
     "models": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache"},
