@@ -21,6 +21,7 @@ struct Engine::Call {
     bool moved = false;   // since progress was told
     uint64_t served = 0;  // the number of the last pass that it was part of
     bool done = false;
+    bool returned = false;  // else an exception ends it
     Result<void> result;
 
     size_t n_left() const noexcept { return sequence->ids_.size() - static_cast<size_t>(sequence->n_computed_); }

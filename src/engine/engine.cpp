@@ -177,6 +177,7 @@ Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Out
         if (!progress(fraction)) call.stopped = true;
         lock.lock();
     }
+    call.returned = true;
     return call.result;
 }
 
@@ -190,8 +191,8 @@ bool Engine::must_drive_before(const Call& own) const noexcept {
 void Engine::leave(Call& call) noexcept {
     std::erase(calls_, &call);
     Sequence& s = *call.sequence;
-    if (call.done && call.result) return;
-    const bool cancelled = call.done && call.result.error().status() == Status::cancelled;
+    if (call.returned && call.result) return;
+    const bool cancelled = call.returned && call.result.error().status() == Status::cancelled;
     const size_t computed = static_cast<size_t>(s.n_computed_);
     cut(s, static_cast<int>(cancelled ? std::max(call.base, std::min(computed, s.ids_.size())) : call.base));
     s.has_logits_ = false;
