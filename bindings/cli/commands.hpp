@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,21 +13,31 @@ namespace elver::cli {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-    std::string model, prompt, prompt_file, tokens, text, output, text_file, jsonl, template_file, question, system,
-        type, synthetic;
+    std::string model, prompt, prompt_file, tokens_file, text, output, text_file, jsonl, template_file, system, type,
+        synthetic;
+    std::optional<std::string> question, tokens;
     int cache_type = ELVER_CACHE_DEFAULT, pooling = ELVER_POOLING_DEFAULT;
     int layers = 0, threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512,
         generate_tokens = 64;
     Json sampling = Json::object();  // fields of a request
     bool json = false, special = false, ignore_eos = false, spec = false, program = false, tensors = false,
-         show_template = false;
+         show_template = false, show_sampling = false;
 };
 
-// A whole file, or an error naming it.
+// A whole file, standard input for "-", or an error naming it.
 std::string read_file(const std::string& path);
 // On one line; what is no UTF-8 as U+FFFD.
 std::string dump(const Json& json);
-std::vector<int32_t> parse_ids(const std::string& text);
+// Of --tokens or --tokens-file; none where neither is given.
+std::optional<std::vector<int32_t>> ids_of(const Options& o);
+
+// How the model's tokens are chosen where the user does not say it.
+struct SamplingDefaults {
+    Json values;         // fields of a request
+    std::string source;  // "file", the page of the model's authors, or "elver"
+};
+SamplingDefaults sampling_defaults(const Model& model);
+
 elver_session_options session_options(const Options& o);
 // Opens and loads with a progress line on the terminal.
 Model load_model(const Options& o);

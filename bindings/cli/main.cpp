@@ -2,7 +2,10 @@
 // usage.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <string>
 
@@ -31,10 +34,60 @@ constexpr SamplingNumber sampling_numbers[] = {
     {"--presence-penalty", "presence_penalty", "taken from the logit of what was said", -100, 100},
     {"--frequency-penalty", "frequency_penalty", "taken from it for each time it was said", -100, 100},
 };
-constexpr SamplingNumber sampling_integers[] = {
-    {"--top-k", "top_k", "the K likeliest tokens", 1, 1 << 24},
-    {"--seed", "seed", "the same seed gives the same answer", 0, 9007199254740991},
-};
+
+std::string shown(double x) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", x);
+    return text;
+}
+
+// A number from `least` to `greatest`, written with a point wherever the user is.
+CLI::Validator number(double least, double greatest) {
+    const auto check = [least, greatest](const std::string& text) {
+        char* end = nullptr;
+        const double x = std::strtod(text.c_str(), &end);
+        if (!text.empty() && *end == '\0' && x >= least && x <= greatest) return std::string();
+        return "expected " + shown(least) + " to " + shown(greatest) + ", found \"" + text + "\"";
+    };
+    return CLI::Validator(check, "", "");
+}
+
+CLI::Validator whole(int64_t least, uint64_t greatest) {
+    const auto check = [least, greatest](const std::string& text) {
+        const bool negative = text.starts_with('-');
+        uint64_t x = 0;
+        const char *begin = text.data() + (negative ? 1 : 0), *end = text.data() + text.size();
+        const auto [stop, failed] = std::from_chars(begin, end, x);
+        const bool read = failed == std::errc() && stop == end;
+        if (read && (negative ? least < 0 && x <= static_cast<uint64_t>(-least)
+                              : x <= greatest && (least <= 0 || x >= static_cast<uint64_t>(least))))
+            return std::string();
+        return "expected a whole number from " + std::to_string(least) + " to " + std::to_string(greatest) +
+               ", found \"" + text + "\"";
+    };
+    return CLI::Validator(check, "", "");
+}
+
+// What is wrong with the command line, in one line.
+std::string usage_error(const CLI::App& app, const CLI::ParseError& e, int argc, char** argv) {
+    const auto subs = app.get_subcommands();
+    if (subs.empty() && argc > 1 && argv[1][0] != '-')
+        return "unknown command \"" + std::string(argv[1]) + "\"; see elver --help";
+    if (subs.empty())
+        return (argc > 1 ? "unknown option \"" + std::string(argv[1]) + "\"" : "no command") + "; see elver --help";
+    const std::string command = subs.front()->get_name(), see = "; see elver " + command + " --help";
+    if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) {
+        std::vector<std::string> extras = app.remaining(true);
+        extras.erase(std::remove(extras.begin(), extras.end(), "--"), extras.end());
+        const std::string first = extras.empty() ? "" : extras.front();
+        if (first.starts_with("-")) return "unknown option \"" + first + "\"" + see;
+        return "unexpected argument \"" + first + "\"" +
+               (command == "chat" ? "; a question of several words needs quotes around it" : see);
+    }
+    std::string message = e.what();
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    return message + see;
+}
 
 // The exit code, or that of an error where something that was printed could not be written, as on a full disk.
 int finish(int code) {
@@ -59,56 +112,78 @@ int main(int argc, char** argv) {
         return sub;
     };
     const auto threads = [&](CLI::App* sub) {
-        sub->add_option("--threads", o.threads, "threads (default: physical cores)")->check(CLI::Range(1, 1024));
+        sub->add_option("--threads", o.threads, "threads; 0: the physical cores (default)")->check(whole(0, 1024));
     };
     const auto session = [&](CLI::App* sub) {
         threads(sub);
-        sub->add_option("--context", o.context, "positions of the context")->check(CLI::Range(1, 1 << 24));
-        sub->add_option("--batch", o.batch, "tokens of a prefill pass")->check(CLI::Range(1, 65536));
+        sub->add_option("--context", o.context, "positions of the context; 0: the model's, at most 4096 (default)")
+            ->check(whole(0, 1 << 24));
+        sub->add_option("--batch", o.batch, "tokens of a prefill pass; 0: 512 (default)")->check(whole(0, 65536));
         sub->add_option("--cache-type", o.cache_type, "what keys and values are kept as: f32, f16, q8_0 or q4_0")
             ->transform(CLI::CheckedTransformer(cache_types));
     };
     const auto sampling = [&](CLI::App* sub) {
-        sub->add_option("--max-tokens", o.max_tokens, "longest answer, in tokens")->check(CLI::NonNegativeNumber);
+        sub->add_option("--max-tokens", o.max_tokens, "longest answer, in tokens; -1: no limit (default)")
+            ->check(whole(-1, INT32_MAX));
         for (const SamplingNumber& n : sampling_numbers) {
             sub->add_option_function<double>(
                    n.option, [&o, &n](double x) { o.sampling[n.field] = x; }, n.what)
-                ->check(CLI::Range(n.least, n.greatest));
+                ->check(number(n.least, n.greatest));
         }
-        for (const SamplingNumber& n : sampling_integers) {
-            sub->add_option_function<int64_t>(
-                   n.option, [&o, &n](int64_t i) { o.sampling[n.field] = i; }, n.what)
-                ->check(CLI::Range(static_cast<int64_t>(n.least), static_cast<int64_t>(n.greatest)));
-        }
+        sub->add_option_function<int>(
+               "--top-k", [&o](int k) { o.sampling["top_k"] = std::max(k, 0); },
+               "the K likeliest tokens; 0: all of them")
+            ->check(whole(-1, INT32_MAX));
+        sub->add_option_function<std::string>(
+               "--seed",
+               [&o](const std::string& seed) {
+                   if (seed != "-1") o.sampling["seed"] = std::stoull(seed);
+               },
+               "the same seed gives the same answer; -1: another each time (default)")
+            ->check(whole(-1, UINT64_MAX));
         sub->add_option_function<std::vector<std::string>>(
-            "--stop", [&o](const std::vector<std::string>& texts) { o.sampling["stop"] = texts; },
-            "a text that ends the answer; may be given more than once");
+               "--stop", [&o](const std::vector<std::string>& texts) { o.sampling["stop"] = texts; },
+               "a text that ends the answer; may be given more than once")
+            ->allow_extra_args(false);
+    };
+    // A file, or "-": standard input.
+    const auto tokens = [&](CLI::App* sub) {
+        sub->add_option_function<std::string>(
+            "--tokens", [&o](const std::string& ids) { o.tokens = ids; }, "token ids, as 1,2,3");
+        sub->add_option("--tokens-file", o.tokens_file, "file with token ids; -: standard input");
     };
 
     auto* chat = command("chat", "Ask a question, or talk", run_chat);
-    chat->add_option("question", o.question, "a single question; none: an interactive chat");
+    chat->add_option_function<std::string>(
+        "question", [&o](const std::string& question) { o.question = question; },
+        "a single question; none: a conversation");
     chat->add_option("--system", o.system, "system message");
+    chat->add_flag("--json", o.json, "print each answer as JSON");
     session(chat), sampling(chat);
 
     auto* complete = command("complete", "Continue a text", run_complete);
     auto* prompt = complete->add_option_group("prompt");
     prompt->add_option("--prompt", o.prompt, "text");
-    prompt->add_option("--prompt-file", o.prompt_file, "file with the text");
-    prompt->add_option("--tokens", o.tokens, "token ids, comma separated");
+    prompt->add_option("--prompt-file", o.prompt_file, "file with the text; -: standard input");
+    tokens(prompt);
     prompt->require_option(1);
+    complete->add_flag("--special", o.special, "control tokens spelled in the text become tokens");
     complete->add_flag("--ignore-eos", o.ignore_eos, "go on past the end of the text");
     complete->add_flag("--json", o.json, "print JSON");
     session(complete), sampling(complete);
 
     auto* logits = command("logits", "Write the logits of every token", run_logits);
-    logits->add_option("--tokens", o.tokens, "token ids, comma separated")->required();
+    auto* rows = logits->add_option_group("input");
+    tokens(rows);
+    rows->require_option(1);
     logits->add_option("--output", o.output, "NumPy file, float32 [n_tokens, n_vocab]")->required();
     session(logits);
 
     auto* embed = command("embed", "Write a text's embedding", run_embed);
     auto* embedded = embed->add_option_group("input");
     embedded->add_option("--text", o.text, "text");
-    embedded->add_option("--tokens", o.tokens, "token ids, comma separated");
+    embedded->add_option("--text-file", o.text_file, "file with the text; -: standard input");
+    tokens(embedded);
     embedded->require_option(1);
     embed->add_option("--output", o.output, "NumPy file, float32 [width], of unit length")->required();
     embed
@@ -118,7 +193,7 @@ int main(int argc, char** argv) {
 
     auto* tokenize = command("tokenize", "Text to token ids", run_tokenize);
     auto* text = tokenize->add_option_group("input");
-    text->add_option("--text-file", o.text_file, "file with the text");
+    text->add_option("--text-file", o.text_file, "file with the text; -: standard input");
     text->add_option("--jsonl", o.jsonl, "a JSON string a line; prints an id list a line");
     text->require_option(1);
     tokenize->add_flag("--special", o.special, "control tokens spelled in the text become tokens");
@@ -141,6 +216,7 @@ int main(int argc, char** argv) {
     info->add_flag("--spec", o.spec, "its architecture, as JSON");
     info->add_flag("--program", o.program, "the operations of its forward pass");
     info->add_flag("--template", o.show_template, "its chat template");
+    info->add_flag("--sampling", o.show_sampling, "how its tokens are chosen by default, and who says so");
 
     auto* plan = command("plan", "Memory it will take, to the byte", run_plan);
     plan->add_flag("--json", o.json, "print JSON");
@@ -148,7 +224,7 @@ int main(int argc, char** argv) {
 
     const auto layers = [&](CLI::App* sub) {
         sub->add_option("--layers", o.layers, "layers of the synthetic model (default: as many as fit in memory)")
-            ->check(CLI::Range(1, 4096));
+            ->check(whole(1, 4096));
     };
     auto* bench = command("bench", "Measure prefill and decode", run_bench, false);
     auto* measured = bench->add_option_group("measured");
@@ -156,9 +232,9 @@ int main(int argc, char** argv) {
     measured->add_option("--synthetic", o.synthetic, "dimensions and format without a file, as llama-1b:q4_0");
     measured->require_option(1);
     layers(bench);
-    bench->add_option("--prompt", o.prompt_tokens, "tokens of the prompt")->check(CLI::Range(1, 1 << 20));
-    bench->add_option("--generate", o.generate_tokens, "tokens to generate")->check(CLI::Range(1, 1 << 20));
-    bench->add_option("--repeat", o.repeat, "rounds; medians are printed")->check(CLI::Range(1, 1000));
+    bench->add_option("--prompt", o.prompt_tokens, "tokens of the prompt")->check(whole(1, 1 << 20));
+    bench->add_option("--generate", o.generate_tokens, "tokens to generate")->check(whole(1, 1 << 20));
+    bench->add_option("--repeat", o.repeat, "rounds; medians are printed")->check(whole(1, 1000));
     bench->add_flag("--json", o.json, "print JSON");
     session(bench);
 
@@ -181,11 +257,7 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         if (e.get_exit_code() == 0) return finish(app.exit(e));  // --help and --version
-        std::string message = e.what();
-        if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty())
-            message = "unknown command \"" + std::string(argv[1]) + "\"";
-        std::replace(message.begin(), message.end(), '\n', ' ');
-        std::fprintf(stderr, "elver: %s; see elver --help\n", message.c_str());
+        std::fprintf(stderr, "elver: %s\n", usage_error(app, e, argc, argv).c_str());
         return 2;
     }
     try {

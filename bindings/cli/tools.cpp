@@ -1,8 +1,11 @@
 // The commands for scripts and tests: logits, tokenize, detokenize, template, info, plan, bench.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
@@ -35,6 +38,12 @@ void each_line(const std::string& path, const Body& body) {
     for (size_t number = 1; std::getline(in, line); ++number) body(line, number);
 }
 
+constexpr const char* spaces = " \t\r\n";
+std::string_view trimmed(std::string_view text) {
+    const size_t begin = text.find_first_not_of(spaces);
+    return begin == text.npos ? std::string_view() : text.substr(begin, text.find_last_not_of(spaces) - begin + 1);
+}
+
 double median(std::vector<double> v) {
     std::sort(v.begin(), v.end());
     return v.size() % 2 == 1 ? v[v.size() / 2] : (v[v.size() / 2 - 1] + v[v.size() / 2]) / 2;
@@ -55,27 +64,37 @@ elver_session_options session_options(const Options& o) {
 }
 
 std::string read_file(const std::string& path) {
+    std::ostringstream out;
+    if (path == "-") {
+        out << std::cin.rdbuf();
+        return out.str();
+    }
+    if (std::filesystem::is_directory(path)) throw std::runtime_error(path + ": is a directory");
     std::ifstream in(path, std::ios::binary);
     if (!in) throw std::runtime_error(path + ": cannot open");
-    std::ostringstream out;
     out << in.rdbuf();
     if (in.bad()) throw std::runtime_error(path + ": cannot read");
     return out.str();
 }
 
-std::vector<int32_t> parse_ids(const std::string& text) {
+std::optional<std::vector<int32_t>> ids_of(const Options& o) {
+    if (!o.tokens && o.tokens_file.empty()) return std::nullopt;
+    const std::string where = o.tokens ? "--tokens" : o.tokens_file;
+    const std::string text = o.tokens ? *o.tokens : read_file(o.tokens_file);
+    std::string_view list = trimmed(text);
+    if (list.starts_with('[') && list.ends_with(']'))
+        list = trimmed(list.substr(1, list.size() - 2));  // as tokenize prints
     std::vector<int32_t> ids;
-    std::istringstream in(text);
-    for (std::string part; std::getline(in, part, ',');) {
-        size_t used = 0;
-        long value = -1;
-        try {
-            value = std::stol(part, &used);
-        } catch (const std::exception&) {
-        }
-        if (used != part.size() || part.empty() || value < INT32_MIN || value > INT32_MAX)
-            throw std::runtime_error("--tokens: expected ids like 1,2,3, found \"" + part + "\"");
-        ids.push_back(static_cast<int32_t>(value));
+    const bool commas = list.find(',') != list.npos;
+    while (!list.empty()) {
+        const size_t end = std::min(list.find_first_of(commas ? "," : spaces), list.size());
+        const std::string_view part = trimmed(list.substr(0, end));
+        int32_t id = 0;
+        const auto [stop, failed] = std::from_chars(part.data(), part.data() + part.size(), id);
+        if (failed != std::errc() || stop != part.data() + part.size() || list.substr(end) == ",")
+            throw std::runtime_error(where + ": expected ids like 1,2,3, found \"" + std::string(part) + "\"");
+        ids.push_back(id);
+        list = commas ? list.substr(std::min(end + 1, list.size())) : trimmed(list.substr(end));
     }
     return ids;
 }
@@ -88,7 +107,7 @@ Model load_model(const Options& o) {
 }
 
 int run_logits(const Options& o) {
-    const std::vector<int32_t> ids = parse_ids(o.tokens);
+    const std::vector<int32_t> ids = *ids_of(o);
     const Model model = load_model(o);
     elver_session_options s = session_options(o);
     if (s.n_ctx == 0) s.n_ctx = std::max<int32_t>(static_cast<int32_t>(ids.size()), 1);
@@ -103,12 +122,14 @@ int run_logits(const Options& o) {
 }
 
 int run_embed(const Options& o) {
+    std::optional<std::vector<int32_t>> given = ids_of(o);
+    const std::string text = o.text_file.empty() ? o.text : read_file(o.text_file);
     const Model model = load_model(o);
-    std::vector<int32_t> ids = parse_ids(o.tokens);
-    if (o.tokens.empty()) {
-        const Ids of_text = model.tokenizer().encode(o.text, true, false);
-        ids.assign(of_text.view().begin(), of_text.view().end());
+    if (!given) {
+        const Ids of_text = model.tokenizer().encode(text, true, false);
+        given.emplace(of_text.view().begin(), of_text.view().end());
     }
+    const std::vector<int32_t>& ids = *given;
     elver_session_options s = session_options(o);
     if (s.n_ctx == 0) s.n_ctx = std::max<int32_t>(static_cast<int32_t>(ids.size()), 1);
     Session session(model, s);
@@ -179,6 +200,13 @@ int run_template(const Options& o) {
 
 int run_info(const Options& o) {
     const Model model = Model::open(o.model, model_options(o));
+    if (o.show_sampling) {
+        const SamplingDefaults defaults = sampling_defaults(model);
+        Json out{{"source", defaults.source}};
+        out.update(defaults.values);
+        std::printf("%s\n", dump(out).c_str());
+        return 0;
+    }
     const auto what = o.tensors         ? ELVER_DESCRIBE_TENSORS
                       : o.spec          ? ELVER_DESCRIBE_SPEC
                       : o.program       ? ELVER_DESCRIBE_PROGRAM
@@ -210,6 +238,23 @@ int run_plan(const Options& o) {
     return 0;
 }
 
+// Tokens a second of an answer to `ids` at temperature 1, as a host pulls it. All of the vocabulary is drawn from.
+static double sampled_rate(Session& session, const std::vector<int32_t>& ids, int n_tokens, int round) {
+    session.complete(dump({{"ids", ids},
+                           {"max_tokens", n_tokens},
+                           {"ignore_eos", true},
+                           {"seed", round},
+                           {"temperature", 1},
+                           {"top_k", 0},
+                           {"top_p", 1},
+                           {"min_p", 0},
+                           {"repetition_penalty", 1}}));
+    const auto start = std::chrono::steady_clock::now();
+    while (!session.next().last()) {
+    }
+    return n_tokens / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 int run_bench(const Options& o) {
     const Model model = load_model(o);
     elver_session_options s = session_options(o);
@@ -219,7 +264,7 @@ int run_bench(const Options& o) {
     for (int i = 0; i < o.prompt_tokens; ++i) ids.push_back(static_cast<int32_t>((7919LL * i + 1) % model.n_vocab()));
     using Clock = std::chrono::steady_clock;
     const uint64_t weights = model.plan().weights;
-    std::vector<double> prefill, decode, shares, dots, reads;
+    std::vector<double> prefill, decode, sampled, shares, dots, reads;
     const auto measure = [&] {
         const elver_machine m = model.measure();
         dots.push_back(m.dot_ops_per_s), reads.push_back(m.read_bytes_per_s);
@@ -232,9 +277,11 @@ int run_bench(const Options& o) {
         const auto read = Clock::now();
         for (int i = 0; i < o.generate_tokens; ++i) session.prefill({&ids[static_cast<size_t>(i) % ids.size()], 1});
         const auto end = Clock::now();
+        const double rate = sampled_rate(session, ids, o.generate_tokens, round);
         measure();
         if (round == 0) continue;
         prefill.push_back(o.prompt_tokens / std::chrono::duration<double>(read - start).count());
+        sampled.push_back(rate);
         decode.push_back(o.generate_tokens / std::chrono::duration<double>(end - read).count());
         shares.push_back(decode.back() * static_cast<double>(weights) /
                          std::max((reads[reads.size() - 2] + reads.back()) / 2, 1.0));
@@ -244,14 +291,16 @@ int run_bench(const Options& o) {
                     {{"tokens", o.generate_tokens},
                      {"tokens_per_s", median(decode)},
                      {"read_share", reads.front() > 0 ? Json(median(shares)) : Json()}}},
+                   {"sampled", {{"tokens", o.generate_tokens}, {"temperature", 1}, {"tokens_per_s", median(sampled)}}},
                    {"machine", {{"dot_tops", median(dots) / 1e12}, {"read_gb_per_s", median(reads) / 1e9}}},
                    {"weights_bytes", weights}};
     if (o.json) return std::printf("%s\n", dump(out).c_str()), 0;
     std::printf(
-        "prefill  %5d tokens  %9.1f tokens/s\ndecode   %5d tokens  %9.1f tokens/s, %.0f %% of read bandwidth\nmachine  "
+        "prefill  %5d tokens  %9.1f tokens/s\ndecode   %5d tokens  %9.1f tokens/s, %.0f %% of read bandwidth\n"
+        "sampled  %5d tokens  %9.1f tokens/s at temperature 1\nmachine  "
         "%.2f TOPS of byte dots, %.1f GB/s read\n",
-        o.prompt_tokens, median(prefill), o.generate_tokens, median(decode), 100 * median(shares), median(dots) / 1e12,
-        median(reads) / 1e9);
+        o.prompt_tokens, median(prefill), o.generate_tokens, median(decode), 100 * median(shares), o.generate_tokens,
+        median(sampled), median(dots) / 1e12, median(reads) / 1e9);
     return 0;
 }
 

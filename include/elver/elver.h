@@ -449,7 +449,8 @@ ELVER_API elver_status elver_session_chat(elver_session* session, const char* re
                                           elver_progress progress, void* context, elver_error** error);
 
 /** Begins the continuation of a text: as elver_session_chat(), but with "prompt" (a text) or "ids" (a list of token
- * ids) in place of messages, tools and documents. Threads: the session's. Since: 0.1. */
+ * ids) in place of messages, tools and documents. "special": true makes control tokens spelled in the prompt tokens;
+ * without it they are text. Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_complete(elver_session* session, const char* request, size_t request_size,
                                               elver_progress progress, void* context, elver_error** error);
 

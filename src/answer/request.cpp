@@ -107,16 +107,19 @@ Result<Request> parse_completion_request(const Model& model, std::string_view te
     auto json = parse_object(text, "request");
     if (!json) return std::move(json).error();
     Request request;
-    auto options = read_options(model, *json, {"prompt", "ids"});
+    auto options = read_options(model, *json, {"prompt", "ids", "special"});
     if (!options) return std::move(options).error();
     request.options = *std::move(options);
     request.options.continues = true;
     if (json->contains("prompt") == json->contains("ids"))
         return Error(Status::invalid_argument, "request: expected one of the keys \"prompt\" and \"ids\"", "prompt");
+    const Json special = json->value("special", Json());
+    if (!special.is_null() && !special.is_boolean()) return wrong_value("special", "true or false", special);
     if (json->contains("prompt")) {
         const Json& prompt = (*json)["prompt"];
         if (!prompt.is_string()) return wrong_value("prompt", "a string", prompt);
-        auto ids = model.tokenizer().encode(prompt.get_ref<const std::string&>());
+        // What people type is text: control tokens only where the request asks for them.
+        auto ids = model.tokenizer().encode(prompt.get_ref<const std::string&>(), {.parse_special = special == true});
         if (!ids) return std::move(ids).error();
         request.ids = *std::move(ids);
         return request;
