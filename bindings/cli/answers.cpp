@@ -142,8 +142,7 @@ int run_complete(const Options& o) {
     Json request = sampling_of(model, o);
     // Without a temperature: always the likeliest token, whatever the model's own defaults are.
     if (!o.sampling.contains("temperature")) {
-        request.erase("repetition_penalty");
-        request.update({{"temperature", 0.0}});
+        request.update({{"temperature", 0.0}, {"repetition_penalty", 1.0}});
         request.update(o.sampling);
     }
     if (ids)

@@ -77,15 +77,18 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& e, int argc,
         return (argc > 1 ? "unknown option \"" + std::string(argv[1]) + "\"" : "no command") + "; see elver --help";
     const std::string command = subs.front()->get_name(), see = "; see elver " + command + " --help";
     if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr) {
-        std::vector<std::string> extras = app.remaining(true);
-        extras.erase(std::remove(extras.begin(), extras.end(), "--"), extras.end());
-        const std::string first = extras.empty() ? "" : extras.front();
+        const std::vector<std::string> extras = app.remaining(true);
+        const bool dashes = !extras.empty() && extras.front() == "--";
+        const std::string first = dashes && extras.size() > 1 ? extras[1] : extras.empty() ? "" : extras[0];
+        if (dashes) return "unexpected argument \"" + first + "\" after --: options go before it" + see;
         if (first.starts_with("-")) return "unknown option \"" + first + "\"" + see;
         return "unexpected argument \"" + first + "\"" +
                (command == "chat" ? "; a question of several words needs quotes around it" : see);
     }
     std::string message = e.what();
     std::replace(message.begin(), message.end(), '\n', ' ');
+    if (const size_t at = message.find(": At Most 1 required"); at != std::string::npos)
+        message.replace(at, std::string::npos, ": given more than once");
     return message + see;
 }
 

@@ -57,11 +57,13 @@ SamplingDefaults sampling_defaults(const Model& model) {
     const Json metadata = Json::parse(model.describe(ELVER_DESCRIBE_METADATA).view());
     SamplingDefaults out;
     for (const auto& [key, field] : file_keys) {
-        if (metadata.contains(key)) out.values[field] = metadata[key];
+        if (metadata.contains(key) && metadata[key].is_number()) out.values[field] = metadata[key];
     }
     out.source = "file";
     if (!out.values.empty()) return out;
-    const auto text = [&](const char* key) { return metadata.contains(key) ? metadata[key].get<std::string>() : ""; };
+    const auto text = [&](const char* key) {
+        return metadata.contains(key) && metadata[key].is_string() ? metadata[key].get<std::string>() : "";
+    };
     const std::string architecture = text("general.architecture"), name = plain(text("general.name")),
                       base = plain(text("general.basename") + " " + text("general.size_label"));
     for (const Card& card : cards) {

@@ -85,16 +85,17 @@ std::optional<std::vector<int32_t>> ids_of(const Options& o) {
     if (list.starts_with('[') && list.ends_with(']'))
         list = trimmed(list.substr(1, list.size() - 2));  // as tokenize prints
     std::vector<int32_t> ids;
-    const bool commas = list.find(',') != list.npos;
-    while (!list.empty()) {
-        const size_t end = std::min(list.find_first_of(commas ? "," : spaces), list.size());
+    const char* separators = list.find(',') == list.npos ? spaces : ",";
+    for (bool more = !list.empty(); more;) {
+        const size_t end = list.find_first_of(separators);
         const std::string_view part = trimmed(list.substr(0, end));
         int32_t id = 0;
         const auto [stop, failed] = std::from_chars(part.data(), part.data() + part.size(), id);
-        if (failed != std::errc() || stop != part.data() + part.size() || list.substr(end) == ",")
+        if (failed != std::errc() || stop != part.data() + part.size())
             throw std::runtime_error(where + ": expected ids like 1,2,3, found \"" + std::string(part) + "\"");
         ids.push_back(id);
-        list = commas ? list.substr(std::min(end + 1, list.size())) : trimmed(list.substr(end));
+        more = end != list.npos;
+        if (more) list = separators == spaces ? trimmed(list.substr(end)) : list.substr(end + 1);
     }
     return ids;
 }

@@ -1,5 +1,7 @@
-"""A chat at a terminal: line editing, history, Ctrl-C stops an answer and a second one leaves. Driven through a pty."""
+"""A chat at a terminal, driven through a pty, and over a pipe: what is typed reaches the model, line editing, history, Ctrl-C
+stops an answer and a second one leaves."""
 
+import json
 import os
 import pty
 import re
@@ -13,6 +15,14 @@ from program import Gguf, PROGRAM, ProgramTest, STRING, TINY, run
 
 # Answers go on to the end of the context, of which there is much.
 TEMPLATE = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}a {% endif %}"
+
+# Tells what reached it, and how many characters that is.
+ECHO = "{{ raise_exception('heard ' ~ messages[-1]['content'] | length ~ ' <' ~ messages[-1]['content'] ~ '>') }}"
+
+LOCALES = [{"LC_ALL": "C", "LANG": "C"}, {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}, {"LC_ALL": "POSIX", "LANG": "POSIX"},
+           {"LC_ALL": "xx_YY.UTF-8", "LANG": "xx_YY.UTF-8"}, {"LC_ALL": "", "LANG": ""}]
+QUESTIONS = ["Le café coûte 5 €", "你好，请介绍一下北京", "Привет", "ok 🙂 then", "שלום עולם", "مرحبا بالعالم", "family 👨\u200d👩\u200d👧\u200d👦!",
+             "e\u0301 n\u0303 decomposed", "हिन्दी में", "🇩🇪🇫🇷", "ÿ\u00a0þ"]
 
 
 class Terminal:
@@ -46,7 +56,7 @@ class Terminal:
                 raise AssertionError(f"expected {pattern!r}, found {self.text[:400]!r}")
 
     def type(self, keys):
-        os.write(self.fd, keys.encode())
+        os.write(self.fd, keys if isinstance(keys, bytes) else keys.encode())
 
     def exit_code(self, seconds=60):
         until = time.monotonic() + seconds
@@ -158,14 +168,90 @@ class Chat(ProgramTest):
         t.type("the\n")
         t.expect(r"\[the context is full\]")
 
+    def echo_model(self):
+        return self.file("echo.gguf", Gguf(TINY).set("tokenizer.chat_template", STRING, ECHO).bytes())
+
+    def echo(self, environment=None):
+        """A chat at a terminal that tells what it heard."""
+        terminal = Terminal(["chat", self.echo_model()],
+                            {"XDG_STATE_HOME": str(self.folder / "state"), "TERM": "xterm", **(environment or {})})
+        self.addCleanup(terminal.close)
+        terminal.expect("> ")
+        return terminal
+
+    def heard(self, terminal, keys, question):
+        terminal.type(keys)
+        terminal.expect(re.escape(f"heard {len(question)} <{question}>".replace("\n", "\r\n")))
+        terminal.expect("> ")
+
+    def test_what_is_typed_reaches_the_model_in_every_locale(self):
+        for locale in LOCALES:
+            with self.subTest(locale):
+                terminal = self.echo(locale)
+                for question in QUESTIONS:
+                    self.heard(terminal, question + "\r", question)
+
+    def test_keys_move_by_characters(self):
+        left, right, home, delete, back = "\x1b[D", "\x1b[C", "\x1b[H", "\x1b[3~", "\x7f"
+        rows = [("cafe\u0301" + back, "caf"), ("👨\u200d👩\u200d👧b" + left + back, "b"), ("你好" + left + back, "好"), ("🇩🇪🇫🇷" + back, "🇩🇪"),
+                ("שלום" + left + back, "שלם"), ("né" + left + left + delete, "é"), ("👍🏽x" + home + right + "y", "👍🏽yx"),
+                ("一二三" + "\x01" + "\x06" + "\x0b", "一"), ("un deux trois" + "\x17", "un deux "), ("привет мир" + "\x1bb" + "\x0b", "привет "),
+                ("не то\x15то", "то"), ("a\x17b\x19", "ba"), ("é" * 200 + home + "x", "x" + "é" * 200), ("a\x1b[1;5Db", "ba"), ("x\x1b[15~\x1bOHy", "yx")]
+        terminal = self.echo({"LC_ALL": "C"})
+        for keys, question in rows:
+            with self.subTest(keys):
+                self.heard(terminal, keys + "\r", question)
+
+    def test_typed_bytes_that_are_no_text(self):
+        terminal = self.echo({"LC_ALL": "C"})
+        self.heard(terminal, b"a\xff\xc3b\r", "a\ufffd\ufffdb")
+        self.heard(terminal, b"\xe4\xbdc\xed\xa0\x80d\r", "\ufffdc\ufffdd")
+
+    def test_a_pasted_text_is_one_question(self):
+        terminal = self.echo()
+        self.heard(terminal, "\x1b[200~def f():\r\tpass\r\n€\x1b[201~\r", "def f():\n\tpass\n€")
+        self.heard(terminal, "\x1b[A\r", "def f():\n\tpass\n€")
+
+    def test_history_is_text_and_comes_back(self):
+        terminal = self.echo()
+        for question in QUESTIONS[:3]:
+            self.heard(terminal, question + "\r", question)
+        lines = (self.folder / "state/elver/history").read_text("utf-8").splitlines()
+        self.assertEqual(lines[1:], [f'"{question}"' for question in QUESTIONS[:3]])
+        again = self.echo({"LC_ALL": "C"})
+        self.heard(again, "\x1b[A\x1b[A\x1b[A\r", QUESTIONS[0])
+
+    def test_what_is_piped_reaches_the_model(self):
+        rows = [("\n".join(QUESTIONS) + "\n", QUESTIONS), ("é\r\n€\r\n", ["é", "€"]), ("one\n\n  \ntwo", ["one", "two"]), ("\ufeffü\n", ["ü"]),
+                (b"the \xff\xc3 bed\n", ["the \ufffd\ufffd bed"]), ("x" * (1 << 20) + "é\nshort\n", ["x" * (1 << 20) + "é", "short"])]
+        model = self.echo_model()
+        for locale in LOCALES:
+            for text, questions in rows:
+                done = run("chat", model, stdin=text if isinstance(text, bytes) else text.encode(),
+                           environment={**locale, "XDG_STATE_HOME": str(self.folder)})
+                self.assertEqual((done.returncode, done.stdout), (1, b""))
+                self.assertEqual(done.stderr.decode(), "".join(f"elver: heard {len(q)} <{q}>\n" for q in questions), locale)
+        self.assertIn("你好", (self.folder / "elver/history").read_text("utf-8"))
+
+    def test_a_piped_nul_is_a_character(self):
+        done = run("chat", self.echo_model(), stdin=b"a\0b\n", environment={"XDG_STATE_HOME": str(self.folder)})
+        self.assertIn(b"heard 3 ", done.stderr)
+
     def test_a_pipe_in_place_of_a_terminal(self):
         model = self.file("model.gguf", Gguf(TINY).set("tokenizer.chat_template", STRING, TEMPLATE).bytes())
         options = ["chat", model, "--max-tokens", "3", "--temperature", "0"]
         environment = {"XDG_STATE_HOME": str(self.folder)}
-        self.assertTrue(self.good(*options, "the bed").strip())
-        self.good(*options, stdin=b"the bed\n", environment=environment)
-        done = run(*options, stdin=b"the \xff\xfe bed\nthe\n", environment=environment)  # no UTF-8: still an answer
-        self.assertEqual((done.returncode, done.stderr.count(b"elver:")), (0, 0), done.stderr)
+        once = self.good(*options, "the bed")
+        self.assertTrue(once.strip())
+        self.assertEqual(self.good(*options, stdin=b"the bed\n", environment=environment), once)
+        self.assertEqual(self.good(*options, stdin=b"the bed\n/new\nthe bed", environment=environment), once * 2)
+        out = [json.loads(line) for line in self.good(*options, "--json", stdin=b"the bed\n", environment=environment).splitlines()]
+        self.assertEqual([a["text"] + "\n" for a in out], [once])
+
+    def test_a_question_must_hold_something(self):
+        for question in ("", "  "):
+            self.bad(1, ["question"], "chat", self.echo_model(), question, stdin=b"")
+        self.bad(2, ['"there"', "quotes"], "chat", self.echo_model(), "hello", "there")
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ class Template(ProgramTest):
 class Complete(ProgramTest):
     def complete(self, *options):
         out = json.loads(self.good("complete", TINY, "--json", "--temperature", 0, *options))
-        self.assertEqual(list(out), ["text", "ids", "finish_reason", "timings"])
+        self.assertEqual(list(out), ["text", "ids", "finish_reason", "seed", "timings"])
         self.assertEqual(set(out["timings"]), {"prompt_tokens", "prompt_ms", "generated_tokens", "generate_ms"})
         return out
 
@@ -147,6 +147,63 @@ class Complete(ProgramTest):
         self.assertEqual(once(1), once(1))
         self.assertNotEqual(once(1), once(2))
 
+    def test_what_is_no_finite_number_is_refused(self):
+        for option in ("--temperature", "--top-p", "--min-p", "--repetition-penalty", "--presence-penalty", "--frequency-penalty"):
+            for value in ("nan", "-nan", "NaN", "inf", "-inf", "1e999", "nan(1)", "", " ", "0x"):
+                self.bad(2, [option, f'"{value}"'], "complete", TINY, "--prompt", "a", f"{option}={value}")
+        self.good("complete", TINY, "--prompt", "the", "--max-tokens", 2, "--temperature", "1e-50")
+
+    def test_numbers_that_stand_for_everything(self):
+        model = self.file("m.gguf", Gguf(TINY).set("llama.context_length", 4, 20).bytes())
+        plain = self.complete("--prompt", "the bed", "--ignore-eos")
+        of = lambda *options: json.loads(self.good("complete", model, "--json", "--ignore-eos", "--prompt", "the bed", *options))
+        self.assertEqual(of("--max-tokens", -1)["ids"], of()["ids"])
+        self.assertEqual(of("--max-tokens", -1)["finish_reason"], "length")
+        self.assertEqual(of("--context", 0, "--batch", 0, "--threads", 0)["ids"], plain["ids"][: len(of()["ids"])])
+        drawn = of("--temperature", 1, "--seed", 5)["ids"]
+        for k in (0, -1):
+            self.assertEqual(of("--temperature", 1, "--seed", 5, "--top-k", k)["ids"], drawn)
+
+    def test_no_seed_is_another_each_time_and_told(self):
+        of = lambda *options: json.loads(self.good(
+            "complete", TINY, "--prompt", "the", "--max-tokens", 30, "--temperature", 1, "--ignore-eos", "--json", *options))
+        first, second = of(), of("--seed", -1)
+        self.assertNotEqual(first["seed"], second["seed"])
+        self.assertNotEqual(first["ids"], second["ids"])
+        self.assertEqual(of("--seed", first["seed"])["ids"], first["ids"])
+        self.assertEqual(of("--seed", 7)["seed"], 7)
+        self.assertEqual(of("--seed", 2**64 - 1)["seed"], 2**64 - 1)
+
+    def test_control_tokens_in_a_prompt_are_text_unless_asked(self):
+        prompt = "a<|endoftext|>b"
+        text = self.file("t.txt", prompt)
+        for options in ((), ("--special",)):
+            ids = json.loads(self.good("tokenize", TINY, "--text-file", text, "--json", *options))["ids"]
+            of = self.complete("--prompt", prompt, "--max-tokens", 8, "--ignore-eos", *options)
+            self.assertEqual(of["timings"]["prompt_tokens"], len(ids))
+            self.assertEqual(of["ids"], self.complete("--tokens", str(ids), "--max-tokens", 8, "--ignore-eos")["ids"])
+
+    def test_standard_input_in_place_of_a_file(self):
+        expected = self.complete("--prompt", "the bed", "--max-tokens", 4)["ids"]
+        of = lambda *options, stdin: json.loads(self.good("complete", TINY, "--json", "--max-tokens", 4, *options, stdin=stdin))["ids"]
+        self.assertEqual(of("--prompt-file", "-", stdin=b"the bed"), expected)
+        listed = self.good("tokenize", TINY, "--text-file", "-", "--json", stdin=b"the bed")
+        ids = json.loads(listed)["ids"]
+        for text in (json.dumps(ids), ",".join(map(str, ids)), " ,\n".join(map(str, ids)), "\n".join(map(str, ids)) + "\n"):
+            self.assertEqual(of("--tokens-file", "-", stdin=text.encode()), expected)
+        self.assertEqual(json.loads(self.good("tokenize", TINY, "--jsonl", "-", stdin=b'"the bed"\n')), ids)
+        self.assertEqual(json.loads(self.good("detokenize", TINY, "--jsonl", "-", stdin=f"{ids}\n".encode())), "the bed")
+        template = self.file("t.jinja", "{{ x }}")
+        self.assertEqual(json.loads(self.good("template", "--template-file", template, "--jsonl", "-", stdin=b'{"x": "\xc3\xa9"}'))["text"], "é")
+        lines = self.file("v.jsonl", '{"x": 1}')
+        self.assertEqual(json.loads(self.good("template", "--template-file", "-", "--jsonl", lines, stdin=b"{{ x }}"))["text"], "1")
+        self.good("embed", TINY, "--text-file", "-", "--output", self.folder / "e.npy", stdin=b"the bed")
+
+    def test_stop_takes_one_text(self):
+        text = self.complete("--prompt", "the bed", "--max-tokens", 12, "--ignore-eos")["text"]
+        out = json.loads(self.good("complete", "--prompt", "the bed", "--max-tokens", 12, "--ignore-eos", "--json", "--stop", text[3:5], TINY))
+        self.assertEqual(out["text"], text[: text.index(text[3:5])])
+
     def test_sampling_options_reach_the_sampler(self):
         answer = lambda *options: json.loads(self.good(
             "complete", TINY, "--prompt", "the bed", "--max-tokens", 12, "--ignore-eos", "--json", *options))
@@ -165,6 +222,13 @@ class Complete(ProgramTest):
         self.bad(1, ["found 61"], "complete", TINY, "--tokens", "61", "--max-tokens", 1)
         self.bad(1, ["no tokens"], "complete", TINY, "--prompt", "", "--max-tokens", 1)
         self.bad(1, ["/no/such.txt"], "complete", TINY, "--prompt-file", "/no/such.txt", "--max-tokens", 1)
+        for options in (["complete", TINY, "--prompt-file", self.folder], ["tokenize", TINY, "--text-file", self.folder],
+                        ["complete", TINY, "--tokens-file", self.folder]):
+            self.bad(1, [self.folder, "is a directory"], *options)
+        for ids in ("1,2,", "1,,2", ",", "1 2 x", "[1,2", "99999999999", "1.5", "+1"):
+            self.bad(1, ["--tokens", "expected ids like 1,2,3"], "complete", TINY, f"--tokens={ids}")
+        self.bad(1, ["no tokens"], "complete", TINY, "--tokens", "")
+        self.bad(1, ["found -1"], "complete", TINY, "--tokens=-1")
 
 
 class Others(ProgramTest):
@@ -176,6 +240,43 @@ class Others(ProgramTest):
         self.assertGreater(len(self.good("info", TINY, "--program").splitlines()), 10)
         model = self.file("m.gguf", Gguf(TINY).set("tokenizer.chat_template", 8, TEMPLATE).bytes())
         self.assertEqual(self.good("info", model, "--template"), TEMPLATE + "\n")
+
+    def test_sampling_defaults_are_the_users_then_the_files_then_the_model_cards(self):
+        def sampling(**keys):
+            gguf = Gguf(TINY)
+            for key, value in keys.items():
+                gguf.set("general." + key.replace("__", "."), {str: 8, float: 6, int: 5}[type(value)], value)
+            out = json.loads(self.good("info", self.file("m.gguf", gguf.bytes()), "--sampling"))
+            return out.pop("source"), {k: round(v, 6) for k, v in out.items()}
+
+        self.assertEqual(sampling(), ("elver", {"temperature": 0.7}))
+        smollm2 = {"temperature": 0.2, "top_p": 0.9}
+        page, values = sampling(name="Smollm2 135M 8k Lc100K Mix1 Ep2", basename="smollm2")
+        self.assertIn("SmolLM2", page)
+        self.assertEqual(values, smollm2)
+        self.assertEqual(sampling(name="SmolLM2-1.7B-Instruct")[1], smollm2)
+        self.assertEqual(sampling(name="Llama 3.2 1B Instruct")[1], {"temperature": 0.6, "top_p": 0.9})
+        self.assertEqual(sampling(name="LLaMA 30B")[0], "elver")
+        self.assertEqual(sampling(name="SmolLM2", sampling__temp=0.25, sampling__top_k=7),
+                         ("file", {"temperature": 0.25, "top_k": 7}))
+        for name, architecture, values in (("Qwen2.5 0.5B Instruct", "qwen2", {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.1}),
+                                           ("Qwen2.5 7B Instruct", "qwen2", {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.05})):
+            qwen = Gguf(DATA / f"golden/archs/{architecture}.gguf").set("general.name", 8, name).bytes()
+            out = json.loads(self.good("info", self.file("q.gguf", qwen), "--sampling"))
+            self.assertIn("Qwen2.5", out.pop("source"))
+            self.assertEqual(out, values)
+
+    def test_sampling_defaults_reach_the_sampler(self):
+        gguf = Gguf(TINY).set("tokenizer.chat_template", 8, TEMPLATE).set("general.sampling.top_k", 5, 1).set("general.sampling.temp", 6, 1.0)
+        model = self.file("m.gguf", gguf.bytes())
+        of = lambda *options: self.good("chat", model, "the bed", "--max-tokens", 20, *options)
+        likeliest = of("--temperature", 0)
+        self.assertEqual(of(), likeliest)
+        self.assertNotEqual(of("--top-k", 0), likeliest)
+        # complete draws nothing unless asked, and then as the model wants it
+        of = lambda *options: self.good("complete", model, "--prompt", "the bed", "--max-tokens", 20, "--ignore-eos", *options)
+        self.assertEqual(of("--temperature", 1), of())
+        self.assertNotEqual(of("--temperature", 1, "--top-k", 0), of())
 
     def test_plan(self):
         sizes = {}
@@ -193,6 +294,8 @@ class Others(ProgramTest):
         self.assertGreater(out["decode"]["tokens_per_s"], 0)
         self.assertGreater(out["machine"]["read_gb_per_s"], 0)
         self.assertGreater(out["decode"]["read_share"], 0)
+        self.assertEqual((out["sampled"]["tokens"], out["sampled"]["temperature"]), (4, 1))
+        self.assertGreater(out["sampled"]["tokens_per_s"], 0)
         self.assertIn("dot_tops", out["machine"])
 
     def test_usage_is_one_line_and_exit_code_2(self):
@@ -200,15 +303,20 @@ class Others(ProgramTest):
         self.bad(2, ["nonsense"], "nonsense")
         self.bad(2, ["model"], "logits", "--tokens", "1", "--output", "x")
         self.bad(2, ["--output"], "logits", TINY, "--tokens", "1")
-        self.bad(2, ["--threads"], "logits", TINY, "--tokens", "1", "--output", "x", "--threads", "0")
+        self.bad(2, ["--threads", "0 to 1024", '"-1"'], "logits", TINY, "--tokens", "1", "--output", "x", "--threads", "-1")
         self.bad(2, ["--cache-type"], "plan", TINY, "--cache-type", "f8")
         self.bad(2, ["--unknown"], "plan", TINY, "--unknown")
         self.bad(2, [], "complete", TINY, "--prompt", "a", "--tokens", "1")
         self.bad(2, [], "complete", TINY)
         self.bad(2, [], "tokenize", TINY)
         self.bad(2, [], "template", "--jsonl", "x")
-        for option, value in (("--temperature", "-1"), ("--top-p", "1.1"), ("--min-p", "x"), ("--top-k", "0"), ("--top-k", "1.5"), ("--seed", "-1")):
-            self.bad(2, [option], "complete", TINY, "--prompt", "a", option, value)
+        for option, value, bounds in (("--temperature", "-1", "0 to 100"), ("--temperature", "0,7", "0 to 100"), ("--top-p", "1.1", "0 to 1"),
+                                      ("--min-p", "x", "0 to 1"), ("--repetition-penalty", "0.001", "0.01 to 100"), ("--top-k", "-2", "-1 to"),
+                                      ("--top-k", "1.5", "-1 to"), ("--seed", "-2", "-1 to"), ("--seed", "18446744073709551616", "-1 to"),
+                                      ("--max-tokens", "-2", "-1 to 2147483647"), ("--max-tokens", "99999999999", "-1 to 2147483647"),
+                                      ("--context", "-1", "0 to")):
+            self.bad(2, [option, bounds, f'"{value}"'], "complete", TINY, "--prompt", "a", option, value)
+        self.bad(2, ["--prompt", "more than once"], "complete", TINY, "--prompt", "a", "--prompt", "b")
         self.assertIn("elver", self.good("--help"))
         self.assertRegex(self.good("--version"), r"^\d+\.\d+\.\d+\n$")
 
