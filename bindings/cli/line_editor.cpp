@@ -29,6 +29,7 @@ bool make_raw() {
     if (tcgetattr(STDIN_FILENO, &before) != 0) return false;
     termios t = before;
     t.c_iflag &= ~static_cast<tcflag_t>(BRKINT | ICRNL | INPCK | ISTRIP | IXON);
+    t.c_oflag &= ~static_cast<tcflag_t>(OPOST);
     t.c_lflag &= ~static_cast<tcflag_t>(ECHO | ICANON | IEXTEN | ISIG);
     t.c_cflag |= CS8;
     t.c_cc[VMIN] = 1;
