@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "answers.hpp"
+#include "base/utf8.hpp"
 #include "history.hpp"
 #include "line_editor.hpp"
 
@@ -51,6 +52,7 @@ class Questions {
         constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
         if (first_ && question.starts_with(byte_order_mark)) question.erase(0, byte_order_mark.size());
         first_ = false;
+        question = replace_invalid_utf8(question);
         return true;
     }
 

@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "base/utf8.hpp"
+
 namespace elver::cli {
 
 namespace {
@@ -105,25 +107,6 @@ size_t cluster_before(std::string_view text, size_t cursor) {
 // Bytes of a character that begins with this one; 1 where none does.
 size_t length_of(int first) {
     return first < 0xc2 || first > 0xf4 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-}
-
-// What is no UTF-8 becomes U+FFFD, a broken character once.
-std::string valid_utf8(std::string_view text) {
-    std::string out;
-    for (size_t at = 0; at < text.size();) {
-        utf8proc_int32_t code = 0;
-        const auto n = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + at,
-                                        static_cast<utf8proc_ssize_t>(text.size() - at), &code);
-        if (n > 0) {
-            out += text.substr(at, static_cast<size_t>(n));
-            at += static_cast<size_t>(n);
-            continue;
-        }
-        out += "\xef\xbf\xbd";
-        const size_t end = std::min(text.size(), at + length_of(static_cast<unsigned char>(text[at])));
-        for (++at; at < end && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80;) ++at;
-    }
-    return out;
 }
 
 bool is_space(char c) {
@@ -241,7 +224,7 @@ void LineEditor::character(int first) {
         }
         bytes += static_cast<char>(next);
     }
-    insert(valid_utf8(bytes));
+    insert(replace_invalid_utf8(bytes));
 }
 
 // Up to the end of what is pasted: line ends are text here.
@@ -255,7 +238,7 @@ void LineEditor::paste() {
     }
     if (pasted.ends_with(end)) pasted.resize(pasted.size() - end.size());
     std::replace(pasted.begin(), pasted.end(), '\r', '\n');
-    insert(valid_utf8(pasted));
+    insert(replace_invalid_utf8(pasted));
 }
 
 void LineEditor::recall(size_t entry) {
