@@ -89,6 +89,8 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& e, int argc,
     std::replace(message.begin(), message.end(), '\n', ' ');
     if (const size_t at = message.find(": At Most 1 required"); at != std::string::npos)
         message.replace(at, std::string::npos, ": given more than once");
+    if (const size_t at = message.find(": 1 required "); at != std::string::npos)
+        message.replace(at, std::string::npos, ": expected a value, found none");
     return message + see;
 }
 

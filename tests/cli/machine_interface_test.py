@@ -149,8 +149,9 @@ class Complete(ProgramTest):
 
     def test_what_is_no_finite_number_is_refused(self):
         for option in ("--temperature", "--top-p", "--min-p", "--repetition-penalty", "--presence-penalty", "--frequency-penalty"):
-            for value in ("nan", "-nan", "NaN", "inf", "-inf", "1e999", "nan(1)", "", " ", "0x"):
+            for value in ("nan", "-nan", "NaN", "inf", "-inf", "1e999", "nan(1)", " ", "0x"):
                 self.bad(2, [option, f'"{value}"'], "complete", TINY, "--prompt", "a", f"{option}={value}")
+            self.bad(2, [option, "expected a value"], "complete", TINY, "--prompt", "a", option)
         self.good("complete", TINY, "--prompt", "the", "--max-tokens", 2, "--temperature", "1e-50")
 
     def test_numbers_that_stand_for_everything(self):
