@@ -7,7 +7,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <random>
 
 #include "line_editor.hpp"
 
@@ -85,7 +84,8 @@ Json Answer::json() const {
 }
 
 Json sampling_of(const Model& model, const Options& o) {
-    Json request = sampling_defaults(model).values;
+    SamplingDefaults defaults = sampling_defaults(model);
+    Json request = defaults.source == "file" ? Json::object() : std::move(defaults.values);
     request.update(o.sampling);
     if (o.max_tokens >= 0) request["max_tokens"] = o.max_tokens;
     return request;
@@ -98,11 +98,8 @@ void begin_completion(Session& session, const std::string& request) {
     session.complete(request, show_reading);
 }
 
-Answer answer(Session& session, Begin begin, Json request, const Options& o) {
+Answer answer(Session& session, Begin begin, const Json& request, const Options& o) {
     Answer out;
-    // Small enough to be typed again.
-    out.seed = request.contains("seed") ? request["seed"].get<uint64_t>() : std::random_device()();
-    request["seed"] = out.seed;
     const Answering guard(session);
     using Clock = std::chrono::steady_clock;
     const auto ms = [](auto span) { return std::chrono::duration<double, std::milli>(span).count(); };
@@ -114,6 +111,7 @@ Answer answer(Session& session, Begin begin, Json request, const Options& o) {
         while (out.finish == ELVER_FINISH_NONE) {
             const Event event = session.next();
             out.finish = event.finish;
+            out.seed = event.seed;
             if (event.id >= 0) out.ids.push_back(event.id);
             out.text += event.text;
             if (!o.json) std::fwrite(event.text.data(), 1, event.text.size(), stdout), std::fflush(stdout);
@@ -142,7 +140,8 @@ int run_complete(const Options& o) {
     Json request = sampling_of(model, o);
     // Without a temperature: always the likeliest token, whatever the model's own defaults are.
     if (!o.sampling.contains("temperature")) {
-        request.update({{"temperature", 0.0}, {"repetition_penalty", 1.0}});
+        request.update(
+            {{"temperature", 0}, {"repetition_penalty", 1}, {"frequency_penalty", 0}, {"presence_penalty", 0}});
         request.update(o.sampling);
     }
     if (ids)
@@ -152,7 +151,7 @@ int run_complete(const Options& o) {
     if (o.special) request["special"] = true;
     if (o.ignore_eos) request["ignore_eos"] = true;
     listen_to_interrupts(false);
-    answer(session, begin_completion, std::move(request), o);
+    answer(session, begin_completion, request, o);
     return 0;
 }
 

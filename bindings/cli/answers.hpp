@@ -31,6 +31,6 @@ void begin_chat(Session& session, const std::string& request);
 void begin_completion(Session& session, const std::string& request);
 
 // Gives the text out as it comes, unless JSON is wanted.
-Answer answer(Session& session, Begin begin, Json request, const Options& o);
+Answer answer(Session& session, Begin begin, const Json& request, const Options& o);
 
 }  // namespace elver::cli

@@ -71,7 +71,7 @@ Json beginning(const Options& o) {
 std::string ask(Session& session, const Json& messages, const Json& sampling, const Options& o) {
     Json request = sampling;
     request["messages"] = messages;
-    return answer(session, begin_chat, std::move(request), o).text;
+    return answer(session, begin_chat, request, o).text;
 }
 
 int converse(Session& session, const Json& sampling, const Options& o) {

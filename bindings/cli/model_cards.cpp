@@ -27,14 +27,30 @@ constexpr Card cards[] = {
     {"qwen3moe", "", 0.6, 0.95, 20, 1, "https://huggingface.co/Qwen/Qwen3-30B-A3B"},
 };
 
-// Keys of a GGUF file and the request's fields that they are defaults of.
-constexpr const char* file_keys[][2] = {
-    {"general.sampling.temp", "temperature"},
-    {"general.sampling.top_k", "top_k"},
-    {"general.sampling.top_p", "top_p"},
-    {"general.sampling.min_p", "min_p"},
-    {"general.sampling.penalty_repeat", "repetition_penalty"},
+// What a GGUF file calls fields of a request, behind "general.sampling."; the others have the request's own names.
+constexpr std::string_view file_names[][2] = {
+    {"temp", "temperature"},
+    {"penalty_repeat", "repetition_penalty"},
+    {"penalty_freq", "frequency_penalty"},
+    {"penalty_present", "presence_penalty"},
+    {"penalty_last_n", "penalty_window"},
+    {"sequence", "samplers"},
 };
+
+// What the file itself says, which the library goes by without being told.
+Json of_file(const Json& metadata) {
+    constexpr std::string_view prefix = "general.sampling.";
+    Json out = Json::object();
+    for (const auto& [key, value] : metadata.items()) {
+        if (!key.starts_with(prefix)) continue;
+        std::string field = key.substr(prefix.size());
+        for (const auto& [name, of_request] : file_names) {
+            if (field == name) field = of_request;
+        }
+        out[field] = value;
+    }
+    return out;
+}
 
 // Small letters, and spaces for dashes and underscores.
 std::string plain(std::string name) {
@@ -55,12 +71,7 @@ bool names(const std::string& name, std::string_view words) {
 
 SamplingDefaults sampling_defaults(const Model& model) {
     const Json metadata = Json::parse(model.describe(ELVER_DESCRIBE_METADATA).view());
-    SamplingDefaults out;
-    for (const auto& [key, field] : file_keys) {
-        if (metadata.contains(key) && metadata[key].is_number()) out.values[field] = metadata[key];
-    }
-    out.source = "file";
-    if (!out.values.empty()) return out;
+    if (Json values = of_file(metadata); !values.empty()) return {std::move(values), "file"};
     const auto text = [&](const char* key) {
         return metadata.contains(key) && metadata[key].is_string() ? metadata[key].get<std::string>() : "";
     };
@@ -68,11 +79,10 @@ SamplingDefaults sampling_defaults(const Model& model) {
                       base = plain(text("general.basename") + " " + text("general.size_label"));
     for (const Card& card : cards) {
         if (architecture != card.architecture || (!names(name, card.name) && !names(base, card.name))) continue;
-        out.values = {{"temperature", card.temperature}, {"top_p", card.top_p}};
-        if (card.top_k > 0) out.values["top_k"] = card.top_k;
-        if (card.repetition_penalty != 1) out.values["repetition_penalty"] = card.repetition_penalty;
-        out.source = card.page;
-        return out;
+        Json values{{"temperature", card.temperature}, {"top_p", card.top_p}};
+        if (card.top_k > 0) values["top_k"] = card.top_k;
+        if (card.repetition_penalty != 1) values["repetition_penalty"] = card.repetition_penalty;
+        return {std::move(values), card.page};
     }
     return {{{"temperature", 0.7}}, "elver"};
 }
