@@ -33,8 +33,8 @@ struct elver_model {
 };
 struct elver_tokenizer {
     std::shared_ptr<const elver::Tokenizer> tokenizer;
-    std::shared_ptr<elver::Model> keeps;                     // a model's own tokenizer lives in it
-    std::optional<elver::Result<elver::ChatTemplate>> chat;  // of a file that is no open model
+    std::shared_ptr<elver::Model> keeps;             // a model's own tokenizer lives in it
+    std::optional<elver::ModelTemplates> templates;  // of a file that is no open model
 };
 struct elver_session {
     elver_model model;  // its own handle: the host may release the one that it opened the session with

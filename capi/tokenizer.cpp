@@ -24,7 +24,7 @@ elver_status elver_tokenizer_open(const elver_source* source, elver_tokenizer** 
         if (!file) return file.error();
         auto tokenizer = tokenizer_from_gguf(*file);
         if (!tokenizer) return std::move(tokenizer).error();
-        *out = new elver_tokenizer{*std::move(tokenizer), nullptr, template_from_gguf(*file)};
+        *out = new elver_tokenizer{*std::move(tokenizer), nullptr, templates_from_gguf(*file)};
         return {};
     });
 }
@@ -36,9 +36,8 @@ elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, const char
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
         const std::string_view json(variables, variables_size);
-        if (tokenizer->chat && !*tokenizer->chat) return tokenizer->chat->error();
-        auto rendered = tokenizer->chat ? render_template(**tokenizer->chat, tokenizer->tokenizer.get(), json)
-                                        : render_template(tokenizer->keeps.get(), {}, json);
+        auto rendered = tokenizer->templates ? render_template(*tokenizer->templates, tokenizer->tokenizer.get(), json)
+                                             : render_template(tokenizer->keeps.get(), {}, json);
         if (!rendered) return std::move(rendered).error();
         *out = new elver_text{*std::move(rendered)};
         return {};

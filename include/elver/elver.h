@@ -332,8 +332,11 @@ ELVER_API elver_status elver_tokenizer_decode(const elver_tokenizer* tokenizer, 
 
 /** Renders the chat template that lies beside the vocabulary.
  *  @param variables JSON object, borrowed for the call: messages, tools, documents, add_generation_prompt and whatever
- *                   else the template reads. bos_token and eos_token are the vocabulary's unless given.
- *  @param out       Written only on ELVER_OK: a text you own; elver_text_release() it.
+ *                   else the template reads. bos_token and eos_token are the vocabulary's unless given. The messages
+ *                   may have the shapes that elver_session_chat() takes.
+ *  @param out       Written only on ELVER_OK: a text you own; elver_text_release() it. It does not tell what people
+ *                   typed from the template's own text: encoded with parse_special, control tokens that someone typed
+ *                   become tokens. elver_session_chat() keeps the two apart.
  *  @param error     NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_UNSUPPORTED (no template, or a construct that the error names with its line);
  *  ELVER_INVALID_ARGUMENT (the JSON, or the template's own complaint). Threads: any. Since: 0.1. Source: Jinja 3.1 with
@@ -439,6 +442,11 @@ ELVER_API elver_status elver_session_rewind(elver_session* session, int32_t posi
  * elver_event has it. A stop string may spell control tokens, although they are not shown. A key of the API that asks
  * for nothing (null, n 1, ...) is accepted; one that asks for what is not done is an error that says so, and so is an
  * unknown key.
+ *                  Messages may have null or no content, parts of text, the role developer, and tool calls whose
+ *                  arguments are JSON text. Control tokens that they spell stay text. BOS stands before the prompt once
+ *                  if the model asks for it, whether the template writes it or not. Tools take the template
+ *                  "tokenizer.chat_template.tool_use" if the file has it; with a template that does not read them they
+ *                  are an error.
  *  @param progress NULL, or called after each pass over the prompt; see elver_progress.
  *  @param context  Given to progress.
  *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
@@ -449,8 +457,8 @@ ELVER_API elver_status elver_session_chat(elver_session* session, const char* re
                                           elver_progress progress, void* context, elver_error** error);
 
 /** Begins the continuation of a text: as elver_session_chat(), but with "prompt" (a text) or "ids" (a list of token
- * ids) in place of messages, tools and documents. "special": true makes control tokens spelled in the prompt tokens;
- * without it they are text. Threads: the session's. Since: 0.1. */
+ *  ids) in place of messages, tools and documents. Control tokens that a prompt spells stay text unless "special" is
+ *  true, which is for prompts made by hand. Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_complete(elver_session* session, const char* request, size_t request_size,
                                               elver_progress progress, void* context, elver_error** error);
 

@@ -5,6 +5,7 @@
 
 #include "answer/request_keys.hpp"
 #include "base/text.hpp"
+#include "chat/messages.hpp"
 
 namespace elver {
 
@@ -45,33 +46,63 @@ std::string token_text(const Tokenizer& tokenizer, std::optional<int32_t> id) {
     return id ? std::string(tokenizer.vocab().token(*id).text) : std::string();
 }
 
-Result<std::string> render(const Tokenizer* tokenizer, const ChatTemplate& chat, Json variables) {
+Result<Rendered> render(const Tokenizer* tokenizer, const ChatTemplate& chat, Json variables) {
+    if (auto prepared = prepare_messages(chat, variables); !prepared) return std::move(prepared).error();
+    TemplateTokens tokens;
     if (tokenizer != nullptr) {
-        const Vocab& vocab = tokenizer->vocab();
-        if (!variables.contains("bos_token")) variables["bos_token"] = token_text(*tokenizer, vocab.bos);
-        if (!variables.contains("eos_token")) variables["eos_token"] = token_text(*tokenizer, vocab.eos);
+        tokens.bos = token_text(*tokenizer, tokenizer->vocab().bos);
+        tokens.eos = token_text(*tokenizer, tokenizer->vocab().eos);
     }
-    return chat.render(variables);
+    return chat.render(variables, tokens);
+}
+
+Result<std::string> text_of(Result<Rendered> rendered) {
+    if (!rendered) return std::move(rendered).error();
+    return std::move(rendered->text);
+}
+
+bool has_tools(const Json& variables) {
+    const auto tools = variables.find("tools");
+    return tools != variables.end() && !tools->is_null() && !tools->empty();
+}
+
+// The model's BOS stands before a prompt once: whether the text spells it or not.
+void begin_once(const Tokenizer& tokenizer, std::vector<int32_t>& ids) {
+    const auto bos = tokenizer.adds_bos();
+    if (!bos) return;
+    if (ids.empty() || ids[0] != *bos) ids.insert(ids.begin(), *bos);
+    if (ids.size() > 1 && ids[1] == *bos) ids.erase(ids.begin());
 }
 
 }  // namespace
 
+Result<std::string> render_template(const ModelTemplates& templates, const Tokenizer* tokenizer,
+                                    std::string_view text) {
+    auto variables = parse_object(text, "variables");
+    if (!variables) return std::move(variables).error();
+    const auto chat = templates.choose(has_tools(*variables));
+    if (!chat) return chat.error();
+    return text_of(render(tokenizer, **chat, *std::move(variables)));
+}
+
 Result<std::string> render_template(const ChatTemplate& chat, const Tokenizer* tokenizer, std::string_view text) {
     auto variables = parse_object(text, "variables");
     if (!variables) return std::move(variables).error();
-    return render(tokenizer, chat, *std::move(variables));
+    return text_of(render(tokenizer, chat, *std::move(variables)));
 }
 
-Result<std::string> render_template(const Model* model, std::string_view source, std::string_view variables) {
+Result<std::string> render_template(const Model* model, std::string_view source, std::string_view text) {
+    auto variables = parse_object(text, "variables");
+    if (!variables) return std::move(variables).error();
     const Tokenizer* tokenizer = model == nullptr ? nullptr : &model->tokenizer();
     if (!source.empty() || model == nullptr) {
         const auto chat = ChatTemplate::parse(std::string(source));
         if (!chat) return chat.error();
-        return render_template(*chat, tokenizer, variables);
+        return text_of(render(tokenizer, *chat, *std::move(variables)));
     }
-    const auto chat = model->chat_template();
+    const auto chat = model->chat_template(has_tools(*variables));
     if (!chat) return chat.error();
-    return render_template(**chat, tokenizer, variables);
+    return text_of(render(tokenizer, **chat, *std::move(variables)));
 }
 
 Result<Request> parse_chat_request(const Model& model, std::string_view text) {
@@ -83,23 +114,24 @@ Result<Request> parse_chat_request(const Model& model, std::string_view text) {
     if (!options) return std::move(options).error();
     request.options = *std::move(options);
     if (auto checked = check_messages(*json); !checked) return std::move(checked).error();
-    const auto chat = model.chat_template();
-    if (!chat) return chat.error();
     Json variables = Json::object();
     const auto asks_for = [&](const char* key) { return json->contains(key) && !(*json)[key].is_null(); };
     if (asks_for("chat_template_kwargs")) variables = (*json)["chat_template_kwargs"];
     if (asks_for("reasoning_effort")) variables["reasoning_effort"] = (*json)["reasoning_effort"];
     for (const char* key : {"messages", "tools", "documents"}) {
         if (key == std::string_view("tools") && json->value("tool_choice", Json()) == "none") continue;
-        if (json->contains(key)) variables[key] = (*json)[key];
+        if (json->contains(key)) variables[key] = std::move((*json)[key]);
     }
     variables["add_generation_prompt"] = true;
+    const auto chat = model.chat_template(has_tools(variables));
+    if (!chat) return chat.error();
     const auto prompt = render(&model.tokenizer(), **chat, std::move(variables));
     if (!prompt) return prompt.error();
-    // The template writes the special tokens itself.
-    auto ids = model.tokenizer().encode(*prompt, {.add_special = false, .parse_special = true});
+    auto ids =
+        model.tokenizer().encode(prompt->text, {.add_special = false, .parse_special = true, .typed = &prompt->typed});
     if (!ids) return std::move(ids).error();
     request.ids = *std::move(ids);
+    begin_once(model.tokenizer(), request.ids);
     return request;
 }
 
@@ -118,10 +150,11 @@ Result<Request> parse_completion_request(const Model& model, std::string_view te
     if (json->contains("prompt")) {
         const Json& prompt = (*json)["prompt"];
         if (!prompt.is_string()) return wrong_value("prompt", "a string", prompt);
-        // What people type is text: control tokens only where the request asks for them.
-        auto ids = model.tokenizer().encode(prompt.get_ref<const std::string&>(), {.parse_special = special == true});
+        auto ids =
+            model.tokenizer().encode(prompt.get_ref<const std::string&>(), {.parse_special = special == Json(true)});
         if (!ids) return std::move(ids).error();
         request.ids = *std::move(ids);
+        begin_once(model.tokenizer(), request.ids);
         return request;
     }
     const Json& ids = (*json)["ids"];

@@ -15,11 +15,17 @@ struct Request {
     GenerateOptions options;
 };
 
-// {"messages": [...], ...}: rendered through the model's chat template.
+// {"messages": [...], ...}: rendered through the model's chat template. Control tokens come from the template's own
+// text only. In both requests BOS stands before the prompt, once, if the model asks for it.
 Result<Request> parse_chat_request(const Model& model, std::string_view json);
-// {"prompt": "..."} or {"ids": [...]}.
+// {"prompt": "..."} or {"ids": [...]}. The prompt is text, in which control tokens are not looked for, unless "special"
+// is true.
 Result<Request> parse_completion_request(const Model& model, std::string_view json);
-// Renders a template; bos_token and eos_token are the tokenizer's unless given. tokenizer may be null.
+// Renders a model's template, that for tools if the variables hold tools; bos_token and eos_token are the tokenizer's
+// unless given. The messages are prepared as those of a chat request are (chat/messages.hpp).
+Result<std::string> render_template(const ModelTemplates& templates, const Tokenizer* tokenizer,
+                                    std::string_view variables);
+// Renders a template in the same way.
 Result<std::string> render_template(const ChatTemplate& chat, const Tokenizer* tokenizer, std::string_view variables);
 // Renders a template, the model's own where source is empty, with bos_token and eos_token filled in. model may be null
 // if source is not.

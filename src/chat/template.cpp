@@ -1,18 +1,18 @@
 #include "chat/template.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
 #include "base/utf8.hpp"
-#include "chat/jinja/interpreter.hpp"
-#include "chat/jinja/parser.hpp"
-#include "chat/jinja/scopes.hpp"
+#include "jinja/interpreter.hpp"
+#include "jinja/parser.hpp"
+#include "jinja/scopes.hpp"
 
 namespace elver {
 namespace {
 
 using jinja::Env;
-using jinja::Failure;
 using jinja::Value;
 using nlohmann::ordered_json;
 
@@ -20,7 +20,10 @@ constexpr size_t max_source_bytes = 4 << 20;
 constexpr int max_json_depth = 200;
 
 Value to_value(Env& env, const ordered_json& json, int depth) {
-    if (depth > max_json_depth) throw Failure{Status::invalid_argument, "the variables are nested too deeply", true};
+    if (depth > max_json_depth) {
+        env.budget.stop(Error(Status::invalid_argument, "the variables are nested too deeply"));
+        return {};
+    }
     switch (json.type()) {
         case ordered_json::value_t::null:
             return Value(jinja::None{});
@@ -47,42 +50,55 @@ Value to_value(Env& env, const ordered_json& json, int depth) {
             return env.dict(std::move(pairs));
         }
         default:
-            throw Failure{Status::invalid_argument, "the variables hold binary data", true};
+            env.budget.stop(Error(Status::invalid_argument, "the variables hold binary data"));
+            return {};
     }
 }
 
-std::optional<jinja::LocalTime> read_now(const ordered_json& variables) {
+constexpr std::string_view roles[] = {"system", "developer",   "user",    "assistant", "tool",
+                                      "model",  "observation", "ipython", "function"};
+
+// The messages: a role that templates know is a word of theirs and not what someone typed.
+Value messages_value(Env& env, const ordered_json& messages) {
+    if (!messages.is_array()) return to_value(env, messages, 1);
+    jinja::Values items;
+    for (const auto& message : messages) {
+        if (!message.is_object()) {
+            items.push_back(to_value(env, message, 2));
+            continue;
+        }
+        jinja::Pairs pairs;
+        for (const auto& [key, value] : message.items()) {
+            const std::string* role = key == "role" ? value.get_ptr<const std::string*>() : nullptr;
+            const bool known = role && std::find(std::begin(roles), std::end(roles), *role) != std::end(roles);
+            pairs.emplace_back(env.str(replace_invalid_utf8(key)),
+                               known ? env.str(jinja::Text::of_template(*role)) : to_value(env, value, 3));
+        }
+        items.push_back(env.dict(std::move(pairs)));
+    }
+    return env.list(std::move(items));
+}
+
+Result<std::optional<jinja::LocalTime>> read_now(const ordered_json& variables) {
+    using Now = std::optional<jinja::LocalTime>;
     const auto it = variables.find("now");
-    if (it == variables.end() || it->is_null()) return std::nullopt;
-    if (it->is_number()) return jinja::from_unix_seconds(it->get<double>());
-    const auto time = it->is_string() ? jinja::parse_iso_time(it->get_ref<const std::string&>()) : std::nullopt;
-    if (!time) {
-        throw Failure{
-            Status::invalid_argument,
-            cat("variable \"now\": expected seconds since 1970 or a time such as \"2024-07-26T12:00:00\", found ",
-                in_quotes(it->dump(-1, ' ', false, ordered_json::error_handler_t::replace))),
-            true};
+    if (it == variables.end() || it->is_null()) return Now();
+    if (it->is_number()) {
+        const auto time = jinja::from_unix_seconds(it->get<double>());
+        if (!time) return time.error();
+        return Now(*time);
     }
-    return time;
-}
-
-// Runs what may throw and turns every exception into an Error: none leaves this room.
-template <class T, class F>
-Result<T> guarded(F&& work) {
-    try {
-        return work();
-    } catch (const Failure& f) {
-        return Error(f.status, f.message);
-    } catch (const std::bad_alloc&) {
-        return Error(Status::out_of_memory, "a chat template: the system has no memory left");
-    } catch (const std::exception& e) {
-        return Error(Status::internal, cat("a chat template: ", e.what()));
-    }
+    const Now time = it->is_string() ? jinja::parse_iso_time(it->get_ref<const std::string&>()) : std::nullopt;
+    if (time) return time;
+    return Error(Status::invalid_argument,
+                 cat("variable \"now\": expected seconds since 1970 or a time such as \"2024-07-26T12:00:00\", found ",
+                     in_quotes(it->dump(-1, ' ', false, ordered_json::error_handler_t::replace))));
 }
 
 }  // namespace
 
 struct ChatTemplate::Impl {
+    std::string source;
     jinja::Syntax syntax;
 };
 
@@ -92,35 +108,47 @@ Result<ChatTemplate> ChatTemplate::parse(std::string source) {
                      cat("expected at most ", max_source_bytes, " bytes of template, found ", source.size()));
     }
     if (!is_valid_utf8(source)) return Error(Status::bad_file, "the template is not valid UTF-8");
-    return guarded<ChatTemplate>([&]() -> Result<ChatTemplate> {
-        auto impl = std::make_shared<Impl>();
-        impl->syntax = jinja::parse(source);
-        jinja::bind_names(impl->syntax);
-        ChatTemplate out;
-        out.impl_ = std::move(impl);
-        return out;
-    });
+    auto syntax = jinja::parse(source);
+    if (!syntax) return std::move(syntax).error();
+    if (auto bound = jinja::bind_names(*syntax); !bound) return std::move(bound).error();
+    ChatTemplate out;
+    out.impl_ = std::make_shared<const Impl>(Impl{std::move(source), *std::move(syntax)});
+    return out;
 }
 
-Result<std::string> ChatTemplate::render(const ordered_json& variables) const {
+Result<Rendered> ChatTemplate::render(const ordered_json& variables, const TemplateTokens& tokens) const {
     if (!impl_) return Error(Status::internal, "the template was moved from");
     if (!variables.is_object())
         return Error(Status::invalid_argument, cat("the variables: expected an object, found ", variables.type_name()));
-    return guarded<std::string>([&]() -> Result<std::string> {
-        jinja::Interpreter interpreter(impl_->syntax, read_now(variables));
-        jinja::Pairs pairs;
-        // What transformers always passes.
-        pairs.emplace_back(interpreter.str("tools"), Value(jinja::None{}));
-        pairs.emplace_back(interpreter.str("documents"), Value(jinja::None{}));
-        pairs.emplace_back(interpreter.str("add_generation_prompt"), Value(false));
-        for (const auto& [key, value] : variables.items()) {
-            if (key != "now")
-                pairs.emplace_back(interpreter.str(replace_invalid_utf8(key)), to_value(interpreter, value, 1));
-        }
-        const Value all = interpreter.dict(std::move(pairs));
-        interpreter.budget.start();
-        return interpreter.run(all);
-    });
+    const auto now = read_now(variables);
+    if (!now) return now.error();
+    jinja::Interpreter in(impl_->syntax, *now);
+    jinja::Pairs pairs;
+    // What transformers always passes.
+    pairs.emplace_back(in.str("tools"), Value(jinja::None{}));
+    pairs.emplace_back(in.str("documents"), Value(jinja::None{}));
+    pairs.emplace_back(in.str("add_generation_prompt"), Value(false));
+    using jinja::Text;
+    if (tokens.bos) pairs.emplace_back(in.str("bos_token"), in.str(Text::of_template(*tokens.bos)));
+    if (tokens.eos) pairs.emplace_back(in.str("eos_token"), in.str(Text::of_template(*tokens.eos)));
+    for (const auto& [key, value] : variables.items()) {
+        if (key == "now") continue;
+        pairs.emplace_back(in.str(replace_invalid_utf8(key)),
+                           key == "messages" ? messages_value(in, value) : to_value(in, value, 1));
+    }
+    const Value all = in.dict(std::move(pairs));
+    in.budget.start();
+    auto text = in.run(all);
+    if (!text) return std::move(text).error();
+    return Rendered{std::move(text->bytes), std::move(text->typed)};
+}
+
+bool ChatTemplate::reads(std::string_view variable) const {
+    return impl_ && jinja::reads(impl_->syntax, variable);
+}
+
+bool ChatTemplate::spells(std::string_view text) const {
+    return impl_ && impl_->source.find(text) != std::string::npos;
 }
 
 }  // namespace elver

@@ -5,11 +5,27 @@
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "base/ranges.hpp"
 #include "base/result.hpp"
 
 namespace elver {
+
+// What a template made of its variables.
+struct Rendered {
+    std::string text;
+    // What people typed: every byte that comes from the variables or was computed from them. The rest stands in the
+    // template. Control tokens are to be read in the rest only.
+    Ranges typed;
+};
+
+// Texts that the host gives to a template as the template's own.
+struct TemplateTokens {
+    std::optional<std::string> bos, eos;  // bos_token and eos_token where the variables have none
+};
 
 // Immutable; copies share one tree, and threads may render at once.
 class ChatTemplate {
@@ -20,12 +36,31 @@ class ChatTemplate {
     // variables: an object with messages, tools, documents, add_generation_prompt, bos_token, eos_token and what else
     // the template reads. tools and documents are None and add_generation_prompt is false where absent. "now" is what
     // strftime_now shows, in seconds since 1970 or as an ISO 8601 text, and no variable; absent: the system's time.
-    // Fails with invalid_argument, and the template's own words, where it raises an exception.
-    Result<std::string> render(const nlohmann::ordered_json& variables) const;
+    // The role of a message counts as the template's if it is one of those that templates know (user, tool ...), as
+    // some write "<|" + role + "|>". Fails with invalid_argument, and the template's own words, where it raises an
+    // exception.
+    Result<Rendered> render(const nlohmann::ordered_json& variables, const TemplateTokens& tokens = {}) const;
+
+    // Whether the template reads a variable of the caller.
+    bool reads(std::string_view variable) const;
+    // Whether a text stands in the source.
+    bool spells(std::string_view text) const;
 
   private:
     struct Impl;
     std::shared_ptr<const Impl> impl_;
+};
+
+// The templates of a model's file.
+struct ModelTemplates {
+    Result<ChatTemplate> chat;
+    std::optional<Result<ChatTemplate>> tool_use;  // one for conversations with tools, where the file names it
+
+    Result<const ChatTemplate*> choose(bool with_tools) const {
+        const auto& chosen = with_tools && tool_use ? *tool_use : chat;
+        if (!chosen) return chosen.error();
+        return &*chosen;
+    }
 };
 
 }  // namespace elver

@@ -37,6 +37,10 @@ class VocabReader {
         flag("tokenizer.ggml.normalizer.lowercase", v.lowercase);
         flag("tokenizer.ggml.normalizer.strip_accents", v.strip_accents);
         bytes("tokenizer.ggml.precompiled_charsmap", v.charsmap);
+        for (const auto& [key, value] : file_.metadata()) {  // "tokenizer.chat_template", and ".NAME" behind it
+            if (key.starts_with("tokenizer.chat_template") && value.type() == GgufType::string)
+                v.templates.push_back(*file_.get_string(key));
+        }
         if (error_) return std::move(*error_);
         return v;
     }
@@ -113,18 +117,28 @@ Result<std::shared_ptr<const Tokenizer>> textless_from_gguf(const Gguf& file) {
     return Tokenizer::make_textless(*source);
 }
 
-Result<ChatTemplate> template_from_gguf(const Gguf& file) {
-    constexpr const char* key = "tokenizer.chat_template";
+namespace {
+
+Result<ChatTemplate> template_at(const Gguf& file, std::string_view key) {
     const auto text = file.get_string_or(key, "");
     if (!text) return text.error();
     if (text->empty()) {
         return Error(Status::unsupported, cat(file.name(), ": the file holds no chat template (key \"", key, "\")"),
-                     key);
+                     std::string(key));
     }
     auto chat = ChatTemplate::parse(std::string(*text));
-    if (!chat)
-        return Error(chat.error().status(), cat(file.name(), ": key \"", key, "\": ", chat.error().message()), key);
-    return chat;
+    if (chat) return chat;
+    return Error(chat.error().status(), cat(file.name(), ": key \"", key, "\": ", chat.error().message()),
+                 std::string(key));
+}
+
+}  // namespace
+
+ModelTemplates templates_from_gguf(const Gguf& file) {
+    constexpr const char* tool_use = "tokenizer.chat_template.tool_use";
+    ModelTemplates out{template_at(file, "tokenizer.chat_template"), {}};
+    if (file.find(tool_use) != nullptr) out.tool_use = template_at(file, tool_use);
+    return out;
 }
 
 }  // namespace elver

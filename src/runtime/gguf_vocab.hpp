@@ -18,6 +18,6 @@ Result<std::shared_ptr<const Tokenizer>> tokenizer_from_gguf(const Gguf& file);
 Result<std::shared_ptr<const Tokenizer>> textless_from_gguf(const Gguf& file);
 
 // Fails with unsupported where the file has no template; errors name file and key.
-Result<ChatTemplate> template_from_gguf(const Gguf& file);
+ModelTemplates templates_from_gguf(const Gguf& file);
 
 }  // namespace elver

@@ -36,7 +36,7 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     auto pool = ThreadPool::make(options.n_threads > 0 ? options.n_threads : usable_cores());
     if (!pool) return std::move(pool).error();
     m->pool_ = *std::move(pool);
-    m->template_ = template_from_gguf(*m->file_);
+    m->templates_ = templates_from_gguf(*m->file_);
     m->program_ = m->builder_->build(*m->weights_);
     m->executor_.emplace(m->program_, *m->weights_, *m->kernels_, *m->pool_);
     const auto plan = m->plan(options.session);
@@ -97,9 +97,8 @@ Result<Plan> Model::plan(const SessionOptions& options) const {
     return plan;
 }
 
-Result<const ChatTemplate*> Model::chat_template() const {
-    if (!*template_) return template_->error();
-    return &**template_;
+Result<const ChatTemplate*> Model::chat_template(bool with_tools) const {
+    return templates_->choose(with_tools);
 }
 
 }  // namespace elver

@@ -63,7 +63,7 @@ class Model {
     ThreadPool& pool() const noexcept { return *pool_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
     // One that is not there or cannot be parsed is an error of whoever asks for it.
-    Result<const ChatTemplate*> chat_template() const;
+    Result<const ChatTemplate*> chat_template(bool with_tools = false) const;
     std::vector<CacheLayerSpec> cache_layers() const { return builder_->cache_layers(); }
     std::vector<size_t> state_layers() const { return builder_->state_layers(); }
     // Defaults filled in, and max_batch at most n_ctx. An error for sizes below 0, and for a context beyond the
@@ -84,7 +84,7 @@ class Model {
     graph::Program program_;
     std::optional<cpu::Executor> executor_;
     std::shared_ptr<const Tokenizer> tokenizer_;
-    std::optional<Result<ChatTemplate>> template_;
+    std::optional<ModelTemplates> templates_;
     bool loaded_ = false;
 };
 

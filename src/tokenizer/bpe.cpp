@@ -136,7 +136,7 @@ class Bpe final : public TextEncoder {
 
     std::string bytes_of(const Token& token) const override {
         std::string_view text = token.text;
-        if (token.type == TokenType::user_defined) return std::string(text);
+        if (token.type == TokenType::user_defined || token.type == TokenType::marker) return std::string(text);
         if (!byte_level()) {
             const int byte = token.type == TokenType::byte ? byte_of_spelling(text) : -1;
             if (byte >= 0) return std::string(1, static_cast<char>(byte));
@@ -240,6 +240,7 @@ Result<void> Bpe::add_merges(const VocabSource& source) {
                                cat("merge ", rank, " (", in_quotes(merge), "): expected tokens, found ",
                                    in_quotes(parts[i]), ", which is none"));
         }
+        if (steers(vocab_.token(ids[2]).type)) continue;
         if (!merges_.add(ids[0], ids[1], {static_cast<uint32_t>(rank), ids[2]})) return collision(source);
     }
     return {};

@@ -67,6 +67,7 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::make(const VocabSource& sour
     take_default(v, v.pad, family.pad);
     take_default(v, v.cls, family.cls);
     take_default(v, v.mask, family.mask);
+    correct_types(v, source.templates);
     auto encoder = family.make(source, v);
     if (!encoder) return std::move(encoder).error();
     t->encoder_ = *std::move(encoder);
@@ -93,10 +94,15 @@ Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text, const Enco
                      cat("text: expected up to ", longest_text, " bytes, found ", text.size()), "text");
     }
     std::string repaired;
-    if (!is_valid_utf8(text)) text = repaired = replace_invalid_utf8(text);
+    const bool valid = is_valid_utf8(text);
+    if (!valid) text = repaired = replace_invalid_utf8(text);
+    const Ranges none, all(0, text.size());
+    const Ranges& typed = !options.parse_special || (options.typed && !valid) ? all
+                          : options.typed                                     ? *options.typed
+                                                                              : none;
     std::vector<int32_t> out;
     if (options.add_special && first_) out.push_back(*first_);
-    for (const SpecialTokens::Piece& piece : special_.split(text, options.parse_special)) {
+    for (const SpecialTokens::Piece& piece : special_.split(text, typed)) {
         if (piece.id >= 0) {
             out.push_back(piece.id);
             continue;

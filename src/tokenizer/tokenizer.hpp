@@ -18,8 +18,12 @@ class TextEncoder;
 struct Family;
 
 struct EncodeOptions {
-    bool add_special = true;     // BOS, EOS, CLS, SEP where the model wants them
-    bool parse_special = false;  // control tokens spelled in the text become tokens; user-defined ones always do
+    bool add_special = true;  // BOS, EOS, CLS, SEP where the model wants them
+    // Tokens that steer the model (special.hpp) are found where the text spells them; user-defined ones always are.
+    bool parse_special = false;
+    // With parse_special: what people typed, in which no token that steers the model is found, nor one that only begins
+    // or ends in it. The ranges are taken as the whole text if that is not valid UTF-8.
+    const Ranges* typed = nullptr;
 };
 
 class Tokenizer {
@@ -53,7 +57,8 @@ class Tokenizer {
     bool is_control(int32_t id) const noexcept { return vocab_.has(id) && special_.is_control(id); }
     // Ends an answer: EOS, EOT, EOM and the tokens whose text says so.
     bool is_end(int32_t id) const noexcept { return vocab_.has(id) && special_.is_end(id); }
-    bool adds_bos() const noexcept { return first_.has_value(); }
+    // BOS (or CLS), if the model asks for it before every text.
+    std::optional<int32_t> adds_bos() const noexcept { return first_; }
     bool adds_eos() const noexcept { return last_.has_value(); }
 
   private:

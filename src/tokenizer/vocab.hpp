@@ -34,10 +34,17 @@ struct VocabSource {
     std::optional<bool> add_bos, add_eos, add_sep;  // add_bos_token, …
     std::optional<bool> add_space_prefix, remove_extra_whitespaces;
     std::optional<bool> lowercase, strip_accents;  // normalizer.lowercase, normalizer.strip_accents
+    std::vector<std::string_view> templates;       // tokenizer.chat_template and its named kin
 };
 
-// tokenizer.ggml.token_type
-enum class TokenType : uint8_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+// tokenizer.ggml.token_type, and marker, which no file says: a user-defined token that chat templates write to steer
+// the model (special.hpp says which). It shows in an answer as a user-defined one does.
+enum class TokenType : uint8_t { normal = 1, unknown, control, user_defined, unused, byte, marker };
+
+// Whether a token of this type steers the model, so that plain text never becomes it.
+constexpr bool steers(TokenType type) noexcept {
+    return type == TokenType::control || type == TokenType::unknown || type == TokenType::marker;
+}
 
 struct Token {
     std::string_view text;  // as the file spells it
@@ -54,6 +61,7 @@ class Vocab {
 
     int size() const noexcept { return static_cast<int>(tokens_.size()); }
     const Token& token(int32_t id) const noexcept { return tokens_[static_cast<size_t>(id)]; }
+    void set_type(int32_t id, TokenType type) noexcept { tokens_[static_cast<size_t>(id)].type = type; }
     bool has(int32_t id) const noexcept { return id >= 0 && id < size(); }
     // Of a token spelled so, whatever its type; -1 when absent. Of several the last that plain text may become, or
     // the last if text may become none of them: other engines keep the last too.
@@ -61,8 +69,8 @@ class Vocab {
         const auto it = by_text_.find(text);
         return it == by_text_.end() ? -1 : it->second;
     }
-    // The same among the tokens that plain text may become: normal and user-defined ones. Control tokens never come
-    // from text that merely looks like them.
+    // The same among the tokens that plain text may become: normal and user-defined ones. Tokens that steer the model
+    // never come from text that merely looks like them.
     int32_t find_plain(std::string_view text) const noexcept {
         const int32_t id = find(text);
         return id >= 0 && is_plain(id) ? id : -1;

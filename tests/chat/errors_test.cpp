@@ -14,7 +14,9 @@ using Json = nlohmann::ordered_json;
 elver::Result<std::string> rendered(const std::string& source, const Json& variables = Json::object()) {
     auto parsed = ChatTemplate::parse(source);
     if (!parsed) return std::move(parsed.error());
-    return parsed->render(variables);
+    auto text = parsed->render(variables);
+    if (!text) return std::move(text).error();
+    return std::move(text->text);
 }
 
 struct Row {

@@ -27,6 +27,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     nlohmann::ordered_json given;
     if (nul != std::string_view::npos) given = nlohmann::ordered_json::parse(all.substr(nul + 1), nullptr, false);
     const auto text = parsed->render(given.is_object() ? given : conversation());
-    if (text ? !elver::is_valid_utf8(*text) : text.error().status() == elver::Status::internal) std::abort();
+    if (text ? !elver::is_valid_utf8(text->text) : text.error().status() == elver::Status::internal) std::abort();
     return 0;
 }

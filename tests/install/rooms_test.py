@@ -19,15 +19,16 @@ SEES = {
     "kernels": BASE | {"tensor", "quant"},
     "formats": BASE | {"tensor"},
     "tokenizer": BASE,
-    "chat": BASE | {"tokenizer"},
+    "jinja": BASE,
+    "chat": BASE | {"jinja"},
     "weights": BASE | {"tensor", "quant", "kernels", "formats"},
     "graph": BASE | {"tensor", "quant", "kernels", "formats", "weights"},
     "cache": BASE | {"tensor", "quant", "kernels"},
     "cpu": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache"},
     "ops": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu"},
     "models": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache"},
-    "runtime": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu", "models", "tokenizer", "chat"},
-    "answer": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu", "models", "tokenizer", "chat", "runtime"},
+    "runtime": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu", "models", "tokenizer", "jinja", "chat"},
+    "answer": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu", "models", "tokenizer", "jinja", "chat", "runtime"},
 }
 
 build = pathlib.Path(sys.argv[1])

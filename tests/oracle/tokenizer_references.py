@@ -14,6 +14,7 @@ from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+MARKER = re.compile("<[|\uff5c].+>|<.+[|\uff5c]>", re.S)  # of user-defined tokens, those that only a template may write
 
 # Tokens that steer a model though their file types them otherwise.
 RETYPED = {
@@ -122,7 +123,7 @@ class Vocabulary:
         retyped = RETYPED - NOT_RETYPED.get(self.model, set())
         self.special, self.user = [], []
         for text, kind in zip(self.tokens, self.types):
-            if kind in (CONTROL, UNKNOWN) or text in retyped:
+            if kind in (CONTROL, UNKNOWN) or text in retyped or (kind == USER and MARKER.fullmatch(text)):
                 self.special.append(text)
             elif kind == USER:
                 self.user.append(text)
