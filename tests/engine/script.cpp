@@ -5,6 +5,7 @@
 #include <ostream>
 #include <random>
 
+#include "answer/logit_row.hpp"
 #include "answer/sampler.hpp"
 #include "base/text.hpp"
 
@@ -294,6 +295,7 @@ class Runner {
         SamplerSettings settings;
         settings.temperature = s.b % 2 == 0 ? 0.0f : 0.7f + static_cast<float>(s.b % 5);
         settings.top_k = s.b % 3 == 0 ? 5 : 0;
+        settings.repetition_penalty = s.b % 7 == 0 ? 1.5f : 1.0f;
         settings.seed = s.c;
         say(n, " tokens at temperature ", settings.temperature);
         door_->cancel_at(s.cancel_at);
@@ -301,14 +303,18 @@ class Runner {
         if (h.ids.empty() || !had_logits_) return expect_refused(answer, Status::invalid_argument);
         if (!expect_done(answer)) return;
         expect(!answer->cancelled || may_cancel_, "cancelled, though nobody asked for it");
-        auto sampler = Sampler::make(settings, n_vocab());
+        const KernelTable& kernels = setting_.model->kernels();
+        auto sampler = Sampler::make(settings, kernels, n_vocab());
+        LogitRow row(kernels);
         if (!expect_done(sampler)) return;
         Ids whole = h.ids, expected;
         // The context may end before the answer; the last token needs no position.
         const int most = std::min<int64_t>(n, int64_t{h.text->n_ctx()} - h.n_past() + 1);
         for (int i = 0; i < most && expected.size() < answer->ids.size(); ++i) {
             if (i > 0) whole.push_back(expected.back());
-            expected.push_back(sampler->sample(truth_.after(whole), whole));
+            const auto logits = truth_.after(whole);
+            row.read(logits);
+            expected.push_back(sampler->sample(row, {whole, h.ids.size()}));
         }
         expect(answer->ids == expected, "another token than the sampler takes from these logits");
         expect(answer->cancelled || static_cast<int>(expected.size()) == most,
