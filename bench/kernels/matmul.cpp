@@ -47,7 +47,7 @@ void product(benchmark::State& state, const KernelTable& kernels, DType type, Si
     const auto k = static_cast<size_t>(size.k), tokens = static_cast<size_t>(n),
                rows = static_cast<size_t>(size.n_rows);
     const auto n_workers = static_cast<size_t>(pool().n_threads());
-    const bool from_memory = n <= 8;
+    const bool from_memory = n <= 32;
     const Weights weights(type, size, from_memory);
     std::vector<float> x(tokens * k);
     std::mt19937 random(3);
@@ -99,7 +99,7 @@ void register_matmul() {
             if (kernels->peak_dots == nullptr) continue;
             for (const DType type : types) {
                 if (size.k % static_cast<int>(dtype_info(type).block_size) != 0) continue;
-                for (const int n : {1, 2, 4, 8, 512}) {
+                for (const int n : {1, 2, 4, 6, 7, 8, 16, 32, 512}) {
                     std::string name = std::string(n == 1 ? "gemv_" : "gemm_") + std::string(dtype_name(type));
                     for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
                     name += "/" + std::string(level) + "/" + std::to_string(size.n_rows) + "x" + std::to_string(size.k);

@@ -48,9 +48,10 @@ void until_signal(void (*work)(const void*), const void* context) {
         work(context);
     } catch (...) {
         if (came == 0) throw;
-        std::signal(came, SIG_DFL);
-        std::raise(came);
     }
+    if (came == 0) return;
+    std::signal(came, SIG_DFL);
+    std::raise(came);
 }
 
 }  // namespace elver::cli

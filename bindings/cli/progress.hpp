@@ -20,9 +20,9 @@ class Meter {
 // False after a signal that until_signal() waits for. Of the form of elver_go_on; the argument is not used.
 int no_signal(void*);
 
-// Calls work. Ctrl-C, a request to end and a closed terminal make Meter and no_signal() say to stop; when work has then
-// failed, and so removed the file that it was writing, they end the program as they would have done. A second one ends
-// it at once.
+// Calls work. Ctrl-C, a request to end and a closed terminal make Meter and no_signal() say to stop. When work has then
+// failed, and so removed the file that it was writing, or was done already, they end the program as they would have
+// done. A second one ends it at once.
 void until_signal(void (*work)(const void*), const void* context);
 template <class Work>
 void until_signal(const Work& work) {

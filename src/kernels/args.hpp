@@ -18,16 +18,31 @@
 namespace elver {
 
 // Rows of activations, quantised to 8 bits in blocks of 32 along k: a row a token, or two (`parts`): its values, then
-// what rounding took from them, together about 16 bits. Rows come in tiles of Table::tile_tokens, an even number (1 at
-// the reference level); the last tile is w <= tile_tokens wide. Row t of tile T lies at lane t % tile_tokens of its
-// tile.
+// what rounding took from them, together about 16 bits. Rows come in tiles (ActTiles) of w rows.
 struct QuantizedActs {
-    int8_t* q;       // tile: [k / 4][w][4]
-    float* d;        // tile: [k / 32][w], x ~ d * q
-    float* dsum;     // tile: [k / 32][w], d * sum of q
-    int32_t* sum;    // tile: [k / 32][w], sum of q
-    float* dsum16;   // tile: [k / 16][w]
-    int32_t* sum16;  // tile: [k / 16][w]
+    int8_t* q;             // tile: [k / 4][w][4]
+    float* d;              // tile: [k / 32][w], x ~ d * q
+    float* dsum;           // tile: [k / 32][w], d * sum of q
+    int32_t* minus_sum;    // tile: [k / 32][w], sum of -q
+    float* dsum16;         // tile: [k / 16][w]
+    int32_t* minus_sum16;  // tile: [k / 16][w]
+};
+
+// How n rows are cut into tiles of at most `most`: as few as that takes, and as even as they can be, since a tile of
+// one or two rows costs nearly what a full one does. The first n_wide tiles have width rows, the others one less.
+struct ActTiles {
+    int count, width, n_wide;
+
+    constexpr ActTiles(int n, int most) noexcept
+        : count((n + most - 1) / most), width(n == 0 ? 1 : (n + count - 1) / count), n_wide(n - count * (width - 1)) {}
+    constexpr int width_of(int tile) const noexcept { return tile < n_wide ? width : width - 1; }
+    // The first row of a tile.
+    constexpr int begin(int tile) const noexcept { return tile * width - (tile > n_wide ? tile - n_wide : 0); }
+    // The tile that a row is in.
+    constexpr int of(int row) const noexcept {
+        const int wide_rows = n_wide * width;
+        return row < wide_rows ? row / width : n_wide + (row - wide_rows) / (width - 1);
+    }
 };
 
 // Bytes that quantised activations take for n rows of k values.
@@ -44,8 +59,8 @@ inline QuantizedActs place_acts(std::byte* memory, size_t n, size_t k) noexcept 
     a.d = reinterpret_cast<float*>(memory + ((n * k + 63) & ~size_t{63}));
     a.dsum = a.d + n_blocks;
     a.dsum16 = a.dsum + n_blocks;
-    a.sum = reinterpret_cast<int32_t*>(a.dsum16 + 2 * n_blocks);
-    a.sum16 = a.sum + n_blocks;
+    a.minus_sum = reinterpret_cast<int32_t*>(a.dsum16 + 2 * n_blocks);
+    a.minus_sum16 = a.minus_sum + n_blocks;
     return a;
 }
 

@@ -115,6 +115,25 @@ TEST_CASE("matmul: every level and format against double precision, at odd shape
     }
 }
 
+TEST_CASE("activations: rows are cut into as few tiles as fit, whose widths differ by one at most") {
+    for (int most : {1, 4, 6}) {
+        for (int n = 1; n <= 100; ++n) {
+            CAPTURE(most);
+            CAPTURE(n);
+            const ActTiles tiles(n, most);
+            CHECK(tiles.count == (n + most - 1) / most);
+            CHECK(tiles.begin(0) == 0);
+            CHECK(tiles.begin(tiles.count) == n);
+            for (int t = 0; t < tiles.count; ++t) {
+                const int width = tiles.begin(t + 1) - tiles.begin(t);
+                CHECK(width == tiles.width_of(t));
+                CHECK((width == n / tiles.count || width == n / tiles.count + 1));
+                for (int row = tiles.begin(t); row < tiles.begin(t + 1); ++row) CHECK(tiles.of(row) == t);
+            }
+        }
+    }
+}
+
 TEST_CASE("matmul: a token's result has the same bits alone and in any batch") {
     for (const char* level : available_kernels()) {
         const KernelTable& table = **find_kernels(level);
@@ -123,11 +142,11 @@ TEST_CASE("matmul: a token's result has the same bits alone and in any batch") {
             const RandomMatrix w(type, 48, k, 11);
             std::mt19937 random(5);
             std::normal_distribution<float> normal;
-            std::vector<float> x(static_cast<size_t>(40 * k));
+            std::vector<float> x(static_cast<size_t>(70 * k));
             for (float& v : x) v = normal(random);
             for (int parts : {1, 2}) {
-                const Product whole = multiply(table, w, x, 40, Finish::store, nullptr, parts);
-                for (int n : {1, 2, 3, 4, 5, 6, 7, 12, 13}) {
+                const Product whole = multiply(table, w, x, 70, Finish::store, nullptr, parts);
+                for (int n : {1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 16, 17, 32, 33}) {
                     const std::vector<float> first(x.begin(), x.begin() + n * k);
                     const Product part = multiply(table, w, first, n, Finish::store, nullptr, parts);
                     CAPTURE(level);

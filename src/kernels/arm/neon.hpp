@@ -28,6 +28,7 @@ struct NeonBase {
     // 4 tokens x 16 rows of integer sums are half of the 32 registers.
     static constexpr int tile_tokens = 4;
     static constexpr int panel_groups = 1;
+    static bool asks_ahead() noexcept { return false; }
 
     template <class V, class Op>
     static inline V zip(V x, V y, Op op) noexcept {
@@ -72,9 +73,9 @@ struct NeonBase {
     }
 
     template <int shift, bool wide>
-    static inline I start(const int32_t* sum) noexcept {
+    static inline I start(const int32_t* minus_sum) noexcept {
         const int32x4_t v =
-            shift == 0 || (wide && Dot::signed_when_wide) ? vdupq_n_s32(0) : vdupq_n_s32(-*sum * (1 << shift));
+            shift == 0 || (wide && Dot::signed_when_wide) ? vdupq_n_s32(0) : vdupq_n_s32(*minus_sum * (1 << shift));
         return {v, v, v, v};
     }
     template <bool wide>

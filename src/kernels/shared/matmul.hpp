@@ -4,7 +4,8 @@
 // policy V.
 //
 //   n <= tile_tokens   one pass over the pack, codes expanded in registers, all tokens at once
-//   n >  tile_tokens   32-row panels expanded once into a buffer that stays in the first cache, then 32 x 6 tiles
+//   n >  tile_tokens   32-row panels expanded once into a buffer that stays in the first cache, then 32 x 6 tiles.
+//                      With few tiles the panels are short, so that memory is read while the tiles are computed
 #pragma once
 
 #include "kernels/shared/finish.hpp"
@@ -66,14 +67,15 @@ struct Matmul {
     struct TileActs {
         const int8_t* q;
         const float *d, *dsum;
-        const int32_t* sum;
+        const int32_t* minus_sum;
     };
-    static inline TileActs tile_acts(const MatmulArgs& a, int tile_index) noexcept {
-        const size_t tokens = static_cast<size_t>(tile_index) * tile, k = static_cast<size_t>(a.k);
+    // Of the tile whose first row is `row`.
+    static inline TileActs tile_acts(const MatmulArgs& a, int row) noexcept {
+        const size_t rows = static_cast<size_t>(row), k = static_cast<size_t>(a.k);
         const bool by_16 = n_sub == 2;
-        return {a.acts.q + tokens * k, a.acts.d + tokens * (k / 32),
-                by_16 ? a.acts.dsum16 + tokens * (k / 16) : a.acts.dsum + tokens * (k / 32),
-                by_16 ? a.acts.sum16 + tokens * (k / 16) : a.acts.sum + tokens * (k / 32)};
+        return {a.acts.q + rows * k, a.acts.d + rows * (k / 32),
+                by_16 ? a.acts.dsum16 + rows * (k / 16) : a.acts.dsum + rows * (k / 32),
+                by_16 ? a.acts.minus_sum16 + rows * (k / 16) : a.acts.minus_sum + rows * (k / 32)};
     }
 
     [[gnu::always_inline]] static inline void join(U w[8]) noexcept {
@@ -113,7 +115,8 @@ struct Matmul {
         for (int s = 0; s < n_sub; ++s) {
             I sums[N];
             ELVER_UNROLL
-            for (int i = 0; i < N; ++i) sums[i] = V::template start<Fmt::offset_shift, Fmt::wide>(t.sum + s * N + i);
+            for (int i = 0; i < N; ++i)
+                sums[i] = V::template start<Fmt::offset_shift, Fmt::wide>(t.minus_sum + s * N + i);
             if constexpr (MultipliesPairs<V> && N > 1) {
                 add_pairs<N>(sums, w + s * quads, t.q + s * quads * N * 4);
             } else {
@@ -140,15 +143,16 @@ struct Matmul {
         t.q += 32 * N;
         t.d += N;
         t.dsum += n_sub * N;
-        t.sum += n_sub * N;
+        t.minus_sum += n_sub * N;
     }
 
     // Asks for a block's share far ahead: in a burst of more they would wait for one another. With one token (and two
-    // of short chunks) the hardware does better alone, if it sees loads in ascending order, each in even steps: so the
-    // compiler may not move them past one another nor unroll the loop around them. With more the core asks too late.
+    // of short chunks) AMD's hardware does better alone, if it sees loads in ascending order, each in even steps: so
+    // the compiler may not move them past one another nor unroll the loop around them. With more the core asks too
+    // late; Intel's does so with one token too (V::asks_ahead()).
     template <int N>
-    [[gnu::always_inline]] static inline void look_ahead(const uint8_t* block) noexcept {
-        if constexpr (N > 2 || (N == 2 && Fmt::block == 256)) V::prefetch(block + 8192, block_bytes);
+    [[gnu::always_inline]] static inline void look_ahead(const uint8_t* block, bool also_alone) noexcept {
+        if (N > 2 || (N == 2 && Fmt::block == 256) || also_alone) V::prefetch(block + 8192, block_bytes);
     }
     template <int N>
     [[gnu::always_inline]] static inline void in_order() noexcept {
@@ -157,9 +161,9 @@ struct Matmul {
 
     // 32-block c of a chunk, straight from the pack.
     template <int N>
-    [[gnu::always_inline]] static inline void packed_block(F acc[N], const uint8_t* chunk, int c, Grid grid,
+    [[gnu::always_inline]] static inline void packed_block(F acc[N], const uint8_t* chunk, int c, Grid grid, bool ahead,
                                                            TileActs& t) noexcept {
-        look_ahead<N>(chunk + c * block_bytes);
+        look_ahead<N>(chunk + c * block_bytes, ahead);
         U w[8];
         F scale[n_sub], min[n_sub];
         ELVER_UNROLL
@@ -180,6 +184,7 @@ struct Matmul {
     static void few(const MatmulArgs& a) noexcept {
         const int n_blocks = a.k / 32;
         const Grid grid = a.grid;
+        const bool ahead = V::asks_ahead();
         const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
         for (int group = a.group_begin; group < a.group_end; ++group) {
             const auto* chunk = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes;
@@ -190,8 +195,8 @@ struct Matmul {
             for (int b = 0; b < n_blocks; b += chunk_blocks, chunk += Fmt::chunk_bytes) {
                 ELVER_ROLLED
                 for (int c = 0; c < chunk_blocks; c += 2) {
-                    packed_block<N>(acc, chunk, c, grid, t);
-                    if (Fmt::block == 256 || b + 1 < n_blocks) packed_block<N>(acc, chunk, c + 1, grid, t);
+                    packed_block<N>(acc, chunk, c, grid, ahead, t);
+                    if (Fmt::block == 256 || b + 1 < n_blocks) packed_block<N>(acc, chunk, c + 1, grid, ahead, t);
                 }
             }
             if (a.parts == 2) {
@@ -225,16 +230,20 @@ struct Matmul {
         float* min;      // the same
     };
 
-    // The second of two where there is one alone is the first again: a matrix's last panel may be half.
+    // The second of two where there is one alone is the first again: a matrix's last panel may be half. Asks for what
+    // comes after: behind the end of a group that is the group after the next, since two are read side by side.
     static void expand(const MatmulArgs& a, int group, int n_groups, int block_begin, int block_end,
                        const Panel& p) noexcept {
         const size_t group_bytes = static_cast<size_t>((a.k + Fmt::chunk_k - 1) / Fmt::chunk_k) * Fmt::chunk_bytes;
         for (int g = 0; g < 2; ++g) {
             const size_t from = static_cast<size_t>(group + (g < n_groups ? g : 0));
             const auto* rows = reinterpret_cast<const uint8_t*>(a.pack) + from * group_bytes;
+            const uint8_t* end = rows + group_bytes;
             for (int b = block_begin; b < block_end; ++b) {
                 const uint8_t* chunk = rows + static_cast<size_t>(b / chunk_blocks) * Fmt::chunk_bytes;
                 const int c = b % chunk_blocks, at = b - block_begin;
+                const uint8_t* next = chunk + c * block_bytes + 4096;
+                V::prefetch(next < end ? next : next + group_bytes, block_bytes);
                 U w[8];
                 Fmt::codes(chunk, c, a.grid, w);
                 join(w);
@@ -267,7 +276,7 @@ struct Matmul {
                 I ints[N][G];
                 ELVER_UNROLL
                 for (int i = 0; i < N; ++i) {
-                    const I start = V::template start<Fmt::offset_shift, Fmt::wide>(t.sum + s * N + i);
+                    const I start = V::template start<Fmt::offset_shift, Fmt::wide>(t.minus_sum + s * N + i);
                     ELVER_UNROLL
                     for (int g = 0; g < G; ++g) ints[i][g] = start;
                 }
@@ -323,14 +332,14 @@ struct Matmul {
     template <int G>
     [[gnu::noinline]] static void panel_rows(const Panel& p, const MatmulArgs& a, int block_begin, int n_blocks,
                                              float* sums) noexcept {
-        const int n = a.n * a.parts;
-        for (int first = 0, index = 0; first < n; first += tile, ++index) {
-            const int width = n - first < tile ? n - first : tile;
-            TileActs t = tile_acts(a, index);
+        const ActTiles tiles(a.n * a.parts, tile);
+        for (int index = 0; index < tiles.count; ++index) {
+            const int width = tiles.width_of(index), first = tiles.begin(index);
+            TileActs t = tile_acts(a, first);
             t.q += block_begin * 32 * width;
             t.d += block_begin * width;
             t.dsum += block_begin * n_sub * width;
-            t.sum += block_begin * n_sub * width;
+            t.minus_sum += block_begin * n_sub * width;
             float* out = sums + static_cast<size_t>(first) * 32;
             switch (width) {
                 case 1:
@@ -363,7 +372,8 @@ struct Matmul {
         p.scale = a.scratch + 32 * panel_k / 4;
         p.min = p.scale + panel_k / 16 * 32;
         float* sums = p.min + panel_k / 16 * 32;
-        const int n_blocks = a.k / 32, most = panel_k / 32;
+        // With few tiles a whole panel's codes would be waited for; from 64 rows on its size makes no difference.
+        const int n_blocks = a.k / 32, most = a.n * a.parts <= 64 ? 4 : panel_k / 32;
         const int n_parts = (n_blocks + most - 1) / most, part = (n_blocks + n_parts - 1) / n_parts;
         for (int group = a.group_begin; group < a.group_end; group += 2) {
             const int n_groups = a.group_end - group < 2 ? 1 : 2;

@@ -71,19 +71,19 @@ struct Rows {
     }
 
     static void quantize(const QuantizeArgs& a) noexcept {
-        const int n_rows = a.n * a.parts;
+        const ActTiles tiles(a.n * a.parts, V::tile_tokens);
+        const auto k = static_cast<size_t>(a.k);
         for (int t = a.token_begin; t < a.token_end; ++t) {
-            const int row = t * a.parts, first = row / V::tile_tokens * V::tile_tokens, lane = row - first;
-            const int width = n_rows - first < V::tile_tokens ? n_rows - first : V::tile_tokens;
-            const size_t rows = static_cast<size_t>(first), k = static_cast<size_t>(a.k),
-                         w = static_cast<size_t>(width);
             const float* x = a.x + static_cast<size_t>(t) * a.x_stride;
+            const int row = t * a.parts;
             for (size_t b = 0; b < k / 32; ++b, x += 32) {
                 F x0 = V::load_f(x), x1 = V::load_f(x + 16);
-                for (size_t p = 0; p < static_cast<size_t>(a.parts); ++p) {
-                    const size_t l = static_cast<size_t>(lane) + p;
-                    quantize_block(x0, x1, a.acts.q + (rows * k + b * 32 * w + l * 4), w, rows * (k / 32) + b * w + l,
-                                   rows * (k / 16) + 2 * b * w + l, a.acts);
+                for (int r = row; r < row + a.parts; ++r) {
+                    const int tile = tiles.of(r), begin = tiles.begin(tile);
+                    const auto first = static_cast<size_t>(begin), lane = static_cast<size_t>(r - begin),
+                               w = static_cast<size_t>(tiles.width_of(tile));
+                    quantize_block(x0, x1, a.acts.q + (first * k + b * 32 * w + lane * 4), w,
+                                   first * (k / 32) + b * w + lane, first * (k / 16) + 2 * b * w + lane, a.acts);
                 }
             }
         }
@@ -124,10 +124,10 @@ struct Rows {
         }
         for (int j = 0; j < 8; ++j, q += 4 * w) __builtin_memcpy(q, bytes + 4 * j, 4);
         acts.d[at] = d;
-        acts.sum[at] = s0 + s1;
+        acts.minus_sum[at] = -(s0 + s1);
         acts.dsum[at] = d * static_cast<float>(s0 + s1);
-        acts.sum16[at16] = s0;
-        acts.sum16[at16 + w] = s1;
+        acts.minus_sum16[at16] = -s0;
+        acts.minus_sum16[at16 + w] = -s1;
         acts.dsum16[at16] = d * static_cast<float>(s0);
         acts.dsum16[at16 + w] = d * static_cast<float>(s1);
         const F back = V::set_f(-d);

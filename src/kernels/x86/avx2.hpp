@@ -27,6 +27,7 @@ struct Avx2Base {
     // 2 tokens x 32 rows would fill the sixteen registers; tiles of 4 keep activations close and weights in the first
     // cache.
     static constexpr int tile_tokens = 4;
+    static bool asks_ahead() noexcept { return __builtin_cpu_is("intel"); }
 
     static inline __m256i load(const void* p) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
     static inline U load_u(const uint8_t* p) noexcept { return {load(p), load(p + 32)}; }
@@ -67,10 +68,10 @@ struct Avx2Base {
     }
 
     template <int shift, bool wide>
-    static inline I start(const int32_t* sum) noexcept {
+    static inline I start(const int32_t* minus_sum) noexcept {
         if constexpr (shift == 0 || (wide && Dot::signed_when_wide))
             return {_mm256_setzero_si256(), _mm256_setzero_si256()};
-        const __m256i v = _mm256_slli_epi32(_mm256_set1_epi32(-*sum), shift);
+        const __m256i v = _mm256_slli_epi32(_mm256_set1_epi32(*minus_sum), shift);
         return {v, v};
     }
     template <bool wide>

@@ -20,6 +20,7 @@ struct Avx512Vnni {
     // 6 tokens x 32 rows: 12 integer and 12 float sums, two weights, the rest scales: 32 registers.
     static constexpr int tile_tokens = 6;
     static constexpr int attention_rows = 12;  // 12 rows x 32 keys: 24 sums
+    static bool asks_ahead() noexcept { return __builtin_cpu_is("intel"); }
 
     static inline U load_u(const uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
     static inline void store_u(uint8_t* p, U v) noexcept { _mm512_storeu_si512(p, v); }
@@ -48,11 +49,11 @@ struct Avx512Vnni {
 
     // The sum that subtracts 2^shift from every code: -2^shift * sum.
     template <int shift, bool>
-    static inline I start(const int32_t* sum) noexcept {
+    static inline I start(const int32_t* minus_sum) noexcept {
         if constexpr (shift == 0)
             return _mm512_setzero_si512();
         else
-            return _mm512_slli_epi32(_mm512_set1_epi32(-*sum), shift);
+            return _mm512_slli_epi32(_mm512_set1_epi32(*minus_sum), shift);
     }
     template <bool>
     static inline I dot(I acc, U w, const int8_t* a) noexcept {

@@ -13,7 +13,9 @@ struct VnniDot {
     }
 };
 
-using AvxVnni = Avx2Base<VnniDot>;
+struct AvxVnni : Avx2Base<VnniDot> {
+    static constexpr int panel_groups = 1;  // sums of two groups do not fit the sixteen registers
+};
 
 }  // namespace
 
