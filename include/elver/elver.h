@@ -567,8 +567,8 @@ ELVER_API elver_status elver_session_save(elver_session* session, const elver_si
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_restore(elver_session* session, const elver_source* source, elver_error** error);
 
-/** A session that holds the same. The two share memory until one of them writes there: a fork costs nothing at first, and
- *  at most a page for each layer and KV head when it goes on.
+/** A session that holds the same. The two share memory until one of them writes there: a fork costs nothing at first,
+ * and at most a page for each layer and KV head when it goes on.
  *  @param go_on   NULL, or asked while a call works in the new session, as elver_session_options says; the session's
  * own is not asked there.
  *  @param context Given to go_on; both must outlive the new session.

@@ -14,7 +14,7 @@ struct Engine::Call {
     size_t base;                       // tokens of the text before the call
     size_t next_wanted = 0;            // of outputs
     std::atomic<bool> stopped{false};  // by what its progress said
-    bool writes = false;  // it asks for one token: the text is being written, and will probably go on
+    bool writes = false;               // it asks for one token: the text is being written, and will probably go on
     bool alone = false;                // a pass that it was part of has failed: whose fault it is shows by itself
     bool in_pass = false;
     int n = 0;            // its tokens in the pass

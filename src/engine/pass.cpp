@@ -165,8 +165,7 @@ bool Engine::make_room(const Call& own) noexcept {
     Sequence* victim = nullptr;
     size_t latest = 0;
     for (Sequence* s : sequences_) {
-        if (s == own.sequence || s->cache_.empty() || s->options_.priority > own.sequence->options_.priority)
-            continue;
+        if (s == own.sequence || s->cache_.empty() || s->options_.priority > own.sequence->options_.priority) continue;
         const auto at =
             std::find_if(calls_.begin(), calls_.end(), [s](const Call* c) { return c->sequence == s && !c->done; });
         if (at == calls_.end()) {

@@ -1,4 +1,5 @@
-// One engine and many texts: what they share, what they are given, and that threads which each pull a text share passes.
+// One engine and many texts: what they share, what they are given, and that threads which each pull a text share
+// passes.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -134,7 +135,8 @@ TEST_CASE("engine: texts that do not fit together are set aside and computed ane
     const int n_vocab = model->spec().n_vocab;
     std::vector<std::unique_ptr<Session>> sessions;
     std::vector<std::vector<int32_t>> texts;
-    for (uint32_t i = 0; i < 4; ++i) sessions.push_back(session_of(model)), texts.push_back(text_of(40 + i, 300, n_vocab));
+    for (uint32_t i = 0; i < 4; ++i)
+        sessions.push_back(session_of(model)), texts.push_back(text_of(40 + i, 300, n_vocab));
     for (size_t i = 0; i < 4; ++i) REQUIRE(sessions[i]->prefill(texts[i]));
     for (int round = 0; round < 3; ++round) {
         for (size_t i = 0; i < 4; ++i) {
@@ -152,7 +154,8 @@ TEST_CASE("engine: texts that do not fit together are set aside and computed ane
     CHECK(large.error().message().find(std::to_string(one + one / 2)) != std::string::npos);
 }
 
-TEST_CASE("engine: threads that each pull a text give the bits that each gives alone, whatever is cancelled meanwhile") {
+TEST_CASE(
+    "engine: threads that each pull a text give the bits that each gives alone, whatever is cancelled meanwhile") {
     for (const char* name : {"llama", "gemma3", "mixtral", "rwkv7", "jamba", "lfm2"}) {
         CAPTURE(name);
         constexpr size_t n_threads = 8, n_tokens = 40;
@@ -161,7 +164,8 @@ TEST_CASE("engine: threads that each pull a text give the bits that each gives a
         std::vector<std::vector<float>> expected(n_threads), found(n_threads);
         const auto go = [&](const TinyModel& m, size_t i, std::vector<float>& out) -> Result<void> {
             const auto session = session_of(m);
-            if (auto done = session->prefill(text_of(static_cast<uint32_t>(i), 90 + 7 * i, n_vocab)); !done) return done;
+            if (auto done = session->prefill(text_of(static_cast<uint32_t>(i), 90 + 7 * i, n_vocab)); !done)
+                return done;
             for (size_t t = 0; t < n_tokens; ++t) {
                 const auto logits = session->logits();
                 out.insert(out.end(), logits.begin(), logits.end());
@@ -223,7 +227,11 @@ TEST_CASE("engine: what a callback throws leaves the text where it was, and the 
     const auto session = session_of(model), other = session_of(model);
     const auto ids = text_of(12, 100, n_vocab);
     REQUIRE(session->prefill(std::span(ids).first(10)));
-    CHECK_THROWS_AS((void)session->prefill(std::span(ids).subspan(10), [](size_t i, auto) { if (i == 70) throw 1; }), int);
+    CHECK_THROWS_AS((void)session->prefill(std::span(ids).subspan(10),
+                                           [](size_t i, auto) {
+                                               if (i == 70) throw 1;
+                                           }),
+                    int);
     CHECK(session->n_past() == 10);
     CHECK_THROWS_AS((void)session->prefill(std::span(ids).subspan(10), {}, [](double) -> bool { throw 2; }), int);
     CHECK(session->n_past() == 10);

@@ -37,7 +37,10 @@ for language in c cpp; do
         exit 1
     fi
     grep -q tokenizer.chat_template "$work/said"
-    if [ -n "${ELVER_TEST_MODEL:-}" ]; then "$work/build/document_$language" "$ELVER_TEST_MODEL" 2>/dev/null | grep -q .; fi
+    if [ -n "${ELVER_TEST_MODEL:-}" ]; then
+        "$work/build/document_$language" "$ELVER_TEST_MODEL" >"$work/answer" 2>/dev/null
+        grep -q . "$work/answer"
+    fi
 done
 
 PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name elver.pc)")

@@ -62,7 +62,7 @@ extension ElverTests {
         let rows: [(GenerationOptions, String)] = [
             (.init(temperature: .nan), "temperature"), (.init(temperature: .infinity), "temperature"),
             (.init(temperature: -1), "temperature"), (.init(topP: 2), "top_p"), (.init(minP: -0.5), "min_p"),
-            (.init(topK: -3), "top_k"), (.init(maxTokens: -1), "max_tokens"), (.init(maxTokens: .max), "max_tokens"),
+            (.init(topK: -3), "top_k"), (.init(maxTokens: -2), "max_tokens"), (.init(maxTokens: .max), "max_tokens"),
             (.init(stop: [""]), "stop"), (.init(repetitionPenalty: 0), "repetition_penalty"),
         ]
         for (options, name) in rows {
