@@ -16,6 +16,9 @@ from program import Gguf, PROGRAM, ProgramTest, STRING, TINY, run
 # Answers go on to the end of the context, of which there is much.
 TEMPLATE = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}a {% endif %}"
 
+# A new prompt, not one that is drawn again after a key.
+PROMPT = r"\x1b\[\?2004h\r\x1b\[J> "
+
 # Tells what reached it, and how many characters that is.
 ECHO = "{{ raise_exception('heard ' ~ messages[-1]['content'] | length ~ ' <' ~ messages[-1]['content'] ~ '>') }}"
 
@@ -96,28 +99,28 @@ class Chat(ProgramTest):
     def test_questions_history_and_leaving(self):
         t = self.start("--max-tokens", "3")
         t.expect("Ctrl-C stops an answer")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("the bed\n")
         t.expect("the bed")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("\n")  # an empty line asks nothing
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("xc\x1b[D\x7fab\n")  # left, backspace: editing within the line
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("\x1b[A")  # up: the line as it was edited
         t.expect("abc")
         t.type("\x15/what\n")
         t.expect("/new")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("/new\n")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("\x04")  # Ctrl-D
         self.assertEqual(t.exit_code(), 0)
         history = self.folder / "state/elver/history"
         self.assertEqual(stat.S_IMODE(history.stat().st_mode) & 0o077, 0, "questions are private")
 
         again = self.start("--max-tokens", "3")
-        again.expect("> ")
+        again.expect(PROMPT)
         again.type("\x1b[A\x1b[A\x1b[A")  # /new, /what, abc
         again.expect("abc")
         again.type("\x15/quit\n")
@@ -125,48 +128,48 @@ class Chat(ProgramTest):
 
     def test_ctrl_c_stops_the_answer_and_a_second_one_leaves(self):
         t = self.start("--context", "100000")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("the bed\n")
         t.expect("(?s)the bed\r\n.{40}")  # in the midst of an answer
         t.type("\x03")
         t.expect(r"\[stopped\]")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("the cab\n")  # the conversation goes on
         t.expect("(?s)the cab\r\n.{40}")
         t.type("\x03")
         t.expect(r"\[stopped\]")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("\x03")
         self.assertEqual(t.exit_code(), 0)
 
     def test_ctrl_c_at_the_prompt_gives_a_new_line_first(self):
         t = self.start("--max-tokens", "2")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("half a quest")
         t.expect("quest")
         t.type("\x03")
         t.expect("Ctrl-C again leaves")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("the\n")  # nothing of the abandoned line is left
         t.expect("> the\r\n|the\r\n")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("\x03")
         t.expect("Ctrl-C again leaves")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("\x03")
         self.assertEqual(t.exit_code(), 0)
 
     def test_a_full_context_says_what_to_do(self):
         t = self.start("--context", "24")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("the bed\n")
         t.expect(r"\[the context is full\]")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("the cab\n")
         t.expect("/new begins a new conversation")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("/new\n")
-        t.expect("> ")
+        t.expect(PROMPT)
         t.type("the\n")
         t.expect(r"\[the context is full\]")
 
@@ -178,13 +181,13 @@ class Chat(ProgramTest):
         terminal = Terminal(["chat", self.echo_model()],
                             {"XDG_STATE_HOME": str(self.folder / "state"), "TERM": "xterm", **(environment or {})})
         self.addCleanup(terminal.close)
-        terminal.expect("> ")
+        terminal.expect(PROMPT)
         return terminal
 
     def heard(self, terminal, keys, question):
         terminal.type(keys)
         terminal.expect(re.escape(f"heard {len(question)} <{question}>".replace("\n", "\r\n")))
-        terminal.expect("> ")
+        terminal.expect(PROMPT)
 
     def test_what_is_typed_reaches_the_model_in_every_locale(self):
         for locale in LOCALES:
