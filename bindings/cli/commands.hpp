@@ -16,6 +16,7 @@ struct Options {
     std::string model, prompt, prompt_file, tokens_file, text, output, text_file, jsonl, template_file, system, type,
         synthetic;
     std::optional<std::string> question, tokens;
+    std::vector<int> sequences;
     int cache_type = ELVER_CACHE_DEFAULT, pooling = ELVER_POOLING_DEFAULT;
     int layers = 0, threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512,
         generate_tokens = 64;

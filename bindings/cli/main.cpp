@@ -240,6 +240,9 @@ int main(int argc, char** argv) {
     bench->add_option("--prompt", o.prompt_tokens, "tokens of the prompt")->check(whole(1, 1 << 20));
     bench->add_option("--generate", o.generate_tokens, "tokens to generate")->check(whole(1, 1 << 20));
     bench->add_option("--repeat", o.repeat, "rounds; medians are printed")->check(whole(1, 1000));
+    bench->add_option("--sequences", o.sequences, "answers at once, as 1,8,32: also measure so many")
+        ->delimiter(',')
+        ->check(whole(1, 256));
     bench->add_flag("--json", o.json, "print JSON");
     session(bench);
 

@@ -1,7 +1,6 @@
-// The commands for scripts and tests: logits, tokenize, detokenize, template, info, plan, bench.
+// The commands for scripts and tests: logits, tokenize, detokenize, template, info, plan.
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -42,11 +41,6 @@ constexpr const char* spaces = " \t\r\n";
 std::string_view trimmed(std::string_view text) {
     const size_t begin = text.find_first_not_of(spaces);
     return begin == text.npos ? std::string_view() : text.substr(begin, text.find_last_not_of(spaces) - begin + 1);
-}
-
-double median(std::vector<double> v) {
-    std::sort(v.begin(), v.end());
-    return v.size() % 2 == 1 ? v[v.size() / 2] : (v[v.size() / 2 - 1] + v[v.size() / 2]) / 2;
 }
 
 }  // namespace
@@ -236,74 +230,6 @@ int run_plan(const Options& o) {
     };
     row("weights", p.weights), row("kv cache", p.kv_cache), row("scratch", p.scratch), row("total", p.total);
     std::printf("for a context of %d positions, prefill passes of %d tokens\n", p.n_ctx, p.max_batch);
-    return 0;
-}
-
-// Tokens a second of an answer to `ids` at temperature 1, as a host pulls it. All of the vocabulary is drawn from.
-static double sampled_rate(Session& session, const std::vector<int32_t>& ids, int n_tokens, int round) {
-    session.complete(dump({{"ids", ids},
-                           {"max_tokens", n_tokens},
-                           {"ignore_eos", true},
-                           {"seed", round},
-                           {"temperature", 1},
-                           {"top_k", 0},
-                           {"top_p", 1},
-                           {"min_p", 0},
-                           {"repetition_penalty", 1}}));
-    const auto start = std::chrono::steady_clock::now();
-    while (!session.next().last()) {
-    }
-    return n_tokens / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-int run_bench(const Options& o) {
-    const Model model = load_model(o);
-    elver_session_options s = session_options(o);
-    s.n_ctx = std::max(s.n_ctx, o.prompt_tokens + o.generate_tokens);
-    Session session(model, s);
-    // Another text each round: what was computed once is not computed again.
-    std::vector<int32_t> ids(static_cast<size_t>(o.prompt_tokens));
-    using Clock = std::chrono::steady_clock;
-    const uint64_t weights = model.plan().weights;
-    std::vector<double> prefill, decode, sampled, shares, dots, reads;
-    const auto measure = [&] {
-        const elver_machine m = model.measure();
-        dots.push_back(m.dot_ops_per_s), reads.push_back(m.read_bytes_per_s);
-    };
-    // The machine is measured around each round: what its memory gives may change from second to second.
-    for (int round = 0; round <= o.repeat; ++round) {  // the first warms up
-        session.rewind(0);
-        for (size_t i = 0; i < ids.size(); ++i)
-            ids[i] = static_cast<int32_t>((7919 * static_cast<int64_t>(i) + 104729 * round + 1) % model.n_vocab());
-        const auto start = Clock::now();
-        session.prefill(ids);
-        const auto read = Clock::now();
-        for (int i = 0; i < o.generate_tokens; ++i) session.prefill({&ids[static_cast<size_t>(i) % ids.size()], 1});
-        const auto end = Clock::now();
-        const double rate = sampled_rate(session, ids, o.generate_tokens, round);
-        measure();
-        if (round == 0) continue;
-        prefill.push_back(o.prompt_tokens / std::chrono::duration<double>(read - start).count());
-        sampled.push_back(rate);
-        decode.push_back(o.generate_tokens / std::chrono::duration<double>(end - read).count());
-        shares.push_back(decode.back() * static_cast<double>(weights) /
-                         std::max((reads[reads.size() - 2] + reads.back()) / 2, 1.0));
-    }
-    const Json out{{"prefill", {{"tokens", o.prompt_tokens}, {"tokens_per_s", median(prefill)}}},
-                   {"decode",
-                    {{"tokens", o.generate_tokens},
-                     {"tokens_per_s", median(decode)},
-                     {"read_share", reads.front() > 0 ? Json(median(shares)) : Json()}}},
-                   {"sampled", {{"tokens", o.generate_tokens}, {"temperature", 1}, {"tokens_per_s", median(sampled)}}},
-                   {"machine", {{"dot_tops", median(dots) / 1e12}, {"read_gb_per_s", median(reads) / 1e9}}},
-                   {"weights_bytes", weights}};
-    if (o.json) return std::printf("%s\n", dump(out).c_str()), 0;
-    std::printf(
-        "prefill  %5d tokens  %9.1f tokens/s\ndecode   %5d tokens  %9.1f tokens/s, %.0f %% of read bandwidth\n"
-        "sampled  %5d tokens  %9.1f tokens/s at temperature 1\nmachine  "
-        "%.2f TOPS of byte dots, %.1f GB/s read\n",
-        o.prompt_tokens, median(prefill), o.generate_tokens, median(decode), 100 * median(shares), o.generate_tokens,
-        median(sampled), median(dots) / 1e12, median(reads) / 1e9);
     return 0;
 }
 

@@ -199,7 +199,8 @@ class Session {
             },
             stop);
     }
-    // The next step of the answer with this number: (text, id, finish, logprob, [(id, logprob, bytes), ...], bytes)
+    // The next step of the answer with this number: (text, id, finish, logprob, [(id, logprob, bytes), ...], bytes,
+    // seed)
     py::tuple next(uint64_t answer, const Stop* stop) {
         return call(
             [&](elver_session* s) {
@@ -212,7 +213,7 @@ class Session {
                     top[i] = py::make_tuple(t.id, t.logprob, py::bytes(t.bytes, t.n_bytes));
                 }
                 return py::make_tuple(py::str(event.text, event.text_size), event.id, static_cast<int>(event.finish),
-                                      event.logprob, std::move(top), py::bytes(event.bytes, event.n_bytes));
+                                      event.logprob, std::move(top), py::bytes(event.bytes, event.n_bytes), event.seed);
             },
             stop);
     }

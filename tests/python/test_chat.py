@@ -74,6 +74,16 @@ def test_a_part_of_a_character_has_its_bytes(session):
     assert bytes(token.bytes) == first.bytes and set(token.token) == {"\ufffd"}
 
 
+def test_the_seed_in_use_is_told_and_repeats_the_answer(session):
+    options = {"temperature": 1.5, "max_tokens": 12, "ignore_eos": True}
+    first = list(session.stream(MESSAGES, **options))
+    seeds = {event.seed for event in first}
+    assert len(seeds) == 1
+    again = list(session.stream(MESSAGES, **options, seed=seeds.pop()))
+    assert [event.id for event in again] == [event.id for event in first]
+    assert list(session.stream(MESSAGES, **options))[0].seed != first[0].seed
+
+
 def test_a_seed_repeats_an_answer(session):
     options = {"temperature": 1.0, "seed": 7, "max_tokens": 20}
     answers = [session.respond(MESSAGES, **options) for _ in range(2)] + [session.respond(MESSAGES, **options | {"seed": 8})]

@@ -35,7 +35,7 @@ class Event(NamedTuple):
 
     ``text`` is what became whole with the token ``id`` (-1: no token), whose own bytes are ``bytes``. ``finish`` is None
     while there is more to come, and "stop", "length" or "cancelled" in the last event. ``logprob`` and ``top`` are filled
-    where the request asked for them.
+    where the request asked for them. ``seed`` is the one in use: with it the same request gives the same answer.
     """
 
     text: str
@@ -44,6 +44,7 @@ class Event(NamedTuple):
     logprob: float
     top: list[Logprob]
     bytes: bytes
+    seed: int
 
 
 class Pulled(NotPicklable, Generic[T]):
@@ -133,10 +134,10 @@ class Stream(Pulled[Event]):
     def _step(self, stop: "Optional[_elver.Stop]" = None) -> Optional[Event]:
         if self.finish is not None:
             return None
-        text, id, finish, logprob, top, token = self._session._handle.next(self._begun(stop), stop)
+        text, id, finish, logprob, top, token, seed = self._session._handle.next(self._begun(stop), stop)
         self.finish = _FINISH[finish]
         self.completion_tokens += id >= 0
-        return Event(text, id, self.finish, logprob, [Logprob(*t) for t in top] if top else [], token)
+        return Event(text, id, self.finish, logprob, [Logprob(*t) for t in top] if top else [], token, seed)
 
     def read(self) -> str:
         """The text of the rest of the answer."""
