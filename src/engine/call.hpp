@@ -17,6 +17,7 @@ struct Engine::Call {
     bool writes = false;               // it asks for one token: the text is being written, and will probably go on
     bool alone = false;                // a pass that it was part of has failed: whose fault it is shows by itself
     bool in_pass = false;
+    bool waits = false;   // its thread sleeps until something changes
     int n = 0;            // its tokens in the pass
     bool moved = false;   // since progress was told
     uint64_t served = 0;  // the number of the last pass that it was part of

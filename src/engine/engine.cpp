@@ -32,11 +32,16 @@ size_t Engine::logits_bytes(const EngineModel& model) noexcept {
 
 // A pass may be at work in the scratch that a larger one takes the place of.
 Result<void> Engine::reserve(std::unique_lock<std::mutex>& lock, const SequenceOptions& o) {
+    const auto fits = [&] { return o.max_batch <= largest_.max_batch && o.n_ctx <= largest_.n_ctx; };
+    if (fits()) return {};
+    ++n_reserving_;
     changed_.wait(lock, [&] { return !passing_; });
+    --n_reserving_;
+    changed_.notify_all();
+    if (fits()) return {};
     SequenceOptions wanted = largest_;
     wanted.max_batch = std::max(wanted.max_batch, o.max_batch);
     wanted.n_ctx = std::max(wanted.n_ctx, o.n_ctx);
-    if (wanted.max_batch == largest_.max_batch && wanted.n_ctx == largest_.n_ctx) return {};
     cpu::Scratch scratch = model_.executor->plan_scratch(wanted.max_batch, outputs_at_once, wanted.n_ctx);
     auto memory = AlignedBuffer::make(scratch.n_bytes, "scratch");
     if (!memory) return std::move(memory).error();
@@ -80,6 +85,9 @@ void Engine::set_limit() noexcept {
 }
 
 Result<std::unique_ptr<Sequence>> Engine::open(const SequenceOptions& options) {
+    if (inside())
+        return Error(Status::busy, "called from a function that a pass of the same model calls: it must end first",
+                     "model");
     std::unique_lock lock(mutex_);
     const size_t pages = KvCache::plan_bytes(model_.cache_layers, options.cache_type, options.n_ctx, options.max_batch);
     if (page_bytes_ > 0 && pages > page_bytes_) {
@@ -146,10 +154,6 @@ Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Out
     s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
     Call call(s, outputs, base);
     if (static_cast<size_t>(s.n_computed_) == s.ids_.size()) return {};
-    calls_.push_back(&call);
-    call.writes = call.n_left() == 1;
-    if (!call.writes) forget_writer(s);
-    if (gathering_) changed_.notify_all();
     // On every way out, an exception of take or progress too.
     struct Leave {
         Engine& engine;
@@ -161,14 +165,16 @@ Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Out
             engine.leave(call);
         }
     } leaving{*this, call, lock};
+    calls_.push_back(&call);
+    call.writes = call.n_left() == 1;
+    if (!call.writes) forget_writer(s);
+    if (gathering_) changed_.notify_all();
     s.has_logits_ = false;
     while (!call.done) {
         if (call.cancelled() && !call.in_pass) {
             call.finish(call.cancelled_error());
-        } else if (passing_ || must_drive_before(call)) {
+        } else if (passing_ || n_reserving_ > 0 || must_drive_before(call) || !make_pass(lock, call)) {
             wait(lock, call);
-        } else {
-            make_pass(lock, call);
         }
         if (!call.moved || !progress) continue;
         call.moved = false;
@@ -184,7 +190,7 @@ Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Out
 // Whether a call whose rows must be taken on its own thread, which therefore has to make the pass, has waited longer.
 bool Engine::must_drive_before(const Call& own) const noexcept {
     return std::any_of(calls_.begin(), calls_.end(), [&](const Call* c) {
-        return c != &own && !c->done && c->outputs->take && c->served < own.served;
+        return c != &own && !c->done && c->waits && c->outputs->take && c->served < own.served;
     });
 }
 
@@ -200,18 +206,38 @@ void Engine::leave(Call& call) noexcept {
 }
 
 // Until something changes. Nobody can wake a thread from a signal handler, so a cancel is looked for now and then, as
-// is the function that the host has given for this thread.
+// is the function that the host has given for this thread, which may call into the engine itself.
 void Engine::wait(std::unique_lock<std::mutex>& lock, Call& own) {
-    changed_.wait_for(lock, std::chrono::milliseconds(5));
+    constexpr auto now_and_then = std::chrono::milliseconds(5);
+    if (own.done) return;
+    own.waits = true;
+    changed_.wait_for(lock, now_and_then);
+    // A pass that it is part of looks at its cancel itself.
+    while (passing_ && own.in_pass && own.cancelled()) changed_.wait_for(lock, now_and_then);
+    own.waits = false;
+    lock.unlock();
     own.sequence->cancel_.cancelled(0);
-    // It is part of the pass, which looks at its cancel itself.
-    while (passing_ && own.in_pass && own.cancelled()) changed_.wait_for(lock, std::chrono::milliseconds(5));
+    lock.lock();
 }
 
-std::vector<std::span<std::byte>> Engine::memory(Sequence& s) noexcept {
-    auto out = s.cache_.needed(s.n_past());
-    if (!s.state_.empty()) out.push_back(s.state_.bytes());
-    return out;
+Result<void> Engine::read(Sequence& s, const Read& body) {
+    // From before it is computed, so that nobody sets it aside in between.
+    struct Pinned {
+        Engine& engine;
+        Sequence& sequence;
+        Pinned(Engine& e, Sequence& q) : engine(e), sequence(q) { set(true); }
+        ~Pinned() { set(false); }
+        void set(bool pinned) {
+            const std::unique_lock lock(engine.mutex_);
+            sequence.pinned_ = pinned;
+        }
+    } const pinned(*this, s);
+    Outputs outputs;
+    outputs.keeps_logits = s.has_logits_;
+    if (auto done = extend(s, {}, outputs, {}); !done) return done;
+    auto memory = s.cache_.needed(s.n_past());
+    if (!s.state_.empty()) memory.push_back(s.state_.bytes());
+    return body(memory);
 }
 
 Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_logits, const Fill& fill) {

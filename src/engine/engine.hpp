@@ -10,6 +10,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cache/prefix_tree.hpp"
@@ -70,11 +71,16 @@ class Engine {
     Result<void> extend(Sequence& sequence, std::span<const int32_t> ids, const Outputs& outputs,
                         const Progress& progress);
 
-    // The memory of what a text that is computed goes on from: pages and recurrent state, for snapshots.
-    std::vector<std::span<std::byte>> memory(Sequence& sequence) noexcept;
+    // Calls body with the memory of what the text goes on from, which is computed first if it is not: pages and
+    // recurrent state, for snapshots.
+    using Read = std::function<Result<void>(std::span<const std::span<std::byte>> memory)>;
+    Result<void> read(Sequence& sequence, const Read& body);
     // Makes the sequence another text, whose memory fill() writes. Failed, it is as it was.
     using Fill = std::function<Result<void>(std::span<float> logits, std::span<const std::span<std::byte>> memory)>;
     Result<void> restore(Sequence& sequence, std::vector<int32_t> ids, bool has_logits, const Fill& fill);
+
+    // Whether the calling thread makes a pass: a function that it calls meanwhile may not wait for another.
+    bool inside() const noexcept { return driver_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
 
     // Bytes that are held now: pages in use, those asked of the system, scratch.
     struct Held {
@@ -100,7 +106,7 @@ class Engine {
     // All of these with the lock held; the pass itself runs without.
     void leave(Call& call) noexcept;
     void wait(std::unique_lock<std::mutex>& lock, Call& own);
-    void make_pass(std::unique_lock<std::mutex>& lock, Call& own);
+    bool make_pass(std::unique_lock<std::mutex>& lock, Call& own);
     void gather(std::unique_lock<std::mutex>& lock, Call& own);
     void begin_pass(Call& own);
     bool written_beside(const Sequence& sequence) const noexcept;
@@ -123,9 +129,11 @@ class Engine {
 
     mutable std::mutex mutex_;
     std::condition_variable changed_;
-    bool passing_ = false;      // a thread makes a pass
-    bool gathering_ = false;    // and waits for calls that are about to come
-    std::vector<Call*> calls_;  // under way, in the order in which they came
+    std::atomic<std::thread::id> driver_{};  // the thread that makes a pass
+    int n_reserving_ = 0;                    // threads that wait for the passes to pause
+    bool passing_ = false;                   // a thread makes a pass
+    bool gathering_ = false;                 // and waits for calls that are about to come
+    std::vector<Call*> calls_;               // under way, in the order in which they came
     std::vector<Sequence*> sequences_;
     std::vector<Writer> writers_;  // texts that have got a token, and will probably ask for the next
     Schedule schedule_;

@@ -18,8 +18,10 @@ size_t common(std::span<const int32_t> a, std::span<const int32_t> b) noexcept {
 
 }  // namespace
 
-void Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
+// False where there was nothing to do.
+bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
     passing_ = true;
+    driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     // On every way out: an exception, of take or for want of memory, leaves the texts where they were before the pass.
     struct Passing {
         Engine& engine;
@@ -29,12 +31,13 @@ void Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
             for (Call* call : engine.in_pass_) call->in_pass = false, call->n = 0;
             engine.in_pass_.clear();
             engine.passing_ = false;
+            engine.driver_.store({}, std::memory_order_relaxed);
             engine.changed_.notify_all();
         }
     } passing{*this, lock};
     gather(lock, own);
     begin_pass(own);
-    if (in_pass_.empty()) return;
+    if (in_pass_.empty()) return false;
     lock.unlock();
     const auto start = Schedule::Clock::now();
     const bool done = run_pass(own);
@@ -45,6 +48,7 @@ void Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
         commit_pass();
     else if (fault_.raised())
         blame_pass();
+    return true;
 }
 
 // Texts that have just got a token are about to ask for the next: a pass with them costs little more than one without.
@@ -114,8 +118,11 @@ void Engine::begin_pass(Call& own) {
         }
         if (most > 0) left -= begin_segment(*call, most);
     }
-    // Whoever came first and finds no room with nobody beside it never will.
-    if (in_pass_.empty() && !waiting.empty()) waiting.front()->finish(waiting.front()->no_room(*pool_));
+    // Whoever came before all others and finds no room with nobody beside it never will.
+    if (!in_pass_.empty()) return;
+    const auto first = std::find_if(calls_.begin(), calls_.end(), [](const Call* c) { return !c->done; });
+    if (first != calls_.end() && std::find(waiting.begin(), waiting.end(), *first) != waiting.end())
+        (*first)->finish((*first)->no_room(*pool_));
 }
 
 // What others have computed of the text: pages that are kept, or the begun page at the end of an open text.
@@ -165,7 +172,7 @@ bool Engine::make_room(const Call& own) noexcept {
     Sequence* victim = nullptr;
     size_t latest = 0;
     for (Sequence* s : sequences_) {
-        if (s == own.sequence || s->cache_.empty() || s->options_.priority > own.sequence->options_.priority) continue;
+        if (s == own.sequence || s->pinned_ || s->cache_.empty()) continue;
         const auto at =
             std::find_if(calls_.begin(), calls_.end(), [s](const Call* c) { return c->sequence == s && !c->done; });
         if (at == calls_.end()) {

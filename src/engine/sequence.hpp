@@ -49,6 +49,7 @@ class Sequence {
     RecurrentState state_;
     std::vector<float> logits_;
     bool has_logits_ = false;
+    bool pinned_ = false;  // its memory is read by others than passes: it is not set aside
     CancelToken cancel_;
 };
 

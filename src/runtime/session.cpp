@@ -26,11 +26,9 @@ Result<std::unique_ptr<Session>> Session::fork() const {
 
 Result<void> Session::check(std::span<const int32_t> ids, int n_past) const {
     const ModelSpec& spec = model_->spec();
-    if (model_->pool().inside()) {
-        return Error(
-            Status::busy,
-            "called from a function that a pass of the same model asks whether to go on: the pass must end first",
-            "session");
+    if (model_->pool().inside() || model_->engine().inside()) {
+        return Error(Status::busy,
+                     "called from a function that a pass of the same model calls: the pass must end first", "session");
     }
     for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] < 0 || ids[i] >= spec.n_vocab) {

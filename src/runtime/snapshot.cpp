@@ -82,23 +82,22 @@ uint64_t sum_of(std::span<const std::byte> bytes) noexcept {
 }  // namespace
 
 Result<void> Session::save(const ByteSink& sink) {
-    // A text that was set aside, or cut where its cache does not reach back to, is computed first.
+    if (auto good = check({}, n_past()); !good) return good;
     const Request request(*this);
-    Outputs outputs;
-    outputs.keeps_logits = !logits().empty();
-    if (auto done = model_->engine().extend(*sequence_, {}, outputs, {}); !done) return done;
-    SnapshotHead head = snapshot_head();
-    const auto bytes = std::as_bytes(std::span(&head, 1));
-    head.sum = sum_of(bytes.first(offsetof(SnapshotHead, sum)));
-    if (auto done = sink(bytes); !done) return done;
-    auto writer = ZstdWriter::make(sink);
-    if (!writer) return std::move(writer).error();
-    if (auto done = writer->write(std::as_bytes(ids())); !done) return done;
-    if (auto done = writer->write(std::as_bytes(logits())); !done) return done;
-    for (const std::span<std::byte> part : model_->engine().memory(*sequence_)) {
-        if (auto done = writer->write(part); !done) return done;
-    }
-    return writer->finish();
+    return model_->engine().read(*sequence_, [&](std::span<const std::span<std::byte>> memory) -> Result<void> {
+        SnapshotHead head = snapshot_head();
+        const auto bytes = std::as_bytes(std::span(&head, 1));
+        head.sum = sum_of(bytes.first(offsetof(SnapshotHead, sum)));
+        if (auto done = sink(bytes); !done) return done;
+        auto writer = ZstdWriter::make(sink);
+        if (!writer) return std::move(writer).error();
+        if (auto done = writer->write(std::as_bytes(ids())); !done) return done;
+        if (auto done = writer->write(std::as_bytes(logits())); !done) return done;
+        for (const std::span<std::byte> part : memory) {
+            if (auto done = writer->write(part); !done) return done;
+        }
+        return writer->finish();
+    });
 }
 
 Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_view name_view) {

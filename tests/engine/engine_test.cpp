@@ -240,3 +240,54 @@ TEST_CASE("engine: what a callback throws leaves the text where it was, and the 
     CHECK(logits_of(*session) == fresh("llama", ids));
     CHECK(logits_of(*other) == logits_of(*session));
 }
+
+TEST_CASE("engine: a function that a pass calls gets BUSY of the model's other texts, and never waits for itself") {
+    const auto model = opened("llama");
+    const auto ids = text_of(13, 40, model->spec().n_vocab);
+    const auto other = session_of(model);
+    std::vector<Status> seen;
+    const auto status = [](const auto& result) { return result ? Status::ok : result.error().status(); };
+    const auto on_logits = [&](size_t index, std::span<const float>) {
+        if (index != 20) return;
+        seen.push_back(status(other->prefill(ids)));
+        seen.push_back(status(Session::make(model, {.n_ctx = 100'000, .max_batch = 600, .cache_type = {}})));
+        seen.push_back(status(other->embed(ids)));
+        seen.push_back(status(other->rewind(0)));
+    };
+    const auto session = session_of(model);
+    REQUIRE(session->prefill(ids, on_logits));
+    CHECK(seen == std::vector<Status>{Status::busy, Status::busy, Status::busy, Status::ok});
+    // Between passes it may use them.
+    seen.clear();
+    const auto third = session_of(model, 512, 8);
+    REQUIRE(third->prefill(text_of(14, 40, model->spec().n_vocab), {}, [&](double) {
+        seen.push_back(status(other->rewind(0)));
+        seen.push_back(status(other->prefill(ids)));
+        return true;
+    }));
+    CHECK(seen.size() >= 4);  // the calls in it make passes too, with pieces of this prompt in them
+    CHECK(std::all_of(seen.begin(), seen.end(), [](Status s) { return s == Status::ok; }));
+}
+
+TEST_CASE("engine: a text that is being saved is not set aside, and others that need room are served") {
+    const auto whole = opened("llama");
+    const size_t one = whole->plan({.n_ctx = 512, .max_batch = 64, .cache_type = {}})->kv_cache;
+    const auto model = opened("llama", one);
+    const int n_vocab = model->spec().n_vocab;
+    const auto a = session_of(model), b = session_of(model);
+    REQUIRE(a->prefill(text_of(20, 250, n_vocab)));
+    std::vector<std::byte> saved;
+    bool refused = false;
+    const auto sink = [&](std::span<const std::byte> bytes) -> Result<void> {
+        saved.insert(saved.end(), bytes.begin(), bytes.end());
+        const auto done = b->prefill(text_of(21, 400 - static_cast<size_t>(b->n_past()), n_vocab));
+        refused = refused || (!done && done.error().status() == Status::over_budget);
+        return {};
+    };
+    REQUIRE(a->save(sink));
+    CHECK(refused);
+    const auto c = session_of(whole, 512, 64);
+    CHECK(c->restore(saved, "saved"));
+    CHECK(logits_of(*c) == fresh("llama", a->ids()));
+    REQUIRE(b->prefill(text_of(21, 100, n_vocab)));
+}
