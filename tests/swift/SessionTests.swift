@@ -48,7 +48,7 @@ extension ElverTests {
             ("{}", .invalidArgument, "messages"),
             (#"{"messages": []}"#, .invalidArgument, "messages"),
             (#"{"messages": [{"role": "user", "content": "a"}], "temprature": 0}"#, .invalidArgument, "temprature"),
-            (#"{"messages": [{"role": "user", "content": "a"}], "max_tokens": -1}"#, .invalidArgument, "max_tokens"),
+            (#"{"messages": [{"role": "user", "content": "a"}], "max_tokens": -2}"#, .invalidArgument, "max_tokens"),
             (#"{"messages": [{"role": "user", "content": "\#(longPrompt)"}]}"#, .contextFull, "32"),
         ]
         for (request, code, name) in rows {
