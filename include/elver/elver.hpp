@@ -7,7 +7,7 @@
 //     session.chat(R"({"messages": [{"role": "user", "content": "Why is the sky blue?"}]})");
 //     for (const elver::Event& event : session.events()) std::cout << event.text << std::flush;
 //
-// A call that fails throws elver::Error. Compiled without exceptions, each call answers an elver::Expected instead:
+// A call that fails throws elver::Error. Compiled without exceptions, each call returns an elver::Expected instead:
 // what is written Outcome<T> here is T with exceptions and Expected<T> without. What a call needs and does is told at
 // its namesake in elver.h.
 #pragma once

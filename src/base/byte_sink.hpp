@@ -10,7 +10,7 @@
 
 namespace elver {
 
-// Takes the next bytes. An error ends the writing and is returned to whoever writes.
+// Takes the next bytes. An error ends the writing and is returned to the writer.
 using ByteSink = std::function<Result<void>(std::span<const std::byte>)>;
 
 // Writes to a descriptor, which stays the caller's. A pipe whose reader has left is an error, not a signal. Errors call

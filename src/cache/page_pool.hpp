@@ -1,5 +1,5 @@
 // Memory for the pages of many texts, within a limit. Pages of one size are a kind of their own. A page is shared by
-// count: it is free again when the last who holds it lets go. Not locked: whoever shares a pool locks it.
+// count: it is free again when its last holder lets go. Not locked: those who share a pool lock it.
 #pragma once
 
 #include <cstddef>

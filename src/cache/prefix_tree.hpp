@@ -1,7 +1,7 @@
 // The pages of texts that were computed before, as a tree of their tokens: a node is a page, 64 tokens behind those of
 // its parents; a leaf may have fewer. It holds the pages until they are needed elsewhere. Texts of different sorts
 // (what their pages hold depends on more than their tokens: the cache's type, a long context's rope, an adapter) have
-// roots of their own. Not locked: it belongs to whom its pool belongs to.
+// roots of their own. Not locked, as its pool is not.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,7 @@ class RecurrentState {
     // To nearest(n_past), which n_past must be.
     void go_back(int n_past) noexcept;
 
-    // The state after the text so far, for a snapshot. Whoever writes there calls restored() with the text's length.
+    // The state after the text so far, for a snapshot. After writing there, call restored() with the text's length.
     std::span<std::byte> bytes() noexcept {
         return {reinterpret_cast<std::byte*>(slot(now_)), n_floats_ * sizeof(float)};
     }

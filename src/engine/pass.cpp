@@ -118,7 +118,7 @@ void Engine::begin_pass(Call& own) {
         }
         if (most > 0) left -= begin_segment(*call, most);
     }
-    // Whoever came before all others and finds no room with nobody beside it never will.
+    // The call that came before all others has found no room with nobody beside it: it never will.
     if (!in_pass_.empty()) return;
     const auto first = std::find_if(calls_.begin(), calls_.end(), [](const Call* c) { return !c->done; });
     if (first != calls_.end() && std::find(waiting.begin(), waiting.end(), *first) != waiting.end())
@@ -166,7 +166,7 @@ int Engine::begin_segment(Call& call, int most) {
 }
 
 // Pages for a call: kept ones that nobody has used for long, then those of texts that do nothing now, then of those
-// whose calls came later. Whoever came first therefore goes on.
+// whose calls came later. So the call that came first always goes on.
 bool Engine::make_room(const Call& own) noexcept {
     if (prefixes_.forget_one()) return true;
     Sequence* victim = nullptr;

@@ -25,7 +25,7 @@ inline constexpr int64_t gguf_default_alignment = 32;
 inline constexpr size_t gguf_max_name_bytes = 65535;  // the specification's bound of keys; here of tensor names too
 bool is_gguf_alignment(int64_t alignment) noexcept;
 
-// A metadata value. Scalars widen on reading: any integer type answers as_int.
+// A metadata value. Scalars widen on reading: any integer type can be read with as_int.
 class GgufValue {
   public:
     GgufType type() const noexcept { return type_; }

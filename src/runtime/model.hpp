@@ -66,7 +66,7 @@ class Model {
     // Of a loaded model.
     Engine& engine() const noexcept { return *engine_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
-    // One that is not there or cannot be parsed is an error of whoever asks for it.
+    // A template that is not there or cannot be parsed is an error when it is asked for, not when the model opens.
     Result<const ChatTemplate*> chat_template(bool with_tools = false) const;
     std::vector<CacheLayerSpec> cache_layers() const { return builder_->cache_layers(); }
     std::vector<size_t> state_layers() const { return builder_->state_layers(); }

@@ -83,7 +83,7 @@ bool in_brackets(std::string_view text) {
            brackets.find(text.back()) != std::string_view::npos;
 }
 
-// "<|...|>" and its kin: a bar beside one of the brackets, as in Gemma's <|turn> or DeepSeek's full-width ones.
+// "<|...|>" and tokens like it: a bar beside one of the brackets, as in Gemma's <|turn> or DeepSeek's full-width ones.
 bool in_barred_brackets(std::string_view text) {
     constexpr std::string_view wide_bar = "\uFF5C";
     if (text.size() < 4 || text.front() != '<' || text.back() != '>') return false;

@@ -24,7 +24,7 @@ std::string to_lower(std::string_view text);
 // Every from becomes to.
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 
-// U+2581, which SentencePiece and its kin write for a space.
+// U+2581, which SentencePiece and vocabularies like it write for a space.
 inline constexpr std::string_view space_mark = "\xe2\x96\x81";
 
 }  // namespace elver

@@ -34,7 +34,7 @@ struct VocabSource {
     std::optional<bool> add_bos, add_eos, add_sep;  // add_bos_token, …
     std::optional<bool> add_space_prefix, remove_extra_whitespaces;
     std::optional<bool> lowercase, strip_accents;  // normalizer.lowercase, normalizer.strip_accents
-    std::vector<std::string_view> templates;       // tokenizer.chat_template and its named kin
+    std::vector<std::string_view> templates;       // tokenizer.chat_template and the named ones beside it
 };
 
 // tokenizer.ggml.token_type, and marker, which no file says: a user-defined token that chat templates write to steer
@@ -96,7 +96,7 @@ class Vocab {
     size_t longest_ = 0;
 };
 
-// "FILE: key "KEY": expected …, found …", for whoever reads a vocabulary.
+// "FILE: key "KEY": expected …, found …", for the readers of vocabularies.
 Error vocab_error(const VocabSource& source, std::string_view key, std::string_view what);
 
 }  // namespace elver

@@ -46,11 +46,11 @@ struct Attention {
         }
         [[gnu::always_inline]] inline void fetch() noexcept {
             if (at == nullptr) return;
-            __builtin_prefetch(at, 0, 2);  // into the second cache
+            __builtin_prefetch(at, 0, 2);  // into L2
             at += step;
         }
     };
-    // Bytes of pages that the second cache keeps from one tile of rows to the next.
+    // Bytes of pages that L2 keeps from one tile of rows to the next.
     static constexpr int kept_bytes = 256 * 1024;
 
     struct State {

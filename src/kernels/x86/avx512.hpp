@@ -144,7 +144,7 @@ struct Avx512Vnni {
     static inline F tanh(F v) noexcept { return xsimd::tanh(Batch(v)); }
     static inline F erf(F v) noexcept { return xsimd::erf(Batch(v)); }
     static inline float exp_1(float v) noexcept { return _mm512_cvtss_f32(exp(set_f(v))); }
-    // Into the second cache.
+    // Into L2.
     [[gnu::always_inline]] static inline void prefetch(const uint8_t* p, int n_bytes) noexcept {
         ELVER_UNROLL
         for (int i = 0; i < n_bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T1);
