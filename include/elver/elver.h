@@ -393,7 +393,8 @@ ELVER_API void elver_session_cancel(elver_session* session);
  *  @param index   Of the token in the ids that were given.
  *  @param logits  [n_vocab], borrowed until it returns.
  *  @param context What was given beside the function.
- *  @return Nonzero to go on, 0 to cancel: as elver_progress, and with its limits. */
+ *  @return Nonzero to go on, 0 to cancel, as elver_progress. It is called from within a pass: calls that compute in any
+ *  session of the same model return ELVER_BUSY in it. */
 typedef int (*elver_on_logits)(size_t index, const float* logits, size_t n_vocab, void* context);
 
 /** What elver_session_prefill() tells while it works. */
