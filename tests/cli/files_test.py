@@ -102,7 +102,7 @@ class Outputs(ProgramTest):
         except (AttributeError, OSError):
             pass  # a system or a file system without files that have no name
         self.good("synth", "mistral-7b:q4_0", out, "--layers", 1)
-        whole = out.stat().st_size
+        whole, ended = out.stat().st_size, 0
         for i, number in enumerate(signals * 4):
             out.write_text("old")
             process = subprocess.Popen([PROGRAM, "synth", "mistral-7b:q4_0", str(out), "--layers", "1"], stderr=subprocess.PIPE,
@@ -110,9 +110,12 @@ class Outputs(ProgramTest):
             time.sleep(0.02 + 0.03 * i % 0.25)
             process.send_signal(number)
             message = process.communicate(timeout=30)[1]
-            self.assertEqual((process.returncode, message), (-number, b""))
-            self.assertIn(out.stat().st_size, (3, whole))
+            # On a fast machine the program may have ended before the signal came.
+            self.assertIn((process.returncode, message), ((-number, b""), (0, b"")))
+            self.assertIn(out.stat().st_size, (whole,) if process.returncode == 0 else (3, whole))
+            ended += process.returncode == -number
             self.assertEqual(self.names(), ["out.gguf"])
+        self.assertGreater(ended, 0)
 
     def test_signals_that_were_ignored_stay_ignored(self):
         process = subprocess.Popen([PROGRAM, "synth", "phi-2:q4_0", str(self.folder / "out"), "--layers", "1"],
