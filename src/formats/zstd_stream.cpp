@@ -1,10 +1,24 @@
 #include "formats/zstd_stream.hpp"
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/text.hpp"
 
 namespace elver {
+
+namespace {
+
+bool is_out_of_memory(size_t code) noexcept {
+    return ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation;
+}
+
+Error read_error(size_t code, const std::string& name) {
+    if (is_out_of_memory(code)) return Error(Status::out_of_memory, cat(name, ": zstd: out of memory"), name);
+    return Error(Status::bad_file, cat(name, ": the compressed part is damaged: ", ZSTD_getErrorName(code)), name);
+}
+
+}  // namespace
 
 void ZstdWriter::Release::operator()(void* stream) const noexcept {
     ZSTD_freeCCtx(static_cast<ZSTD_CCtx*>(stream));
@@ -35,7 +49,10 @@ Result<void> ZstdWriter::step(std::span<const std::byte> bytes, bool end) {
         ZSTD_outBuffer out{out_.data(), out_.size(), 0};
         const size_t left =
             ZSTD_compressStream2(static_cast<ZSTD_CCtx*>(stream_.get()), &out, &in, end ? ZSTD_e_end : ZSTD_e_continue);
-        if (ZSTD_isError(left)) return Error(Status::internal, cat("zstd: ", ZSTD_getErrorName(left)));
+        if (ZSTD_isError(left)) {
+            return Error(is_out_of_memory(left) ? Status::out_of_memory : Status::internal,
+                         cat("zstd: ", ZSTD_getErrorName(left)));
+        }
         if (out.pos > 0) {
             if (auto done = sink_(std::span(out_).first(out.pos)); !done) return done;
         }
@@ -65,9 +82,7 @@ Result<void> ZstdReader::read(std::span<std::byte> bytes) {
         const size_t before = out.pos;
         ZSTD_inBuffer in{bytes_.data(), bytes_.size(), 0};
         const size_t left = done_ ? 0 : ZSTD_decompressStream(static_cast<ZSTD_DCtx*>(stream_.get()), &out, &in);
-        if (ZSTD_isError(left))
-            return Error(Status::bad_file, cat(name_, ": the compressed part is damaged: ", ZSTD_getErrorName(left)),
-                         name_);
+        if (ZSTD_isError(left)) return read_error(left, name_);
         bytes_ = bytes_.subspan(in.pos);
         done_ = done_ || left == 0;
         if (out.pos < out.size && (done_ || (in.pos == 0 && out.pos == before)))
@@ -81,9 +96,7 @@ Result<void> ZstdReader::end() {
     ZSTD_outBuffer out{nullptr, 0, 0};
     ZSTD_inBuffer in{bytes_.data(), bytes_.size(), 0};
     const size_t left = done_ ? 0 : ZSTD_decompressStream(static_cast<ZSTD_DCtx*>(stream_.get()), &out, &in);
-    if (ZSTD_isError(left))
-        return Error(Status::bad_file, cat(name_, ": the compressed part is damaged: ", ZSTD_getErrorName(left)),
-                     name_);
+    if (ZSTD_isError(left)) return read_error(left, name_);
     if (left != 0)
         return Error(Status::bad_file, cat(name_, ": the compressed part ends too early or goes on too long"), name_);
     if (in.pos != in.size && !(done_ && bytes_.empty()))

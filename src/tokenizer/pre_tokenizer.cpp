@@ -79,7 +79,7 @@ Result<PreTokenizer> PreTokenizer::make(const PreTokenizerRule& rule) {
         pass->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                                        PCRE2_UTF | PCRE2_UCP, &error, &at, nullptr));
         if (!pass->code) {
-            return Error(Status::internal,
+            return Error(error == PCRE2_ERROR_HEAP_FAILED ? Status::out_of_memory : Status::internal,
                          cat("pre-tokenizer ", in_quotes(rule.name), ": PCRE2 error ", error, " at byte ", at,
                              " of its pattern ", in_quotes(pattern)),
                          rule.name);
@@ -131,7 +131,7 @@ Result<void> PreTokenizer::Pass::split(std::string_view part, pcre2_match_data* 
         const int found = find(part, at, match, context);
         if (found == PCRE2_ERROR_NOMATCH) break;
         if (found < 0) {
-            return Error(Status::unsupported,
+            return Error(found == PCRE2_ERROR_NOMEMORY ? Status::out_of_memory : Status::unsupported,
                          cat("text: cannot be split into words at byte ", at, " of a part of ", part.size(),
                              " bytes (PCRE2 error ", found, ")"),
                          "text");

@@ -40,11 +40,35 @@ class Text {
     virtual Result<std::unique_ptr<Text>> fork() = 0;
 };
 
-// What one of several texts is given in a common step.
-struct Prefill {
-    Text* text;
-    std::vector<int32_t> ids;
+// What one of several texts does while the others do something, too.
+struct Work {
+    enum class Kind : uint8_t { prefill, generate, save } kind = Kind::prefill;
+    Text* text = nullptr;
+    std::vector<int32_t> ids;  // of prefill
+    int n_tokens = 0;          // of generate
+    SamplerSettings settings;
+
     Result<void> done;
+    Answer answer;
+    std::vector<std::byte> snapshot;
+
+    void run() {
+        if (kind == Kind::prefill)
+            done = text->prefill(ids, nullptr);
+        else if (kind == Kind::generate)
+            keep(text->generate(n_tokens, settings), answer);
+        else
+            keep(text->save(), snapshot);
+    }
+
+  private:
+    template <class T>
+    void keep(Result<T> found, T& to) {
+        if (found)
+            to = *std::move(found);
+        else
+            done = std::move(found).error();
+    }
 };
 
 class Door {
@@ -54,9 +78,9 @@ class Door {
     virtual Result<std::unique_ptr<Text>> open() = 0;
     // A text with other options, whose snapshots the texts of open() refuse.
     virtual Result<std::unique_ptr<Text>> open_another() = 0;
-    // The texts of a model that batches go on together; where there is no such thing, one after the other.
-    virtual void prefill_together(std::span<Prefill> all) {
-        for (Prefill& p : all) p.done = p.text->prefill(p.ids, nullptr);
+    // All at once, where texts can go on at the same time; else one after the other.
+    virtual void together(std::span<Work> all) {
+        for (Work& w : all) w.run();
     }
     // The call that follows is cancelled when it asks for the n-th time whether it may go on; -1: it never is.
     virtual void cancel_at(int n) = 0;

@@ -5,6 +5,7 @@
 #include <ostream>
 #include <random>
 
+#include "answer/logit_row.hpp"
 #include "answer/sampler.hpp"
 #include "base/text.hpp"
 
@@ -47,9 +48,10 @@ class Runner {
         : setting_(setting),
           counts_(counts),
           log_(log),
-          door_(open(setting)),
-          truth_(setting.truth, *setting.options.cache_type, longest + 1) {
-        add(open_text());
+          model_(setting.open(setting.model)),
+          door_(open(model_, setting.options)),
+          truth_(setting, longest + 1) {
+        held_.push_back({open_text(), {}});
     }
 
     std::optional<Failure> run(std::span<const Step> script) {
@@ -104,9 +106,8 @@ class Runner {
         if (!expect_done(text)) return nullptr;
         return *std::move(text);
     }
-    void add(std::unique_ptr<Text> text) { held_.push_back({std::move(text), {}}); }
 
-    int n_vocab() const { return setting_.model->spec().n_vocab; }
+    int n_vocab() const { return model_->spec().n_vocab; }
     int max_batch() const { return setting_.options.max_batch; }
     int limit(const Held& h) const { return std::min(h.text->n_ctx(), longest); }
 
@@ -226,23 +227,44 @@ class Runner {
         expect(cancelled || ids.empty() || !h.text->logits().empty(), "no logits");
     }
 
+    // Each text does something: it reads on, is continued, or saved.
     void together(const Step& s) {
-        std::vector<Prefill> all;
+        std::vector<Work> all;
         for (size_t i = 0; i < held_.size(); ++i) {
             const Held& h = held_[i];
             const uint32_t own = mixed(s.a, static_cast<uint32_t>(i));
-            const int n = std::min(size_from(own), limit(h) - h.n_past());
-            if (n > 0) all.push_back({h.text.get(), tokens(s.c + own % 5, h.n_past(), n), {}});
+            Work w;
+            w.text = h.text.get();
+            if (own % 4 == 0 && !h.text->logits().empty()) {
+                w.kind = Work::Kind::generate;
+                w.n_tokens = length_from(h, own >> 2);
+                w.settings = settings_from(own >> 6, s.b);
+            } else if (own % 4 == 1) {
+                w.kind = Work::Kind::save;
+            } else {
+                w.ids = tokens(s.c + own % 5, h.n_past(), std::min(size_from(own >> 2), limit(h) - h.n_past()));
+            }
+            all.push_back(std::move(w));
         }
         door_->cancel_at(s.cancel_at);
-        door_->prefill_together(all);
-        for (const Prefill& p : all) {
-            Held& h = *std::find_if(held_.begin(), held_.end(), [&](const Held& x) { return x.text.get() == p.text; });
-            say("at ", h.n_past(), ": ", p.ids.size(), " tokens");
+        door_->together(all);
+        for (size_t i = 0; i < all.size(); ++i) {
+            const Work& w = all[i];
+            Held& h = held_[i];
+            constexpr const char* kinds[] = {" reads ", " writes ", " is saved"};
+            say("text ", i, " at ", h.n_past(), kinds[static_cast<size_t>(w.kind)],
+                w.kind == Work::Kind::save ? std::string()
+                                           : cat(w.ids.size() + static_cast<size_t>(w.n_tokens), " tokens"));
             bool cancelled;
-            if (!ended(p.done, cancelled)) return;
-            expect_ids(h, joined(h.ids, p.ids), cancelled, h.ids.size());
-            expect(cancelled || !p.text->logits().empty(), "no logits");
+            if (!ended(w.done, cancelled)) return;
+            if (w.kind == Work::Kind::save) {
+                if (!cancelled) keep({w.snapshot, h.ids, !h.text->logits().empty()}, i);
+            } else if (w.kind == Work::Kind::generate) {
+                expect_answer(h, w.n_tokens, w.settings, w.answer);
+            } else {
+                expect_ids(h, joined(h.ids, w.ids), cancelled, h.ids.size());
+                expect(cancelled || w.ids.empty() || !w.text->logits().empty(), "no logits");
+            }
         }
     }
 
@@ -269,34 +291,46 @@ class Runner {
         expect(cancelled || !h.text->logits().empty(), "no logits");
     }
 
-    void generate(Held& h, const Step& s) {
-        const int n = std::clamp(longest - h.n_past() - 1, 0, static_cast<int>(s.a % 12));
+    static int length_from(const Held& h, uint32_t a) {
+        return std::clamp(longest - h.n_past() - 1, 0, static_cast<int>(a % 12));
+    }
+    static SamplerSettings settings_from(uint32_t b, uint32_t seed) {
         SamplerSettings settings;
-        settings.temperature = s.b % 2 == 0 ? 0.0f : 0.7f + static_cast<float>(s.b % 5);
-        settings.top_k = s.b % 3 == 0 ? 5 : 0;
-        settings.seed = s.c;
+        settings.temperature = b % 2 == 0 ? 0.0f : 0.7f + static_cast<float>(b % 5);
+        settings.top_k = b % 3 == 0 ? 5 : 0;
+        settings.repetition_penalty = b % 7 == 0 ? 1.5f : 1.0f;
+        settings.seed = seed;
+        return settings;
+    }
+
+    void generate(Held& h, const Step& s) {
+        const int n = length_from(h, s.a);
+        const SamplerSettings settings = settings_from(s.b, s.c);
         say(n, " tokens at temperature ", settings.temperature);
         door_->cancel_at(s.cancel_at);
         const auto answer = h.text->generate(n, settings);
         if (h.ids.empty() || !had_logits_) return expect_refused(answer, Status::invalid_argument);
-        if (!expect_done(answer)) return;
-        expect(!answer->cancelled || may_cancel_, "cancelled, though nobody asked for it");
-        auto sampler = Sampler::make(settings, setting_.model->kernels(), n_vocab(), &setting_.model->tokenizer());
+        if (expect_done(answer)) expect_answer(h, n, settings, *answer);
+    }
+
+    void expect_answer(Held& h, int n, const SamplerSettings& settings, const Answer& answer) {
+        expect(!answer.cancelled || may_cancel_, "cancelled, though nobody asked for it");
+        auto sampler = Sampler::make(settings, model_->kernels(), n_vocab(), &model_->tokenizer());
         if (!expect_done(sampler)) return;
+        LogitRow row(model_->kernels());
         Ids whole = h.ids, expected;
         // The context may end before the answer; the last token needs no position.
         const int most = std::min<int64_t>(n, int64_t{h.text->n_ctx()} - h.n_past() + 1);
-        for (int i = 0; i < most && expected.size() < answer->ids.size(); ++i) {
+        for (int i = 0; i < most && expected.size() < answer.ids.size(); ++i) {
             if (i > 0) whole.push_back(expected.back());
             const auto logits = truth_.after(whole);
-            LogitRow row(setting_.model->kernels());
             row.read(logits);
             expected.push_back(sampler->sample(row, {whole, h.ids.size()}));
         }
-        expect(answer->ids == expected, "another token than the sampler takes from these logits");
-        expect(answer->cancelled || static_cast<int>(expected.size()) == most,
+        expect(answer.ids == expected, "another token than the sampler takes from these logits");
+        expect(answer.cancelled || static_cast<int>(expected.size()) == most,
                cat("expected ", most, " tokens, found ", expected.size()));
-        expect_ids(h, whole, answer->cancelled, h.ids.size());
+        expect_ids(h, whole, answer.cancelled, h.ids.size());
     }
 
     void embed(Held& h, const Step& s) {
@@ -314,12 +348,16 @@ class Runner {
     void save(Held& h, const Step& s) {
         auto bytes = h.text->save();
         if (!expect_done(bytes)) return;
-        if (saved_.size() < most_snapshots)
-            saved_.push_back({*std::move(bytes), h.ids, had_logits_});
-        else
-            saved_[s.a % most_snapshots] = {*std::move(bytes), h.ids, had_logits_};
+        keep({*std::move(bytes), h.ids, had_logits_}, s.a);
         expect(!h.text->logits().empty() == had_logits_, "saving took the logits");
         done();
+    }
+
+    void keep(Saved snapshot, size_t place) {
+        if (saved_.size() < most_snapshots)
+            saved_.push_back(std::move(snapshot));
+        else
+            saved_[place % most_snapshots] = std::move(snapshot);
     }
 
     void become(Held& h, const Saved& from) {
@@ -468,6 +506,7 @@ class Runner {
     const Setting& setting_;
     Counts& counts_;
     std::ostream* log_;
+    const std::shared_ptr<const Model> model_;
     std::unique_ptr<Door> door_;
     Truth truth_;
     std::vector<Held> held_;

@@ -41,11 +41,12 @@ struct Step {
 // A model and how its texts are held.
 struct Setting {
     std::string name;  // for messages
-    std::shared_ptr<const Model> model;
-    std::shared_ptr<const Model> truth;  // the same once more, whose engine has seen nothing of what the script does
+    // Opens the model anew, so that nothing is there of what other scripts did.
+    std::function<std::shared_ptr<const Model>(const ModelOptions&)> open;
     SessionOptions options;
+    ModelOptions model;
 };
-using OpenDoor = std::function<std::unique_ptr<Door>(const Setting&)>;
+using OpenDoor = std::function<std::unique_ptr<Door>(const std::shared_ptr<const Model>&, const SessionOptions&)>;
 
 // What has happened in scripts, so that a test can see that everything has.
 struct Counts {
@@ -72,11 +73,11 @@ std::optional<Failure> run_script(const Setting& setting, const OpenDoor& open, 
 // A script that still fails, from which no step can be taken away.
 std::vector<Step> shortest_failing(const Setting& setting, const OpenDoor& open, std::vector<Step> script);
 
-// Logits after texts by a session that only ever goes forward. Each beginning of a text is computed once.
+// Logits after texts by a session that only ever goes forward, in a model that has seen no other text. Each beginning
+// of a text is computed once.
 class Truth {
   public:
-    Truth(std::shared_ptr<const Model> model, CacheType cache_type, int longest)
-        : model_(std::move(model)), options_{.n_ctx = longest, .max_batch = longest, .cache_type = cache_type} {}
+    Truth(const Setting& setting, int longest);
 
     // After each token from the position `from` on, [n_ids - from, n_vocab].
     std::vector<float> rows(std::span<const int32_t> ids, size_t from);
@@ -84,9 +85,10 @@ class Truth {
     std::vector<float> embedding(std::span<const int32_t> ids) const;
 
   private:
+    std::unique_ptr<Session> fresh() const;
     void compute(std::span<const int32_t> ids);
 
-    std::shared_ptr<const Model> model_;
+    const Setting& setting_;
     SessionOptions options_;
     std::unique_ptr<Session> session_;
     std::unordered_map<uint64_t, std::vector<float>> known_;  // by the hash of the ids up to there

@@ -27,9 +27,9 @@ class SessionDoor final : public Door {
     }
     void cancel_at(int n) override { left_ = n; }
     // Each by a thread of its own, so that passes hold several texts.
-    void prefill_together(std::span<Prefill> all) override {
+    void together(std::span<Work> all) override {
         std::vector<std::thread> threads;
-        for (Prefill& p : all) threads.emplace_back([&p] { p.done = p.text->prefill(p.ids, nullptr); });
+        for (Work& w : all) threads.emplace_back([&w] { w.run(); });
         for (std::thread& t : threads) t.join();
     }
 

@@ -50,29 +50,22 @@ constexpr Kind kinds[] = {
     {"lfm2", 0},      {"lfm2", 50},        {"qwen3next", 0}, {"falcon-h1", 0}, {"granitehybrid", 0},
 };
 
-struct Models {
-    std::list<std::vector<std::byte>> files;
-    std::vector<Setting> settings;  // one a kind, without options
-};
-
-const Models& models() {
-    static Models all;
-    if (!all.settings.empty()) return all;
+// One a kind, without options.
+const std::vector<Setting>& settings() {
+    static std::list<std::vector<std::byte>> files;
+    static std::vector<Setting> all;
+    if (!all.empty()) return all;
     for (const Kind& k : kinds) {
-        const fs::path path = tiny_model(k.model);
-        if (k.window > 0) {
-            auto file = with_window(path, k.window);
-            REQUIRE_MESSAGE(file, message_of(file));
-            all.files.push_back(*std::move(file));
-        }
-        const auto opened = [&] {
-            auto model = k.window == 0 ? open_tiny(path, "") : open_tiny(ByteSource::borrow(all.files.back()), "");
+        auto file = with_window(tiny_model(k.model), k.window);
+        REQUIRE_MESSAGE(file, message_of(file));
+        const std::span<const std::byte> bytes = files.emplace_back(*std::move(file));
+        const auto open = [bytes](const ModelOptions& options) -> std::shared_ptr<const Model> {
+            auto model = Model::open(ByteSource::borrow(bytes), options);
             REQUIRE_MESSAGE(model, message_of(model));
+            REQUIRE((*model)->load({}, nullptr));
             return *model;
         };
-        std::string name = k.model;
-        if (k.window > 0) name = cat(name, "/", k.window);
-        all.settings.push_back({std::move(name), opened(), opened(), {}});
+        all.push_back({k.window > 0 ? cat(k.model, "/", k.window) : k.model, open, {}, {}});
     }
     return all;
 }
@@ -90,15 +83,28 @@ SessionOptions random_options(std::mt19937_64& random) {
     return options;
 }
 
-std::unique_ptr<Door> over_sessions(const Setting& setting) {
-    return std::make_unique<SessionDoor>(setting.model, setting.options);
+// Half of the models have little room: as much as the pages of one text take, or somewhat more. Some have two threads.
+ModelOptions random_model(std::mt19937_64& random, const Setting& setting) {
+    ModelOptions options;
+    options.n_threads = random() % 8 == 0 ? 2 : 1;
+    SessionOptions largest = setting.options;
+    ++largest.n_ctx;  // of Door::open_another()
+    const auto plan = setting.open({.n_threads = 1})->plan(largest);
+    REQUIRE(plan);
+    if (random() % 2 == 0) options.page_bytes = plan->kv_cache * (4 + random() % 5) / 4;
+    return options;
+}
+
+std::unique_ptr<Door> over_sessions(const std::shared_ptr<const Model>& model, const SessionOptions& options) {
+    return std::make_unique<SessionDoor>(model, options);
 }
 
 // Runs the script of a seed; one that fails is printed in its shortest form.
 void run_seed(uint64_t seed, size_t n_steps, Counts& counts) {
     std::mt19937_64 random(seed);
-    Setting setting = models().settings[random() % models().settings.size()];
+    Setting setting = settings()[random() % settings().size()];
     setting.options = random_options(random);
+    setting.model = random_model(random, setting);
     if (const char* only = std::getenv("ELVER_STATE_SETTING"); only != nullptr && setting.name != only) return;
     const auto script = random_script(seed, n_steps);
     const auto failed = run_script(setting, over_sessions, script, counts);
@@ -108,7 +114,8 @@ void run_seed(uint64_t seed, size_t n_steps, Counts& counts) {
     Counts ignored;
     const auto again = run_script(setting, over_sessions, shortest, ignored, &log);
     FAIL_CHECK("ELVER_STATE_SEED=", seed, ": ", setting.name, ", n_ctx ", setting.options.n_ctx, ", max_batch ",
-               setting.options.max_batch, ", cache type ", static_cast<int>(*setting.options.cache_type), ": step ",
+               setting.options.max_batch, ", cache type ", static_cast<int>(*setting.options.cache_type),
+               ", page_bytes ", setting.model.page_bytes, ", threads ", setting.model.n_threads, ": step ",
                failed->step, ": ", failed->what, "\nthe shortest script that fails (",
                again ? again->what : "not again", "):\n", log.str());
 }

@@ -21,16 +21,22 @@ void need(bool holds) {
 
 }  // namespace
 
+Truth::Truth(const Setting& setting, int longest) : setting_(setting), options_(setting.options) {
+    options_.n_ctx = options_.max_batch = longest;
+}
+
+std::unique_ptr<Session> Truth::fresh() const {
+    auto session = Session::make(setting_.open({.n_threads = 1}), options_);
+    need(bool(session));
+    return *std::move(session);
+}
+
 void Truth::compute(std::span<const int32_t> ids) {
     const auto continues = [&] {
         const auto past = session_->ids();
         return past.size() < ids.size() && std::equal(past.begin(), past.end(), ids.begin());
     };
-    if (session_ == nullptr || !continues()) {
-        auto session = Session::make(model_, options_);
-        need(bool(session));
-        session_ = *std::move(session);
-    }
+    if (session_ == nullptr || !continues()) session_ = fresh();
     uint64_t hash = 0;
     const auto past = session_->ids();
     for (const int32_t id : past) hash = extended(hash, id);
@@ -59,9 +65,7 @@ std::vector<float> Truth::rows(std::span<const int32_t> ids, size_t from) {
 }
 
 std::vector<float> Truth::embedding(std::span<const int32_t> ids) const {
-    auto session = Session::make(model_, options_);
-    need(bool(session));
-    auto found = (*session)->embed(ids);
+    auto found = fresh()->embed(ids);
     need(bool(found));
     return *std::move(found);
 }

@@ -49,7 +49,7 @@ inline elver::Result<TinyModel> open_tiny(const fs::path& path, const std::strin
     return open_tiny(*std::move(source), isa, n_threads);
 }
 
-// The bytes of a tiny model's file, with a sliding window (or chunks) of another length.
+// The bytes of a tiny model's file, with a sliding window (or chunks) of another length; 0: as they are.
 inline elver::Result<std::vector<std::byte>> with_window(const fs::path& path, int window) {
     auto source = elver::ByteSource::map_path(path.string());
     if (!source) return source.error();
@@ -60,9 +60,9 @@ inline elver::Result<std::vector<std::byte>> with_window(const fs::path& path, i
     const std::string key = std::string(*architecture) + ".attention.sliding_window";
     elver::GgufWriter writer;
     for (const auto& [name, value] : file->metadata()) {
-        if (name != key) writer.copy(name, value);
+        if (window == 0 || name != key) writer.copy(name, value);
     }
-    writer.set_u32(key, static_cast<uint32_t>(window));
+    if (window > 0) writer.set_u32(key, static_cast<uint32_t>(window));
     for (const elver::GgufTensor& t : file->tensors())
         writer.add_tensor(t.name, t.view.type, t.view.shape, t.view.bytes);
     return writer.write_memory();
