@@ -73,8 +73,8 @@ void PrefixTree::keep(uint64_t sort, std::span<const int32_t> ids, const KvCache
             at = at->children.back().get();
         } else {
             at = same->get();
-            // Pages that the text which came first had let go of.
-            for (int t = 0; t < cache.n_tables(); ++t) {
+            // Pages that the text which came first had let go of. One that holds fewer tokens would not do.
+            for (int t = 0; t < cache.n_tables() && at->ids.size() == part.size(); ++t) {
                 int32_t& page = at->pages[static_cast<size_t>(t)];
                 if (page >= 0) continue;
                 page = cache.page_id(t, static_cast<int>(first / page_tokens));

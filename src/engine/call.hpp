@@ -10,6 +10,7 @@ struct Engine::Call {
     Call(Sequence& s, const Outputs& o, size_t n_before) noexcept : sequence(&s), outputs(&o), base(n_before) {}
 
     Sequence* sequence;
+    const std::thread::id thread = std::this_thread::get_id();
     const Outputs* outputs;
     size_t base;                       // tokens of the text before the call
     size_t next_wanted = 0;            // of outputs

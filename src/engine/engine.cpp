@@ -225,11 +225,12 @@ Result<void> Engine::read(Sequence& s, const Read& body) {
     struct Pinned {
         Engine& engine;
         Sequence& sequence;
-        Pinned(Engine& e, Sequence& q) : engine(e), sequence(q) { set(true); }
-        ~Pinned() { set(false); }
-        void set(bool pinned) {
+        Pinned(Engine& e, Sequence& q) : engine(e), sequence(q) { set(std::this_thread::get_id()); }
+        ~Pinned() { set({}); }
+        void set(std::thread::id by) {
             const std::unique_lock lock(engine.mutex_);
-            sequence.pinned_ = pinned;
+            sequence.pinned_by_ = by;
+            engine.changed_.notify_all();
         }
     } const pinned(*this, s);
     Outputs outputs;

@@ -118,9 +118,14 @@ void Engine::begin_pass(Call& own) {
         }
         if (most > 0) left -= begin_segment(*call, most);
     }
-    // The call that came before all others has found no room with nobody beside it: it never will.
+    // The call that came before all others has found no room with nobody beside it: it never will, unless another
+    // thread is about to let go of a text that it saves.
     if (!in_pass_.empty()) return;
     const auto first = std::find_if(calls_.begin(), calls_.end(), [](const Call* c) { return !c->done; });
+    const bool may_have_room = std::any_of(sequences_.begin(), sequences_.end(), [&](const Sequence* s) {
+        return s->pinned_by_ != std::thread::id() && first != calls_.end() && s->pinned_by_ != (*first)->thread;
+    });
+    if (may_have_room) return;
     if (first != calls_.end() && std::find(waiting.begin(), waiting.end(), *first) != waiting.end())
         (*first)->finish((*first)->no_room(*pool_));
 }
@@ -172,7 +177,7 @@ bool Engine::make_room(const Call& own) noexcept {
     Sequence* victim = nullptr;
     size_t latest = 0;
     for (Sequence* s : sequences_) {
-        if (s == own.sequence || s->pinned_ || s->cache_.empty()) continue;
+        if (s == own.sequence || s->pinned_by_ != std::thread::id() || s->cache_.empty()) continue;
         const auto at =
             std::find_if(calls_.begin(), calls_.end(), [s](const Call* c) { return c->sequence == s && !c->done; });
         if (at == calls_.end()) {

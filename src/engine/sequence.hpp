@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "base/cancel.hpp"
@@ -49,7 +50,7 @@ class Sequence {
     RecurrentState state_;
     std::vector<float> logits_;
     bool has_logits_ = false;
-    bool pinned_ = false;  // its memory is read by others than passes: it is not set aside
+    std::thread::id pinned_by_;  // a thread that reads its memory outside of passes: it is not set aside meanwhile
     CancelToken cancel_;
 };
 
