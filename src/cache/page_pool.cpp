@@ -54,8 +54,12 @@ bool PagePool::grow(Kind& kind) noexcept {
 
 PagePool::Page PagePool::take(int number) noexcept {
     Kind& kind = kinds_[static_cast<size_t>(number)];
+    system_refused_ = false;
     if (limit_ < kind.page_bytes || used_ > limit_ - kind.page_bytes) return {};
-    if (kind.first_free < 0 && !grow(kind)) return {};
+    if (kind.first_free < 0 && !grow(kind)) {
+        system_refused_ = true;
+        return {};
+    }
     const int32_t id = kind.first_free;
     Slot& slot = kind.pages[static_cast<size_t>(id)];
     kind.first_free = slot.next_free;

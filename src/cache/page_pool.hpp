@@ -48,6 +48,8 @@ class PagePool {
     size_t used() const noexcept { return used_; }
     size_t limit() const noexcept { return limit_; }
     void set_limit(size_t limit) noexcept { limit_ = limit; }
+    // Whether it was the system that refused the last page which could not be taken, and not the limit.
+    bool system_refused() const noexcept { return system_refused_; }
     // Bytes that are held of the system, those of free pages included.
     size_t reserved() const noexcept { return reserved_; }
 
@@ -73,6 +75,7 @@ class PagePool {
     void give_back(Kind& kind, Chunk& chunk) noexcept;
 
     size_t limit_, used_ = 0, reserved_ = 0;
+    bool system_refused_ = false;
     std::vector<Kind> kinds_;
 };
 

@@ -48,6 +48,8 @@ struct Engine::Call {
         return Error(Status::cancelled, cat("cancelled at position ", at), "session");
     }
     Error no_room(const PagePool& pool) const {
+        if (pool.system_refused())
+            return Error(Status::out_of_memory, "the system refused memory for pages of the cache", "session");
         return Error(Status::over_budget,
                      cat("the text of ", sequence->ids_.size(), " tokens does not fit into the ", pool.limit(),
                          " bytes that pages may take: ", pool.used(), " are in use"),

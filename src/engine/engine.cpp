@@ -153,7 +153,10 @@ Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Out
     const size_t base = s.ids_.size();
     s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
     Call call(s, outputs, base);
-    if (static_cast<size_t>(s.n_computed_) == s.ids_.size()) return {};
+    if (static_cast<size_t>(s.n_computed_) == s.ids_.size()) {
+        if (outputs.pins) s.pinned_by_ = call.thread;
+        return {};
+    }
     // On every way out, an exception of take or progress too.
     struct Leave {
         Engine& engine;
@@ -221,21 +224,19 @@ void Engine::wait(std::unique_lock<std::mutex>& lock, Call& own) {
 }
 
 Result<void> Engine::read(Sequence& s, const Read& body) {
-    // From before it is computed, so that nobody sets it aside in between.
+    Outputs outputs;
+    outputs.keeps_logits = s.has_logits_;
+    outputs.pins = true;
+    if (auto done = extend(s, {}, outputs, {}); !done) return done;
     struct Pinned {
         Engine& engine;
         Sequence& sequence;
-        Pinned(Engine& e, Sequence& q) : engine(e), sequence(q) { set(std::this_thread::get_id()); }
-        ~Pinned() { set({}); }
-        void set(std::thread::id by) {
+        ~Pinned() {
             const std::unique_lock lock(engine.mutex_);
-            sequence.pinned_by_ = by;
+            sequence.pinned_by_ = {};
             engine.changed_.notify_all();
         }
-    } const pinned(*this, s);
-    Outputs outputs;
-    outputs.keeps_logits = s.has_logits_;
-    if (auto done = extend(s, {}, outputs, {}); !done) return done;
+    } const pinned{*this, s};
     auto memory = s.cache_.needed(s.n_past());
     if (!s.state_.empty()) memory.push_back(s.state_.bytes());
     return body(memory);

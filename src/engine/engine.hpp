@@ -42,6 +42,7 @@ struct Outputs {
     // Takes them in their order, [n_vocab] or [width], on the thread of the call.
     std::function<void(size_t index, std::span<const float> row)> take;
     bool keeps_logits = true;  // those after the last token stay in the sequence
+    bool pins = false;         // once it is computed the text is not set aside, until its thread unpins it
 };
 
 class Engine {

@@ -164,9 +164,9 @@ int Engine::begin_segment(Call& call, int most) {
         ids_.push_back(s.ids_[static_cast<size_t>(s.n_computed_ + i)]);
         pos_.push_back(s.n_computed_ + i);
     }
+    in_pass_.push_back(&call);  // which may throw: only then is the call part of the pass
     call.n = n;
     call.in_pass = true;
-    in_pass_.push_back(&call);
     return n;
 }
 
@@ -288,6 +288,7 @@ void Engine::commit_pass() {
         if (before / page_positions != s.n_computed_ / page_positions) keep(s, false);
         if (call->n_left() > 0) continue;
         s.has_logits_ = want.keeps_logits && model_.has_head;
+        if (want.pins) s.pinned_by_ = call->thread;
         call->finish({});
         forget_writer(s);
         if (call->writes) writers_.push_back({&s, now});
