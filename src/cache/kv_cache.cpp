@@ -127,22 +127,30 @@ KvCache KvCache::share() const {
     out.layers_ = layers_;
     out.n_ctx_ = n_ctx_;
     out.endless_ = endless_;
-    out.tables_ = tables_;
-    for (Table& t : out.tables_) {
-        t.pages.reserve(static_cast<size_t>(t.max_pages));
+    auto tables = tables_;
+    for (Table& t : tables) t.pages.reserve(static_cast<size_t>(t.max_pages));
+    out.tables_ = std::move(tables);
+    for (const Table& t : out.tables_) {
         for (const PagePool::Page& page : t.pages) pool_->hold(t.kind, page.id);
     }
     return out;
 }
 
-std::vector<std::span<std::byte>> KvCache::needed(int n_past, bool takes) noexcept {
-    std::vector<std::span<std::byte>> out;
+bool KvCache::take_needed(int n_past) noexcept {
     for (Table& t : tables_) {
         if (t.pages.empty()) t.first = t.first_page(n_past);
-        for (int page = t.first_page(n_past); page < pages_of(n_past); ++page) {
-            if (takes && page >= t.end() && !take(t)) return {};
-            out.emplace_back(t.pages[static_cast<size_t>(page - t.first)].data, pool_->page_bytes(t.kind));
+        while (t.end() < pages_of(n_past)) {
+            if (!take(t)) return false;
         }
+    }
+    return true;
+}
+
+std::vector<std::span<std::byte>> KvCache::needed(int n_past) const {
+    std::vector<std::span<std::byte>> out;
+    for (const Table& t : tables_) {
+        for (int page = t.first_page(n_past); page < pages_of(n_past); ++page)
+            out.emplace_back(t.pages[static_cast<size_t>(page - t.first)].data, pool_->page_bytes(t.kind));
     }
     return out;
 }

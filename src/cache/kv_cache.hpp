@@ -69,9 +69,11 @@ class KvCache {
     }
     // A text that shares all pages of this one.
     KvCache share() const;
-    // The memory of the pages that the tokens behind n_past positions see, always in the same order. Pages that are not
-    // there are taken first where `take` is set; nothing where the pool has none left.
-    std::vector<std::span<std::byte>> needed(int n_past, bool take = false) noexcept;
+    // Takes the pages that the tokens behind n_past positions see, as far as they are not there. False where the pool
+    // has none left: nothing is lost, and it may be called again.
+    bool take_needed(int n_past) noexcept;
+    // Their memory, always in the same order. They must be there.
+    std::vector<std::span<std::byte>> needed(int n_past) const;
 
     // Tables, for those who share pages of one text with another.
     int n_tables() const noexcept { return static_cast<int>(tables_.size()); }

@@ -17,10 +17,6 @@ size_t common(std::span<const int32_t> a, std::span<const int32_t> b) noexcept {
 
 }  // namespace
 
-PrefixTree::~PrefixTree() {
-    for (auto& root : roots_) let_go_all(root->node);
-}
-
 PrefixTree::Node& PrefixTree::root(uint64_t sort) {
     for (auto& root : roots_) {
         if (root->sort == sort) return root->node;
@@ -29,60 +25,78 @@ PrefixTree::Node& PrefixTree::root(uint64_t sort) {
     return roots_.back()->node;
 }
 
-void PrefixTree::let_go(Node& node) noexcept {
+PrefixTree::Node& PrefixTree::add(Node& parent, std::span<const int32_t> ids, const KvCache& cache, int page) {
+    auto made = std::make_unique<Node>();
+    Node& node = *made;
+    node.parent = &parent;
+    node.ids.assign(ids.begin(), ids.end());
+    for (int t = 0; t < cache.n_tables(); ++t) {
+        node.kinds.push_back(cache.table_kind(t));
+        node.pages.push_back(cache.page_id(t, page));
+    }
+    parent.children.push_back(std::move(made));
+    // Nothing below can fail: pages are held once the node is in its place.
+    for (size_t t = 0; t < node.pages.size(); ++t) {
+        if (node.pages[t] >= 0) pool_->hold(node.kinds[t], node.pages[t]);
+    }
+    return node;
+}
+
+void PrefixTree::unlink(Node& node) noexcept {
+    (node.older != nullptr ? node.older->newer : oldest_) = node.newer;
+    (node.newer != nullptr ? node.newer->older : newest_) = node.older;
+    node.older = node.newer = nullptr;
+}
+
+void PrefixTree::touch(Node* node) noexcept {
+    for (; node->parent != nullptr; node = node->parent) {
+        if (node == oldest_ || node->older != nullptr) unlink(*node);
+        node->older = newest_;
+        (newest_ != nullptr ? newest_->newer : oldest_) = node;
+        newest_ = node;
+    }
+}
+
+void PrefixTree::forget(Node& node) noexcept {
     for (size_t t = 0; t < node.pages.size(); ++t) {
         if (node.pages[t] >= 0) pool_->let_go(node.kinds[t], node.pages[t]);
     }
-    node.pages.clear();
-}
-
-void PrefixTree::let_go_all(Node& node) noexcept {
-    for (auto& child : node.children) let_go_all(*child);
-    let_go(node);
+    unlink(node);
+    auto& siblings = node.parent->children;
+    siblings.erase(std::find_if(siblings.begin(), siblings.end(), [&](const auto& n) { return n.get() == &node; }));
 }
 
 void PrefixTree::keep(uint64_t sort, std::span<const int32_t> ids, const KvCache& cache, bool tail) {
     Node* at = &root(sort);
-    ++now_;
     for (size_t first = 0; first < ids.size(); first += page_tokens) {
         const auto part = ids.subspan(first, std::min(page_tokens, ids.size() - first));
-        if (part.size() < page_tokens && !tail) return;
+        if (part.size() < page_tokens && !tail) break;
+        const int page = static_cast<int>(first / page_tokens);
         const auto same = std::find_if(at->children.begin(), at->children.end(), [&](const auto& child) {
             // A begun page is there already where a longer one begins with it.
             return common(child->ids, part) == part.size();
         });
         if (same == at->children.end()) {
-            // Of no use any more: a begun page that this one goes on from.
-            for (size_t i = 0; i < at->children.size();) {
-                if (common(at->children[i]->ids, part) < at->children[i]->ids.size()) {
-                    ++i;
-                    continue;
-                }
-                let_go(*at->children[i]);
-                at->children.erase(at->children.begin() + static_cast<std::ptrdiff_t>(i));
+            Node& node = add(*at, part, cache, page);
+            touch(&node);
+            // Of no use any more: begun pages that this one goes on from.
+            for (size_t i = at->children.size() - 1; i-- > 0;) {
+                Node& other = *at->children[i];
+                if (common(other.ids, part) == other.ids.size()) forget(other);
             }
-            auto node = std::make_unique<Node>();
-            node->ids.assign(part.begin(), part.end());
-            for (int t = 0; t < cache.n_tables(); ++t) {
-                const int32_t page = cache.page_id(t, static_cast<int>(first / page_tokens));
-                node->kinds.push_back(cache.table_kind(t));
-                node->pages.push_back(page);
-                if (page >= 0) pool_->hold(cache.table_kind(t), page);
-            }
-            at->children.push_back(std::move(node));
-            at = at->children.back().get();
+            at = &node;
         } else {
             at = same->get();
             // Pages that the text which came first had let go of. One that holds fewer tokens would not do.
             for (int t = 0; t < cache.n_tables() && at->ids.size() == part.size(); ++t) {
-                int32_t& page = at->pages[static_cast<size_t>(t)];
-                if (page >= 0) continue;
-                page = cache.page_id(t, static_cast<int>(first / page_tokens));
-                if (page >= 0) pool_->hold(cache.table_kind(t), page);
+                int32_t& held = at->pages[static_cast<size_t>(t)];
+                if (held >= 0) continue;
+                held = cache.page_id(t, page);
+                if (held >= 0) pool_->hold(cache.table_kind(t), held);
             }
         }
-        at->used = now_;
     }
+    touch(at);
 }
 
 int PrefixTree::adopt(uint64_t sort, std::span<const int32_t> ids, int n_past, KvCache& cache) {
@@ -114,33 +128,15 @@ int PrefixTree::adopt(uint64_t sort, std::span<const int32_t> ids, int n_past, K
     int n = static_cast<int>(length);
     while (n > n_past && !here(n)) n = (n - 1) / page_positions * page_positions;
     if (n <= n_past) return n_past;
-    ++now_;
-    for (int p = 0; p < KvCache::pages_of(n); ++p) path[static_cast<size_t>(p)]->used = now_;
+    touch(path[static_cast<size_t>(KvCache::pages_of(n) - 1)]);
     cache.adopt(
         n, [&](int table, int page) { return path[static_cast<size_t>(page)]->pages[static_cast<size_t>(table)]; });
     return n;
 }
 
 bool PrefixTree::forget_one() noexcept {
-    Node* parent = nullptr;
-    size_t which = 0;
-    uint64_t oldest = UINT64_MAX;
-    std::vector<Node*> open;
-    for (auto& root : roots_) open.push_back(&root->node);
-    while (!open.empty()) {
-        Node* node = open.back();
-        open.pop_back();
-        for (size_t i = 0; i < node->children.size(); ++i) {
-            Node& child = *node->children[i];
-            if (!child.children.empty())
-                open.push_back(&child);
-            else if (child.used < oldest)
-                parent = node, which = i, oldest = child.used;
-        }
-    }
-    if (parent == nullptr) return false;
-    let_go(*parent->children[which]);
-    parent->children.erase(parent->children.begin() + static_cast<std::ptrdiff_t>(which));
+    if (oldest_ == nullptr) return false;
+    forget(*oldest_);
     return true;
 }
 

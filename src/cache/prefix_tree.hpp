@@ -16,7 +16,10 @@ namespace elver {
 class PrefixTree {
   public:
     explicit PrefixTree(std::shared_ptr<PagePool> pool) : pool_(std::move(pool)) {}
-    ~PrefixTree();
+    ~PrefixTree() {
+        while (forget_one()) {
+        }
+    }
     PrefixTree(const PrefixTree&) = delete;
     PrefixTree& operator=(const PrefixTree&) = delete;
 
@@ -38,19 +41,24 @@ class PrefixTree {
         std::vector<int32_t> pages;  // of each table; -1: not here
         std::vector<int> kinds;      // of the tables
         std::vector<std::unique_ptr<Node>> children;
-        uint64_t used = 0;
+        Node* parent = nullptr;
+        Node *older = nullptr, *newer = nullptr;  // in the order of use
     };
     struct Root {
         uint64_t sort;
         Node node;
     };
     Node& root(uint64_t sort);
-    void let_go(Node& node) noexcept;
-    void let_go_all(Node& node) noexcept;
+    Node& add(Node& parent, std::span<const int32_t> ids, const KvCache& cache, int page);
+    // The node and its parents were used just now. A node is never older than those below it.
+    void touch(Node* node) noexcept;
+    void unlink(Node& node) noexcept;
+    // Lets go of a node's pages and destroys it. It has no children.
+    void forget(Node& node) noexcept;
 
     std::shared_ptr<PagePool> pool_;
     std::vector<std::unique_ptr<Root>> roots_;
-    uint64_t now_ = 0;
+    Node *oldest_ = nullptr, *newest_ = nullptr;
 };
 
 }  // namespace elver

@@ -47,15 +47,18 @@ struct Engine::Call {
         const int at = std::max(sequence->n_computed_, static_cast<int>(base));
         return Error(Status::cancelled, cat("cancelled at position ", at), "session");
     }
-    Error no_room(const PagePool& pool) const {
-        if (pool.system_refused())
-            return Error(Status::out_of_memory, "the system refused memory for pages of the cache", "session");
-        return Error(Status::over_budget,
-                     cat("the text of ", sequence->ids_.size(), " tokens does not fit into the ", pool.limit(),
-                         " bytes that pages may take: ", pool.used(), " are in use"),
-                     "page_bytes");
-    }
 };
+
+// Why a text of so many tokens has found no room in the pool.
+inline Error no_room(const PagePool& pool, size_t n_tokens) {
+    if (pool.system_refused())
+        return Error(Status::out_of_memory,
+                     cat("the system refused memory for the pages of a text of ", n_tokens, " tokens"));
+    return Error(Status::over_budget,
+                 cat("the text of ", n_tokens, " tokens does not fit into the ", pool.limit(),
+                     " bytes that pages may take: ", pool.used(), " are in use"),
+                 "page_bytes");
+}
 
 // A row of a pass whose logits or hidden states are wanted.
 struct Engine::Output {

@@ -67,9 +67,12 @@ Result<std::unique_ptr<Sequence>> Engine::make(const SequenceOptions& options) {
     s->ids_.reserve(static_cast<size_t>(options.n_ctx));
     s->logits_.resize(logits_bytes(model_) / sizeof(float));
     s->cancel_.resume(0);
-    sequences_.push_back(s.get());
-    set_limit();
     return s;
+}
+
+void Engine::admit(Sequence& s) {
+    sequences_.push_back(&s);
+    set_limit();
 }
 
 void Engine::set_limit() noexcept {
@@ -97,7 +100,9 @@ Result<std::unique_ptr<Sequence>> Engine::open(const SequenceOptions& options) {
             "page_bytes");
     }
     if (auto room = reserve(lock, options); !room) return std::move(room).error();
-    return make(options);
+    auto made = make(options);
+    if (made) admit(**made);
+    return made;
 }
 
 Result<std::unique_ptr<Sequence>> Engine::fork(const Sequence& from) {
@@ -111,6 +116,7 @@ Result<std::unique_ptr<Sequence>> Engine::fork(const Sequence& from) {
     s.n_computed_ = from.n_computed_;
     s.has_logits_ = from.has_logits_;
     if (s.has_logits_) s.logits_ = from.logits_;
+    admit(s);
     return made;
 }
 
@@ -243,24 +249,15 @@ Result<void> Engine::read(Sequence& s, const Read& body) {
 }
 
 Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_logits, const Fill& fill) {
+    if (inside())
+        return Error(Status::busy, "called from a function that a pass of the same model calls: it must end first",
+                     "session");
     const SequenceOptions& o = s.options_;
-    static const Outputs none;
     const auto n = static_cast<int>(ids.size());
+    ids.reserve(static_cast<size_t>(o.n_ctx));
+    std::vector<std::byte> state(s.state_.bytes().size());
+    std::vector<float> logits(has_logits ? s.logits_.size() : 0);
     KvCache cache;
-    std::vector<std::span<std::byte>> memory;
-    {
-        const std::unique_lock lock(mutex_);
-        auto made = KvCache::make(model_.cache_layers, o.cache_type, o.n_ctx, o.max_batch, pool_);
-        if (!made) return std::move(made).error();
-        cache = *std::move(made);
-        const Call call(s, none, 0);
-        while (n > 0 && (memory = cache.needed(n, true)).empty() && cache.n_tables() > 0) {
-            if (make_room(call)) continue;
-            // The text that this one takes the place of is set aside; should fill() fail, it is computed anew.
-            if (s.cache_.empty()) return call.no_room(*pool_);
-            set_aside(s);
-        }
-    }
     // Closed with the lock held, whatever happens.
     struct Close {
         Engine& engine;
@@ -269,21 +266,53 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_log
             const std::unique_lock lock(engine.mutex_);
             cache.clear();
         }
-    } closing{*this, cache};
-    std::vector<std::byte> state(s.state_.bytes().size());
+    } const closing{*this, cache};
+    {
+        std::unique_lock lock(mutex_);
+        auto made = KvCache::make(model_.cache_layers, o.cache_type, o.n_ctx, o.max_batch, pool_);
+        if (!made) return std::move(made).error();
+        cache = *std::move(made);
+        if (auto room = take_room(lock, s, cache, n); !room) return room;
+    }
+    auto memory = cache.needed(n);
     if (!state.empty()) memory.emplace_back(state);
-    std::vector<float> logits(has_logits ? s.logits_.size() : 0);
     if (auto done = fill(logits, memory); !done) return done;
     const std::unique_lock lock(mutex_);
     std::swap(s.cache_, cache);
     if (!state.empty()) std::memcpy(s.state_.bytes().data(), state.data(), state.size());
     s.state_.restored(n);
     s.ids_ = std::move(ids);
-    s.ids_.reserve(static_cast<size_t>(o.n_ctx));
     s.n_computed_ = n;
     if (has_logits) s.logits_ = std::move(logits);
     s.has_logits_ = has_logits;
     return {};
+}
+
+// The pages of a text of n tokens that is to take the place of s. That one is set aside if need be: should it stay, it
+// is computed anew.
+Result<void> Engine::take_room(std::unique_lock<std::mutex>& lock, Sequence& s, KvCache& cache, int n) {
+    static const Outputs none;
+    const Call call(s, none, 0);
+    while (!cache.take_needed(n)) {
+        if (make_room(call)) continue;
+        if (!s.cache_.empty())
+            set_aside(s);
+        else if (std::any_of(calls_.begin(), calls_.end(), [](const Call* c) { return !c->done; }) || awaits_pins(call))
+            changed_.wait_for(lock, std::chrono::milliseconds(5));
+        else
+            return no_room(*pool_, static_cast<size_t>(n));
+    }
+    return {};
+}
+
+// Whether another thread is about to let go of a text that it reads. Who reads one itself must not wait for that.
+bool Engine::awaits_pins(const Call& call) const noexcept {
+    const auto pinned = [&](bool by_caller) {
+        return std::any_of(sequences_.begin(), sequences_.end(), [&](const Sequence* s) {
+            return s->pinned_by_ != std::thread::id() && (s->pinned_by_ == call.thread) == by_caller;
+        });
+    };
+    return pinned(false) && !pinned(true);
 }
 
 void Engine::set_aside(Sequence& s) noexcept {

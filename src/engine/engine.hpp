@@ -100,6 +100,9 @@ class Engine {
     };
     Result<void> reserve(std::unique_lock<std::mutex>& lock, const SequenceOptions& options);
     Result<std::unique_ptr<Sequence>> make(const SequenceOptions& options);
+    void admit(Sequence& sequence);
+    Result<void> take_room(std::unique_lock<std::mutex>& lock, Sequence& sequence, KvCache& cache, int n);
+    bool awaits_pins(const Call& call) const noexcept;
     void set_limit() noexcept;
     void cut(Sequence& sequence, int n) noexcept;
     void forget_writer(const Sequence& sequence) noexcept;

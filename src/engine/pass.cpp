@@ -91,6 +91,8 @@ bool Engine::waits_for_other(const Call& call) const noexcept {
 
 void Engine::begin_pass(Call& own) {
     segments_.clear(), ids_.clear(), pos_.clear();
+    // A call that is in a pass must be in its list too: nothing may fail between the two.
+    segments_.reserve(calls_.size()), in_pass_.reserve(calls_.size());
     std::vector<Call*> waiting;
     for (Call* call : calls_) {
         if (call->done) continue;
@@ -122,12 +124,8 @@ void Engine::begin_pass(Call& own) {
     // thread is about to let go of a text that it saves.
     if (!in_pass_.empty()) return;
     const auto first = std::find_if(calls_.begin(), calls_.end(), [](const Call* c) { return !c->done; });
-    const bool may_have_room = std::any_of(sequences_.begin(), sequences_.end(), [&](const Sequence* s) {
-        return s->pinned_by_ != std::thread::id() && first != calls_.end() && s->pinned_by_ != (*first)->thread;
-    });
-    if (may_have_room) return;
-    if (first != calls_.end() && std::find(waiting.begin(), waiting.end(), *first) != waiting.end())
-        (*first)->finish((*first)->no_room(*pool_));
+    if (first == calls_.end() || std::find(waiting.begin(), waiting.end(), *first) == waiting.end()) return;
+    if (!awaits_pins(**first)) (*first)->finish(no_room(*pool_, (*first)->sequence->ids_.size()));
 }
 
 // What others have computed of the text: pages that are kept, or the begun page at the end of an open text.
@@ -272,6 +270,7 @@ bool Engine::run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<c
 
 void Engine::commit_pass() {
     const auto now = Schedule::Clock::now();
+    writers_.reserve(writers_.size() + in_pass_.size());
     ++n_passes_;
     for (Call* call : in_pass_) {
         Sequence& s = *call->sequence;

@@ -12,16 +12,20 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
         return Error(Status::invalid_argument, cat(model->file().name(), ": the model is not loaded yet"), "model");
     const auto options = model->effective(wanted);
     if (!options) return options.error();
-    auto sequence = model->engine().open(sequence_options(*options));
+    std::unique_ptr<Session> session(new Session(std::move(model)));
+    auto sequence = session->model_->engine().open(sequence_options(*options));
     if (!sequence) return std::move(sequence).error();
-    (*sequence)->cancel().watch(wanted.go_on, wanted.context);
-    return std::unique_ptr<Session>(new Session(std::move(model), *std::move(sequence)));
+    session->sequence_ = *std::move(sequence);
+    session->cancel_token().watch(wanted.go_on, wanted.context);
+    return session;
 }
 
 Result<std::unique_ptr<Session>> Session::fork() const {
+    std::unique_ptr<Session> session(new Session(model_));
     auto sequence = model_->engine().fork(*sequence_);
     if (!sequence) return std::move(sequence).error();
-    return std::unique_ptr<Session>(new Session(model_, *std::move(sequence)));
+    session->sequence_ = *std::move(sequence);
+    return session;
 }
 
 Result<void> Session::check(std::span<const int32_t> ids, int n_past) const {

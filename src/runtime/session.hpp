@@ -83,8 +83,7 @@ class Session {
     friend Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress);
     struct SnapshotHead;
 
-    Session(std::shared_ptr<const Model> model, std::unique_ptr<Sequence> sequence)
-        : model_(std::move(model)), sequence_(std::move(sequence)) {}
+    explicit Session(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
     // As prefill(), within a request that is under way.
     Result<void> extend(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {},
                         std::optional<std::span<const size_t>> wanted = {});
