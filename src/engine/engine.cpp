@@ -258,21 +258,25 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_log
     std::vector<std::byte> state(s.state_.bytes().size());
     std::vector<float> logits(has_logits ? s.logits_.size() : 0);
     KvCache cache;
-    // Closed with the lock held, whatever happens.
+    // With the lock held, whatever happens.
     struct Close {
         Engine& engine;
+        Sequence& sequence;
         KvCache& cache;
         ~Close() {
             const std::unique_lock lock(engine.mutex_);
             cache.clear();
+            sequence.pinned_by_ = {};
+            engine.changed_.notify_all();
         }
-    } const closing{*this, cache};
+    } const closing{*this, s, cache};
     {
         std::unique_lock lock(mutex_);
         auto made = KvCache::make(model_.cache_layers, o.cache_type, o.n_ctx, o.max_batch, pool_);
         if (!made) return std::move(made).error();
         cache = *std::move(made);
         if (auto room = take_room(lock, s, cache, n); !room) return room;
+        s.pinned_by_ = std::this_thread::get_id();  // whoever needs room waits until this is over
     }
     auto memory = cache.needed(n);
     if (!state.empty()) memory.emplace_back(state);
@@ -295,17 +299,20 @@ Result<void> Engine::take_room(std::unique_lock<std::mutex>& lock, Sequence& s, 
     const Call call(s, none, 0);
     while (!cache.take_needed(n)) {
         if (make_room(call)) continue;
-        if (!s.cache_.empty())
+        if (!s.cache_.empty()) {
             set_aside(s);
-        else if (std::any_of(calls_.begin(), calls_.end(), [](const Call* c) { return !c->done; }) || awaits_pins(call))
-            changed_.wait_for(lock, std::chrono::milliseconds(5));
-        else
-            return no_room(*pool_, static_cast<size_t>(n));
+            continue;
+        }
+        const bool others_work = std::any_of(calls_.begin(), calls_.end(), [](const Call* c) { return !c->done; });
+        if (!others_work && !awaits_pins(call)) return no_room(*pool_, static_cast<size_t>(n));
+        cache.clear();  // who waits holds nothing that others may wait for
+        changed_.wait_for(lock, std::chrono::milliseconds(5));
     }
     return {};
 }
 
-// Whether another thread is about to let go of a text that it reads. Who reads one itself must not wait for that.
+// Whether another thread is about to let go of a text that it saves or restores. Who does so too must not wait for
+// that.
 bool Engine::awaits_pins(const Call& call) const noexcept {
     const auto pinned = [&](bool by_caller) {
         return std::any_of(sequences_.begin(), sequences_.end(), [&](const Sequence* s) {
