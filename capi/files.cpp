@@ -1,7 +1,7 @@
 // Writing: sinks, packed models, synthetic models.
 #include "base/file_writer.hpp"
 #include "handles.hpp"
-#include "runtime/synth.hpp"
+#include "tools/synth.hpp"
 
 using namespace elver;
 using namespace elver::capi;

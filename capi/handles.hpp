@@ -13,7 +13,7 @@
 #include "base/byte_sink.hpp"
 #include "base/text.hpp"
 #include "elver/elver.h"
-#include "runtime/session.hpp"
+#include "engine/session.hpp"
 
 struct elver_error {
     elver_status status;

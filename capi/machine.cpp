@@ -1,5 +1,5 @@
 #include "handles.hpp"
-#include "runtime/measure.hpp"
+#include "tools/measure.hpp"
 
 using namespace elver;
 using namespace elver::capi;

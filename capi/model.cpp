@@ -1,6 +1,6 @@
 #include "answer/request.hpp"
 #include "handles.hpp"
-#include "runtime/measure.hpp"
+#include "tools/measure.hpp"
 
 using namespace elver;
 using namespace elver::capi;

@@ -1,6 +1,6 @@
 #include "answer/request.hpp"
 #include "handles.hpp"
-#include "runtime/gguf_vocab.hpp"
+#include "models/gguf_vocab.hpp"
 
 using namespace elver;
 using namespace elver::capi;

@@ -7,7 +7,7 @@
 #include "answer/logprobs.hpp"
 #include "answer/sampler.hpp"
 #include "answer/stop_strings.hpp"
-#include "runtime/session.hpp"
+#include "engine/session.hpp"
 
 namespace elver {
 

@@ -1,4 +1,4 @@
-// Requests in JSON, shaped as the OpenAI API, to what the runtime takes. Unknown keys and wrong types are errors that
+// Requests in JSON, shaped as the OpenAI API, to what the engine takes. Unknown keys and wrong types are errors that
 // name the key.
 #pragma once
 

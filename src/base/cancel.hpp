@@ -6,8 +6,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 namespace elver {
+
+// Told the fraction of the work that is done; returns false to cancel.
+using Progress = std::function<bool(double)>;
 
 class CancelToken {
   public:

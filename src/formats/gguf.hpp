@@ -63,7 +63,7 @@ struct GgufTensor {
     std::string_view name;
     TensorView view;
     size_t offset;        // of the bytes, in the part that holds them
-    bool packed = false;  // the bytes are a kernel's pack of the view's rows, not the rows (weights/packed_file.hpp)
+    bool packed = false;  // the bytes are a kernel's pack of the view's rows, not the rows (formats/packed_file.hpp)
     uint32_t part = 0;    // of Gguf::parts()
 };
 

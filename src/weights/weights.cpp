@@ -8,7 +8,6 @@
 #include "base/text.hpp"
 #include "quant/decode.hpp"
 #include "quant/pack.hpp"
-#include "weights/packed_file.hpp"
 
 namespace elver {
 
@@ -210,6 +209,28 @@ PackedMatrix Weights::resolve(const Entry& e) const noexcept {
 const float* Weights::vector(WeightRef ref) const noexcept {
     if (!ref.there() || arena_.size() == 0) return nullptr;
     return reinterpret_cast<const float*>(arena_.data() + entries_[static_cast<size_t>(ref.number)].offset);
+}
+
+Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const Progress& progress) const {
+    if (!kernels_->reads_packs) {
+        return Error(Status::unsupported, cat("the level ", kernels_->name, " reads no packs; pack with another"),
+                     "isa");
+    }
+    // A tensor becomes a pack if all that is wanted of it are whole groups of rows. One whose rows are decoded, the
+    // embedding, stays as it is; where it is the head too, the head's pack gets its own name.
+    std::vector<PackedPart> parts;
+    for (const GgufTensor& t : file_->tensors()) {
+        bool matrix = false, vector = false, rows = false, whole = true;
+        for (const Entry& e : entries_) {
+            if (e.tensor != &t) continue;
+            (e.kind == Kind::matrix ? matrix : e.kind == Kind::vector ? vector : rows) = true;
+            whole = whole && (e.kind == Kind::rows || whole_groups(t, e.first, e.count));
+        }
+        const bool fits = matrix && !vector && whole && !t.packed;
+        parts.push_back({t.name, &t, fits && !rows});
+        if (rows && fits && t.name == embedding_name) parts.push_back({"output.weight", &t, true});
+    }
+    return elver::write_packed(*file_, parts, pool, sink, progress);
 }
 
 }  // namespace elver

@@ -4,16 +4,12 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
-#include "base/byte_sink.hpp"
 #include "base/bytes.hpp"
-#include "base/cancel.hpp"
-#include "base/thread_pool.hpp"
-#include "formats/gguf.hpp"
+#include "formats/packed_file.hpp"
 #include "kernels/table.hpp"
 #include "weights/weight_ref.hpp"
 
@@ -30,9 +26,6 @@ struct PackedMatrix {
 
     int n_groups() const noexcept { return (n_rows + 15) / 16; }
 };
-
-// (fraction of the work done) -> false to cancel.
-using Progress = std::function<bool(double)>;
 
 class Weights {
   public:
@@ -82,7 +75,6 @@ class Weights {
     };
     WeightRef add(const GgufTensor& tensor, int64_t first, int64_t count, Kind kind, size_t n_bytes);
     PackedMatrix resolve(const Entry& entry) const noexcept;
-    Result<void> write_pack(const GgufTensor& tensor, ThreadPool& pool, const ByteSink& sink) const;
     struct Piece;
     std::vector<Piece> pieces() const;
     void fill(const Piece& piece, const std::atomic<bool>& stop, const CancelToken* cancel) noexcept;

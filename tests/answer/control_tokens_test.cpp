@@ -5,7 +5,7 @@
 
 #include "answer/request.hpp"
 #include "base/utf8.hpp"
-#include "runtime/models.hpp"
+#include "engine/models.hpp"
 #include "tokenizer/vocabularies.hpp"
 
 using namespace elver;

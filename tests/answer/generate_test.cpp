@@ -3,8 +3,8 @@
 
 #include <cmath>
 
+#include "engine/models.hpp"
 #include "message_of.hpp"
-#include "runtime/models.hpp"
 
 using namespace elver;
 using namespace elver::test;

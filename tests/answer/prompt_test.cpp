@@ -3,8 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/models.hpp"
 #include "formats/gguf_writer.hpp"
-#include "runtime/models.hpp"
 
 using namespace elver;
 using namespace elver::test;
@@ -88,4 +88,32 @@ TEST_CASE("requests: tools take the template that the file names for them") {
     const auto ids = parse_chat_request(*model, request);
     REQUIRE_MESSAGE(ids, message_of(ids));
     CHECK(ids->ids.size() == 2);
+}
+
+TEST_CASE("requests: what is wrong is named") {
+    const auto model = load(smollm2_path(), 1);
+    const auto message = [&](const char* json) {
+        const auto request = parse_chat_request(*model, json);
+        REQUIRE(!request);
+        CHECK(request.error().status() == Status::invalid_argument);
+        return std::string(request.error().message());
+    };
+    const auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
+    CHECK(has(message("{"), "JSON"));
+    CHECK(has(message("[]"), "object"));
+    CHECK(has(message("{}"), "messages"));
+    CHECK(has(message(R"({"messages": 3})"), "messages"));
+    CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "temprature": 1})"), "temprature"));
+    CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "temperature": "hot"})"), "temperature"));
+    CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "max_tokens": 1.5})"), "max_tokens"));
+    const auto good =
+        parse_chat_request(*model, R"({"messages": [{"role": "user", "content": "Hi"}], "temperature": 0})");
+    REQUIRE(good);
+    CHECK(good->options.sampler.temperature == 0.0f);
+    const auto completion = parse_completion_request(*model, R"({"prompt": "The capital of France is"})");
+    REQUIRE_MESSAGE(completion, message_of(completion));
+    CHECK(completion->ids == std::vector<int32_t>{504, 3575, 282, 4649, 314});
+    const auto both = parse_completion_request(*model, R"({"prompt": "a", "ids": [1]})");
+    REQUIRE(!both);
+    CHECK(has(both.error().message(), "ids"));
 }

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/model.hpp"
 #include "formats/gguf_writer.hpp"
 #include "message_of.hpp"
-#include "runtime/model.hpp"
 
 namespace elver::test {
 

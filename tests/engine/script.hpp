@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "door.hpp"
-#include "runtime/session.hpp"
+#include "engine/session.hpp"
 
 namespace elver::test {
 

@@ -7,7 +7,7 @@
 
 #include "answer/generate.hpp"
 #include "door.hpp"
-#include "runtime/session.hpp"
+#include "engine/session.hpp"
 
 namespace elver::test {
 

@@ -1,11 +1,11 @@
 // Any bytes as a GGUF file: what it says of itself is read in every way, a copy of it is written and read back, and it
 // is opened as a model, whose memory is planned. A model that plans little is loaded, and reads a token.
+#include "engine/model.hpp"
+#include "engine/session.hpp"
 #include "formats/gguf.hpp"
 #include "formats/gguf_writer.hpp"
-#include "runtime/measure.hpp"
-#include "runtime/model.hpp"
-#include "runtime/session.hpp"
 #include "tiny_model.hpp"
+#include "tools/measure.hpp"
 
 namespace {
 

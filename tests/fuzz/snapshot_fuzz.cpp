@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/session.hpp"
 #include "formats/zstd_stream.hpp"
-#include "runtime/session.hpp"
 #include "tiny_model.hpp"
 
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/utf8.hpp"
+#include "engine/model.hpp"
 #include "formats/gguf_writer.hpp"
-#include "runtime/model.hpp"
 
 namespace elver::test {
 

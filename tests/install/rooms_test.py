@@ -17,7 +17,7 @@ SEES = {
     "tensor": BASE,
     "quant": BASE | {"tensor"},
     "kernels": BASE | {"tensor", "quant"},
-    "formats": BASE | {"tensor"},
+    "formats": BASE | {"tensor", "quant"},
     "tokenizer": BASE,
     "jinja": BASE,
     "chat": BASE | {"jinja"},
@@ -26,10 +26,10 @@ SEES = {
     "cache": BASE | {"tensor", "quant", "kernels"},
     "cpu": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache"},
     "ops": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu"},
-    "models": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache"},
-    "engine": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu"},
-    "runtime": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu", "models", "engine", "tokenizer", "jinja", "chat"},
-    "answer": BASE | {"tensor", "quant", "kernels", "formats", "weights", "graph", "cache", "cpu", "models", "engine", "tokenizer", "jinja", "chat", "runtime"},
+    "models": BASE | {"tensor", "quant", "kernels", "formats", "tokenizer", "jinja", "chat", "weights", "graph", "cache"},
+    "engine": BASE | {"tensor", "quant", "kernels", "formats", "tokenizer", "jinja", "chat", "weights", "graph", "cache", "cpu", "models"},
+    "answer": BASE | {"tensor", "quant", "kernels", "formats", "tokenizer", "jinja", "chat", "weights", "graph", "cache", "cpu", "models", "engine"},
+    "tools": BASE | {"tensor", "quant", "kernels", "formats", "tokenizer", "jinja", "chat", "weights", "graph", "cache", "cpu", "models", "engine"},
 }
 
 build = pathlib.Path(sys.argv[1])

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/session.hpp"
 #include "formats/gguf_writer.hpp"
-#include "runtime/session.hpp"
 
 namespace fs = std::filesystem;
 

@@ -1,9 +1,9 @@
 // A file's vocabulary is hostile until it is checked: what is wrong is an error that names its key.
 #include <cmath>
 
+#include "engine/session.hpp"
 #include "formats/gguf_writer.hpp"
 #include "message_of.hpp"
-#include "runtime/session.hpp"
 #include "vocabularies.hpp"
 
 using namespace elver;

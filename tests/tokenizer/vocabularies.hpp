@@ -12,7 +12,7 @@
 #include "base/bytes.hpp"
 #include "formats/gguf.hpp"
 #include "message_of.hpp"
-#include "runtime/gguf_vocab.hpp"
+#include "models/gguf_vocab.hpp"
 
 namespace elver::test {
 

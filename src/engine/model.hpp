@@ -50,7 +50,7 @@ class Model {
     bool loaded() const noexcept { return engine_ != nullptr; }
 
     Result<Plan> plan(const SessionOptions& options) const;
-    // Writes a file that loads by mapping (weights/packed_file.hpp). The model need not be loaded.
+    // Writes a file that loads by mapping (formats/packed_file.hpp). The model need not be loaded.
     Result<void> pack(const ByteSink& sink, const Progress& progress) const {
         return weights_->write_packed(*pool_, sink, progress);
     }

@@ -4,11 +4,11 @@
 #include <filesystem>
 
 #include "base/text.hpp"
+#include "engine/models.hpp"
 #include "formats/gguf_writer.hpp"
 #include "message_of.hpp"
-#include "models.hpp"
 #include "quant/decode.hpp"
-#include "runtime/quantize.hpp"
+#include "tools/quantize.hpp"
 
 using namespace elver;
 using namespace elver::test;

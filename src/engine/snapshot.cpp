@@ -5,8 +5,8 @@
 
 #include "base/hash.hpp"
 #include "base/text.hpp"
+#include "engine/session.hpp"
 #include "formats/zstd_stream.hpp"
-#include "runtime/session.hpp"
 
 namespace elver {
 

@@ -1,4 +1,4 @@
-#include "runtime/quantize.hpp"
+#include "tools/quantize.hpp"
 
 #include <atomic>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "runtime/session.hpp"
+#include "engine/session.hpp"
 
 #include <cstdint>
 #include <numeric>

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <thread>
 
-#include "answer/request.hpp"
 #include "message_of.hpp"
 #include "models.hpp"
 
@@ -147,32 +146,4 @@ TEST_CASE("session: two on one model in two threads give what each gives alone")
     a.join(), b.join();
     CHECK(!alone[0].empty());
     CHECK(alone == together);
-}
-
-TEST_CASE("requests: what is wrong is named") {
-    const auto model = load(smollm2_path(), 1);
-    const auto message = [&](const char* json) {
-        const auto request = parse_chat_request(*model, json);
-        REQUIRE(!request);
-        CHECK(request.error().status() == Status::invalid_argument);
-        return std::string(request.error().message());
-    };
-    const auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
-    CHECK(has(message("{"), "JSON"));
-    CHECK(has(message("[]"), "object"));
-    CHECK(has(message("{}"), "messages"));
-    CHECK(has(message(R"({"messages": 3})"), "messages"));
-    CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "temprature": 1})"), "temprature"));
-    CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "temperature": "hot"})"), "temperature"));
-    CHECK(has(message(R"({"messages": [{"role": "user", "content": "a"}], "max_tokens": 1.5})"), "max_tokens"));
-    const auto good =
-        parse_chat_request(*model, R"({"messages": [{"role": "user", "content": "Hi"}], "temperature": 0})");
-    REQUIRE(good);
-    CHECK(good->options.sampler.temperature == 0.0f);
-    const auto completion = parse_completion_request(*model, R"({"prompt": "The capital of France is"})");
-    REQUIRE_MESSAGE(completion, message_of(completion));
-    CHECK(completion->ids == std::vector<int32_t>{504, 3575, 282, 4649, 314});
-    const auto both = parse_completion_request(*model, R"({"prompt": "a", "ids": [1]})");
-    REQUIRE(!both);
-    CHECK(has(both.error().message(), "ids"));
 }

@@ -5,9 +5,9 @@
 #include <string>
 
 #include "base/bytes.hpp"
+#include "base/cancel.hpp"
 #include "base/result.hpp"
 #include "tensor/dtype.hpp"
-#include "weights/weights.hpp"
 
 namespace elver {
 

@@ -1,4 +1,4 @@
-#include "weights/packed_file.hpp"
+#include "formats/packed_file.hpp"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,6 @@
 #include "base/text.hpp"
 #include "formats/gguf_writer.hpp"
 #include "quant/pack.hpp"
-#include "weights/weights.hpp"
 
 namespace elver {
 
@@ -18,8 +17,6 @@ constexpr std::string_view version_key = "elver.packed.version", layout_key = "e
                            tensors_key = "elver.packed.tensors", types_key = "elver.packed.types",
                            shapes_key = "elver.packed.shapes", sums_name = "elver.packed.sums",
                            prefix = "elver.packed.";
-// Its rows are read one by one, so it is never packed.
-constexpr std::string_view embedding_name = "token_embd.weight";
 constexpr uint32_t version = 1;
 constexpr size_t page = 4096, max_rank = 4;
 // Tensors below this are summed whole; of larger ones only the place is checked.
@@ -115,6 +112,39 @@ Result<void> read_pack(Gguf& file, const GgufTensor& tensor, int64_t type_id,
     return {};
 }
 
+// Packs a few MiB at a time, and gives the pages of the file back behind it.
+Result<void> write_pack(const Gguf& file, const GgufTensor& tensor, ThreadPool& pool, const ByteSink& sink) {
+    const TensorView& view = tensor.view;
+    const ByteSource& source = file.source(tensor);
+    const PackLayout& layout = *pack_layout(view.type);
+    const auto k = static_cast<size_t>(view.shape.columns()), n_rows = static_cast<size_t>(view.shape.rows());
+    const size_t group = layout.group_bytes(k), stride = row_bytes(view.type, k),
+                 n_groups = ceil_div(n_rows, pack_rows);
+    const size_t step = std::max<size_t>(1, (size_t{4} << 20) / group);
+    auto buffer = AlignedBuffer::make(step * group, "packing");
+    if (!buffer) return std::move(buffer).error();
+    for (size_t at = 0; at < n_groups; at += step) {
+        const size_t end = std::min(n_groups, at + step), first_row = at * pack_rows,
+                     source_bytes = (std::min(n_rows, end * pack_rows) - first_row) * stride;
+        const size_t at_byte = tensor.offset + first_row * stride;
+        if (!source.read(at_byte, source_bytes)) {
+            return Error(Status::io,
+                         cat(source.name(), ": cannot read bytes ", at_byte, " to ", at_byte + source_bytes),
+                         source.name());
+        }
+        pool.parallel_for(end - at, 1, [&](size_t first, size_t last) {
+            for (size_t g = at + first; g < at + last; ++g) {
+                const int here = static_cast<int>(std::min<size_t>(pack_rows, n_rows - g * pack_rows));
+                pack_group(layout, view.bytes.data() + g * pack_rows * stride, stride, here, k,
+                           buffer->data() + (g - at) * group);
+            }
+        });
+        source.release(at_byte, source_bytes);
+        if (auto done = sink(buffer->bytes().first((end - at) * group)); !done) return done;
+    }
+    return {};
+}
+
 }  // namespace
 
 bool whole_groups(const GgufTensor& tensor, int64_t first, int64_t n) noexcept {
@@ -159,32 +189,10 @@ Result<void> read_packs(Gguf& file) {
     return {};
 }
 
-Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const Progress& progress) const {
-    if (!kernels_->reads_packs) {
-        return Error(Status::unsupported, cat("the level ", kernels_->name, " reads no packs; pack with another"),
-                     "isa");
-    }
-    // A tensor becomes a pack if all that is wanted of it are whole groups of rows. One whose rows are decoded, the
-    // embedding, stays as it is; where it is the head too, the head's pack gets its own name.
-    struct Part {
-        std::string_view name;
-        const GgufTensor* tensor;
-        bool pack;
-    };
-    std::vector<Part> parts;
-    for (const GgufTensor& t : file_->tensors()) {
-        bool matrix = false, vector = false, rows = false, whole = true;
-        for (const Entry& e : entries_) {
-            if (e.tensor != &t) continue;
-            (e.kind == Kind::matrix ? matrix : e.kind == Kind::vector ? vector : rows) = true;
-            whole = whole && (e.kind == Kind::rows || whole_groups(t, e.first, e.count));
-        }
-        const bool fits = matrix && !vector && whole && !t.packed;
-        parts.push_back({t.name, &t, fits && !rows});
-        if (rows && fits && t.name == embedding_name) parts.push_back({"output.weight", &t, true});
-    }
+Result<void> write_packed(const Gguf& file, std::span<const PackedPart> parts, ThreadPool& pool, const ByteSink& sink,
+                          const Progress& progress) {
     GgufWriter writer;
-    for (const auto& [key, value] : file_->metadata()) {
+    for (const auto& [key, value] : file.metadata()) {
         if (key != "general.alignment" && key.substr(0, prefix.size()) != prefix) writer.copy(key, value);
     }
     writer.set_u32("general.alignment", page);
@@ -197,7 +205,7 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
     const auto report = [&](std::span<const std::byte> bytes, const ByteSink& out) -> Result<void> {
         written += bytes.size();
         if (progress && !progress(std::min(1.0, static_cast<double>(written) / static_cast<double>(total))))
-            return Error(Status::cancelled, cat(file_->name(), ": packing was cancelled"), file_->name());
+            return Error(Status::cancelled, cat(file.name(), ": packing was cancelled"), file.name());
         return out(bytes);
     };
     for (size_t i = 0; i < parts.size(); ++i) {
@@ -214,7 +222,7 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
         total += n_bytes;
         if (parts[i].pack) {
             writer.add_tensor(parts[i].name, DType::i8, {static_cast<int64_t>(n_bytes)}, [&, i](const ByteSink& out) {
-                return write_pack(*parts[i].tensor, pool,
+                return write_pack(file, *parts[i].tensor, pool,
                                   [&](std::span<const std::byte> bytes) { return report(bytes, out); });
             });
             continue;
@@ -234,38 +242,6 @@ Result<void> Weights::write_packed(ThreadPool& pool, const ByteSink& sink, const
         if (sums[0] == 0) sums[0] = static_cast<int64_t>(sum_of(bytes));  // the head comes first
         return sink(bytes);
     });
-}
-
-Result<void> Weights::write_pack(const GgufTensor& tensor, ThreadPool& pool, const ByteSink& sink) const {
-    const TensorView& view = tensor.view;
-    const ByteSource& source = file_->source(tensor);
-    const PackLayout& layout = *pack_layout(view.type);
-    const auto k = static_cast<size_t>(view.shape.columns()), n_rows = static_cast<size_t>(view.shape.rows());
-    const size_t group = layout.group_bytes(k), stride = row_bytes(view.type, k),
-                 n_groups = ceil_div(n_rows, pack_rows);
-    const size_t step = std::max<size_t>(1, (size_t{4} << 20) / group);
-    auto buffer = AlignedBuffer::make(step * group, "packing");
-    if (!buffer) return std::move(buffer).error();
-    for (size_t at = 0; at < n_groups; at += step) {
-        const size_t end = std::min(n_groups, at + step), first_row = at * pack_rows,
-                     source_bytes = (std::min(n_rows, end * pack_rows) - first_row) * stride;
-        const size_t at_byte = tensor.offset + first_row * stride;
-        if (!source.read(at_byte, source_bytes)) {
-            return Error(Status::io,
-                         cat(source.name(), ": cannot read bytes ", at_byte, " to ", at_byte + source_bytes),
-                         source.name());
-        }
-        pool.parallel_for(end - at, 1, [&](size_t first, size_t last) {
-            for (size_t g = at + first; g < at + last; ++g) {
-                const int here = static_cast<int>(std::min<size_t>(pack_rows, n_rows - g * pack_rows));
-                pack_group(layout, view.bytes.data() + g * pack_rows * stride, stride, here, k,
-                           buffer->data() + (g - at) * group);
-            }
-        });
-        source.release(at_byte, source_bytes);
-        if (auto done = sink(buffer->bytes().first((end - at) * group)); !done) return done;
-    }
-    return {};
 }
 
 }  // namespace elver

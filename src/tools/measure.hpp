@@ -1,7 +1,7 @@
 // What the machine can do, measured with a model's threads and kernels: the denominators of benchmark fractions.
 #pragma once
 
-#include "runtime/model.hpp"
+#include "engine/model.hpp"
 
 namespace elver {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/byte_sink.hpp"
+#include "base/cancel.hpp"
 #include "tensor/dtype.hpp"
-#include "weights/weights.hpp"
 
 namespace elver {
 

@@ -1,14 +1,14 @@
-#include "runtime/model.hpp"
+#include "engine/model.hpp"
 
 #include <algorithm>
 
 #include "base/cpu.hpp"
 #include "base/text.hpp"
+#include "engine/session.hpp"
+#include "formats/packed_file.hpp"
 #include "kernels/select.hpp"
 #include "models/gguf_spec.hpp"
-#include "runtime/gguf_vocab.hpp"
-#include "runtime/session.hpp"
-#include "weights/packed_file.hpp"
+#include "models/gguf_vocab.hpp"
 
 namespace elver {
 

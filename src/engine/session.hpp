@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/engine.hpp"
-#include "runtime/model.hpp"
+#include "engine/model.hpp"
 
 namespace elver {
 

@@ -1,4 +1,4 @@
-#include "runtime/synth.hpp"
+#include "tools/synth.hpp"
 
 #include <algorithm>
 #include <array>

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "base/text.hpp"
-#include "runtime/session.hpp"
+#include "engine/session.hpp"
 
 namespace elver {
 

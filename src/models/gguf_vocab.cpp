@@ -1,4 +1,4 @@
-#include "runtime/gguf_vocab.hpp"
+#include "models/gguf_vocab.hpp"
 
 #include "base/text.hpp"
 

@@ -6,7 +6,7 @@
 #include "base/text.hpp"
 #include "formats/gguf_writer.hpp"
 #include "models.hpp"
-#include "runtime/quantize.hpp"
+#include "tools/quantize.hpp"
 
 namespace fs = std::filesystem;
 using namespace elver;
@@ -15,7 +15,7 @@ using namespace elver::test;
 namespace {
 
 struct Folder {
-    fs::path path = fs::temp_directory_path() / cat("elver_runtime_parts_", ::getpid());
+    fs::path path = fs::temp_directory_path() / cat("elver_parts_", ::getpid());
     Folder() { fs::create_directories(path); }
     ~Folder() { fs::remove_all(path); }
 };

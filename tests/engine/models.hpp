@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/session.hpp"
 #include "message_of.hpp"
-#include "runtime/session.hpp"
 
 namespace elver::test {
 

@@ -1,4 +1,4 @@
-#include "runtime/measure.hpp"
+#include "tools/measure.hpp"
 
 #include <algorithm>
 #include <atomic>
