@@ -1,6 +1,8 @@
-// Writing: sinks, packed models, synthetic models.
+// Models as files: sinks, quantising, packed models, synthetic models.
 #include "base/file_writer.hpp"
+#include "elver/elver_experimental.h"
 #include "handles.hpp"
+#include "tools/quantize.hpp"
 #include "tools/synth.hpp"
 
 using namespace elver;
@@ -20,20 +22,44 @@ Result<void> elver::capi::with_sink(const elver_sink* sink, const std::function<
     });
 }
 
-elver_status elver_model_pack(const elver_model* model, const elver_sink* sink, elver_progress progress, void* context,
-                              elver_error** error) {
-    return with_model(model, error, [&](const Model& m) {
-        return with_sink(sink, [&](const ByteSink& out) { return m.pack(out, progress_of(progress, context)); });
+elver_status elver_model_quantize(const elver_source* source, const elver_sink* sink,
+                                  const elver_quantize_options* options, elver_error** error) {
+    if (options == nullptr) return null_argument(error, "options");
+    return guarded(error, [&]() -> Result<void> {
+        const auto o = read_struct<elver_quantize_options>(options, ELVER_QUANTIZE_OPTIONS_INIT, "elver_quantize_options");
+        if (!o) return o.error();
+        const std::string_view name = o->type == nullptr ? std::string_view() : std::string_view(o->type, o->type_size);
+        const auto type = dtype_from_name(name);
+        if (!type)
+            return Error(Status::invalid_argument, cat("type: no element type is called ", in_quotes(name)), "type");
+        if (auto good = check_n_threads(o->n_threads); !good) return good;
+        auto bytes = open_source(source);
+        if (!bytes) return std::move(bytes).error();
+        return with_sink(sink, [&](const ByteSink& out) {
+            return quantize_model(*std::move(bytes), out, {*type, o->n_threads}, progress_of(o->progress, o->context));
+        });
     });
 }
 
-elver_status elver_synth_write(const char* name, size_t name_size, int32_t n_layers, const elver_sink* sink,
-                               elver_progress progress, void* context, elver_error** error) {
-    if (name == nullptr) return null_argument(error, "name");
+elver_status elver_model_pack(const elver_model* model, const elver_sink* sink, const elver_pack_options* options,
+                              elver_error** error) {
+    return with_model(model, error, [&](const Model& m) -> Result<void> {
+        const auto o = read_struct<elver_pack_options>(options, ELVER_PACK_OPTIONS_INIT, "elver_pack_options");
+        if (!o) return o.error();
+        return with_sink(sink, [&](const ByteSink& out) { return m.pack(out, progress_of(o->progress, o->context)); });
+    });
+}
+
+elver_status elver_model_synth(const elver_sink* sink, const elver_synth_options* options, elver_error** error) {
+    if (options == nullptr) return null_argument(error, "options");
     return guarded(error, [&]() -> Result<void> {
-        const auto spec = parse_synth({name, name_size}, n_layers);
+        const auto o = read_struct<elver_synth_options>(options, ELVER_SYNTH_OPTIONS_INIT, "elver_synth_options");
+        if (!o) return o.error();
+        const std::string_view name = o->name == nullptr ? std::string_view() : std::string_view(o->name, o->name_size);
+        const auto spec = parse_synth(name, o->n_layers);
         if (!spec) return spec.error();
-        return with_sink(sink,
-                         [&](const ByteSink& out) { return write_synth(*spec, out, progress_of(progress, context)); });
+        return with_sink(sink, [&](const ByteSink& out) {
+            return write_synth(*spec, out, progress_of(o->progress, o->context));
+        });
     });
 }

@@ -119,6 +119,7 @@ Result<std::optional<CacheType>> cache_type_of(int number);
 // Null: the defaults.
 Result<SessionOptions> session_options(const elver_session_options* options);
 Progress progress_of(elver_progress progress, void* context);
+Result<void> check_n_threads(int n_threads);
 
 // Runs a body that reads what loading replaces.
 template <class Body>

@@ -1,11 +1,18 @@
+#include "elver/elver_experimental.h"
 #include "handles.hpp"
 #include "tools/measure.hpp"
 
 using namespace elver;
 using namespace elver::capi;
 
+#define ELVER_SPELLED(number) #number
+#define ELVER_SPELL(a, b, c) ELVER_SPELLED(a) "." ELVER_SPELLED(b) "." ELVER_SPELLED(c)
+
 const char* elver_version(void) {
-    return ELVER_VERSION;
+    return ELVER_SPELL(ELVER_VERSION_MAJOR, ELVER_VERSION_MINOR, ELVER_VERSION_PATCH);
+}
+int32_t elver_version_number(void) {
+    return ELVER_VERSION_NUMBER;
 }
 
 elver_status elver_machine_describe(elver_text** out, elver_error** error) {

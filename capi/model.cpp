@@ -11,9 +11,7 @@ elver_status elver_model_open(const elver_source* source, const elver_model_opti
     return guarded(error, [&]() -> Result<void> {
         const auto o = read_struct<elver_model_options>(options, ELVER_MODEL_OPTIONS_INIT, "elver_model_options");
         if (!o) return o.error();
-        if (o->n_threads < 0 || o->n_threads > 1024)
-            return Error(Status::invalid_argument, cat("n_threads: expected 0 to 1024, found ", o->n_threads),
-                         "n_threads");
+        if (auto good = check_n_threads(o->n_threads); !good) return good;
         const auto session = session_options(o->session);
         if (!session) return session.error();
         auto bytes = open_source(source);
@@ -106,22 +104,6 @@ elver_status elver_model_describe(const elver_model* model, elver_describe what,
                 return Error(Status::invalid_argument, cat("what: expected 0 to 5, found ", number), "what");
         }
         *out = new elver_text{std::move(text)};
-        return {};
-    });
-}
-
-elver_status elver_template_render(const elver_model* model, const char* source, size_t source_size,
-                                   const char* variables, size_t variables_size, elver_text** out,
-                                   elver_error** error) {
-    if (model == nullptr && source == nullptr) return null_argument(error, "model");
-    if (variables == nullptr) return null_argument(error, "variables");
-    if (out == nullptr) return null_argument(error, "out");
-    return guarded(error, [&]() -> Result<void> {
-        const std::string_view text = source == nullptr ? std::string_view() : std::string_view(source, source_size);
-        auto rendered =
-            render_template(model == nullptr ? nullptr : model->model.get(), text, {variables, variables_size});
-        if (!rendered) return std::move(rendered).error();
-        *out = new elver_text{*std::move(rendered)};
         return {};
     });
 }

@@ -221,7 +221,7 @@ elver_status elver_cache_rewind(elver_cache* cache, int64_t position, elver_erro
     return with_cache(cache, error, [&](Ops& ops, OwnCache& c) { return ops.rewind(c, position); });
 }
 
-elver_status elver_route(const elver_router_options* options, const float* logits, int64_t n, int64_t logits_stride,
+elver_status elver_ops_route(const elver_router_options* options, const float* logits, int64_t n, int64_t logits_stride,
                          int32_t* ids, float* weights, elver_error** error) {
     if (options == nullptr) return null_argument(error, "options");
     if (logits == nullptr) return null_argument(error, "logits");

@@ -171,8 +171,8 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
     });
 }
 
-elver_status elver_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids, float* out,
-                         size_t n_out, elver_error** error) {
+elver_status elver_session_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids,
+                                 float* out, size_t n_out, elver_error** error) {
     if (ids == nullptr && n_ids > 0) return null_argument(error, "ids");
     if (out == nullptr) return null_argument(error, "out");
     return in_session(session, error, [&](Session& s) -> Result<void> {

@@ -29,17 +29,24 @@ elver_status elver_tokenizer_open(const elver_source* source, elver_tokenizer** 
     });
 }
 
-elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, const char* variables, size_t variables_size,
-                                    elver_text** out, elver_error** error) {
-    if (tokenizer == nullptr) return null_argument(error, "tokenizer");
+elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, const char* source, size_t source_size,
+                                    const char* variables, size_t variables_size, elver_text** out,
+                                    elver_error** error) {
+    if (tokenizer == nullptr && source == nullptr) return null_argument(error, "tokenizer");
     if (variables == nullptr) return null_argument(error, "variables");
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
         const std::string_view json(variables, variables_size);
-        auto rendered = tokenizer->templates ? render_template(*tokenizer->templates, tokenizer->tokenizer.get(), json)
-                                             : render_template(tokenizer->keeps.get(), {}, json);
-        if (!rendered) return std::move(rendered).error();
-        *out = new elver_text{*std::move(rendered)};
+        const Tokenizer* tokens = tokenizer == nullptr ? nullptr : tokenizer->tokenizer.get();
+        const auto rendered = [&]() -> Result<std::string> {
+            if (source == nullptr)
+                return render_template(tokenizer->templates ? *tokenizer->templates : tokenizer->keeps->templates(),
+                                       tokens, json);
+            const auto chat = ChatTemplate::parse(std::string(source, source_size));
+            return chat ? render_template(*chat, tokens, json) : chat.error();
+        }();
+        if (!rendered) return rendered.error();
+        *out = new elver_text{*rendered};
         return {};
     });
 }

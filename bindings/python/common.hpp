@@ -3,6 +3,7 @@
 #pragma once
 
 #include <elver/elver.h>
+#include <elver/elver_experimental.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <unistd.h>

@@ -49,38 +49,45 @@ py::tuple measure(const Model& self) {
     return py::make_tuple(machine.dot_ops_per_s, machine.read_bytes_per_s);
 }
 
-// Runs a C call that writes to a sink and tells its progress; what Python raised in either goes first.
-template <class Call>
-void write_to(const py::object& given, py::object progress, Call&& call) {
+// Runs a C call that writes to a sink and tells its progress as the options say; what Python raised in either goes
+// first.
+template <class Options, class Call>
+void write_to(const py::object& given, py::object progress, Options& options, Call&& call) {
     Sink sink(given);
     Callback callback(std::move(progress));
+    options.progress = Callback::progress;
+    options.context = &callback;
     check(
-        callback, [&](elver_error** e) { return call(sink.c(), &callback, e); }, sink.callback());
+        callback, [&](elver_error** e) { return call(sink.c(), e); }, sink.callback());
 }
 
 void pack(const Model& self, const py::object& sink, py::object progress) {
     const auto model = self.handle.get();
-    write_to(sink, std::move(progress), [&](const elver_sink* to, Callback* callback, elver_error** e) {
-        return elver_model_pack(model.get(), to, Callback::progress, callback, e);
-    });
+    elver_pack_options options = ELVER_PACK_OPTIONS_INIT;
+    write_to(sink, std::move(progress), options,
+             [&](const elver_sink* to, elver_error** e) { return elver_model_pack(model.get(), to, &options, e); });
 }
 
 void write_synth(const py::object& given, int n_layers, const py::object& sink, py::object progress) {
     const Text name(given, "name");
-    write_to(sink, std::move(progress), [&](const elver_sink* to, Callback* callback, elver_error** e) {
-        return elver_synth_write(name.data(), name.size(), n_layers, to, Callback::progress, callback, e);
-    });
+    elver_synth_options options = ELVER_SYNTH_OPTIONS_INIT;
+    options.name = name.data();
+    options.name_size = name.size();
+    options.n_layers = n_layers;
+    write_to(sink, std::move(progress), options,
+             [&](const elver_sink* to, elver_error** e) { return elver_model_synth(to, &options, e); });
 }
 
-void quantize(const py::object& given, const std::string& path, const py::object& given_type, int n_threads,
+void quantize(const py::object& given, const py::object& sink, const py::object& given_type, int n_threads,
               py::object progress) {
     const Source source(given);
     const Text type(given_type, "type");
-    Callback callback(std::move(progress));
-    check(callback, [&](elver_error** e) {
-        return elver_quantize_file(source.c(), path.data(), path.size(), type.data(), type.size(), n_threads,
-                                   Callback::progress, &callback, e);
-    });
+    elver_quantize_options options = ELVER_QUANTIZE_OPTIONS_INIT;
+    options.type = type.data();
+    options.type_size = type.size();
+    options.n_threads = n_threads;
+    write_to(sink, std::move(progress), options,
+             [&](const elver_sink* to, elver_error** e) { return elver_model_quantize(source.c(), to, &options, e); });
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const py::object& given) {
@@ -115,8 +122,9 @@ py::str render(const Tokenizer& self, const py::object& json) {
     const auto t = self.handle.get();
     const Text variables(json, "variables");
     elver_text* out = nullptr;
-    check(
-        [&](elver_error** e) { return elver_tokenizer_render(t.get(), variables.data(), variables.size(), &out, e); });
+    check([&](elver_error** e) {
+        return elver_tokenizer_render(t.get(), nullptr, 0, variables.data(), variables.size(), &out, e);
+    });
     return take(out);
 }
 
@@ -129,7 +137,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(std::shared_ptr<elver_model> model) {
 }
 
 void bind_model(py::module_& m) {
-    m.def("quantize", &quantize, py::arg("source"), py::arg("path"), py::arg("type"), py::arg("n_threads"),
+    m.def("quantize", &quantize, py::arg("source"), py::arg("sink"), py::arg("type"), py::arg("n_threads"),
           py::arg("progress"));
     m.def("write_synth", &write_synth, py::arg("name"), py::arg("n_layers"), py::arg("sink"), py::arg("progress"));
     py::class_<Model>(m, "Model")

@@ -120,8 +120,8 @@ py::str render_template(const py::object& given, const py::object& json) {
     const Text source(given, "source"), variables(json, "variables");
     elver_text* out = nullptr;
     check([&](elver_error** e) {
-        return elver_template_render(nullptr, source.data(), source.size(), variables.data(), variables.size(), &out,
-                                     e);
+        return elver_tokenizer_render(nullptr, source.data(), source.size(), variables.data(), variables.size(), &out,
+                                      e);
     });
     return take(out);
 }

@@ -337,7 +337,7 @@ py::tuple route(const py::object& given, int score, int top_k, bool renormalise,
     int32_t* ids_out = ids.mutable_data();
     float* weights_out = weights.mutable_data();
     check([&](elver_error** e) {
-        return elver_route(&options, logits.data, logits.n, logits.stride, ids_out, weights_out, e);
+        return elver_ops_route(&options, logits.data, logits.n, logits.stride, ids_out, weights_out, e);
     });
     return py::make_tuple(ids, weights);
 }

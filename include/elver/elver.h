@@ -1,6 +1,6 @@
 /** @file
- *  elver: language models on the machine in front of you. This header is the whole ABI but for the operations on
- *  tensors, which stand in elver_ops.h.
+ *  elver: language models on the machine in front of you. This header is the ABI; operations on tensors stand in
+ *  elver_ops.h, and what may still change before version 1.0 in elver_experimental.h.
  *
  *  A tour: open a model (elver_model_open), see what it will take (elver_model_plan), load it (elver_model_load), open
  *  a session (elver_session_open), ask (elver_session_chat), and pull the answer (elver_session_next) until an event
@@ -13,9 +13,11 @@
  *    such call may also return ELVER_OUT_OF_MEMORY or ELVER_INTERNAL.
  *  - An out parameter is written only on ELVER_OK. What it receives is yours and has a release function, which takes
  *    NULL too. What a function returns directly is borrowed.
- *  - Text is UTF-8 with a size in bytes, and needs no NUL unless said. Given text is borrowed for the call.
+ *  - Text is UTF-8 with a size in bytes, and needs no NUL unless said. What you give is borrowed for the call, unless
+ *    it is said for how much longer.
  *  - A struct begins with struct_size; initialise it with its _INIT. A smaller one is an older host's: what it lacks
  *    has its default. A larger one is a newer host's: what elver does not know must be zero. Reserved fields are zero.
+ *  - A function that you give may call elver, but not with the handle that is at work: that is ELVER_BUSY.
  *  - "Threads: any" means at any time from any thread, also while other calls run on the same handle. */
 #ifndef ELVER_H
 #define ELVER_H
@@ -23,8 +25,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Marks what the library exports. */
-#if defined(_WIN32)
+/** The release that this header belongs to; elver_version_number() is the library's. */
+#define ELVER_VERSION_MAJOR 0
+#define ELVER_VERSION_MINOR 1
+#define ELVER_VERSION_PATCH 0
+/** As one number, for comparisons: 1002003 is 1.2.3. */
+#define ELVER_VERSION_NUMBER (ELVER_VERSION_MAJOR * 1000000 + ELVER_VERSION_MINOR * 1000 + ELVER_VERSION_PATCH)
+
+/** Marks what the library exports. Define ELVER_STATIC where the static library is linked. */
+#if defined(_WIN32) && defined(ELVER_BUILDING)
+#define ELVER_API __declspec(dllexport)
+#elif defined(_WIN32) && !defined(ELVER_STATIC)
+#define ELVER_API __declspec(dllimport)
+#elif defined(_WIN32)
 #define ELVER_API
 #else
 #define ELVER_API __attribute__((visibility("default")))
@@ -68,6 +81,8 @@ typedef struct elver_ids elver_ids;
 
 /** @return The release of the library, as "0.1.0"; static. Threads: any. Since: 0.1. */
 ELVER_API const char* elver_version(void);
+/** @return The same as ELVER_VERSION_NUMBER counts. Threads: any. Since: 0.1. */
+ELVER_API int32_t elver_version_number(void);
 
 /** @return The error's status; ELVER_OK of NULL. Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_error_status(const elver_error* error);
@@ -95,7 +110,7 @@ ELVER_API size_t elver_ids_size(const elver_ids* ids);
 /** Releases ids; NULL is allowed. Threads: any, once. Since: 0.1. */
 ELVER_API void elver_ids_release(elver_ids* ids);
 
-/* ---------------------------------------------------------------------------------------------------------- models */
+/* ---------------------------------------------------------------------------------------------------------- files */
 
 /** Where bytes come from: exactly one of path, descriptor and memory. */
 typedef struct elver_source {
@@ -103,8 +118,8 @@ typedef struct elver_source {
     /** UTF-8; or NULL. Of a model in parts (NAME-00001-of-00003.gguf) any part, beside which the others are found. */
     const char* path;
     size_t path_size;   /**< bytes */
-    int fd;             /**< an open regular file, or -1; stays yours and may be closed after the call */
-    int reserved;       /**< 0 */
+    int32_t fd;         /**< an open regular file, or -1; stays yours and may be closed after the call */
+    int32_t reserved;   /**< 0 */
     uint64_t offset;    /**< with fd: where the model begins, bytes */
     uint64_t length;    /**< with fd: its bytes; 0: to the end of the file */
     const void* memory; /**< or NULL; borrowed until all that was opened from it is released */
@@ -112,6 +127,35 @@ typedef struct elver_source {
 } elver_source;
 #define ELVER_SOURCE_INIT \
     { sizeof(elver_source), NULL, 0, -1, 0, 0, 0, NULL, 0 }
+
+/** Where bytes go: exactly one of path, descriptor and function.
+ *  A path's file appears, or takes the place of one that was there, when it is complete and on the disk. After an error
+ *  nothing of it remains, nor after a kill where the file system has files without a name (Linux). A file that was
+ *  there must be writable and keeps its permissions. Symbolic links are followed. A pipe or a character device is
+ *  written straight through (a pipe waits some seconds for a reader); anything else, as a folder, is
+ *  ELVER_INVALID_ARGUMENT. */
+typedef struct elver_sink {
+    size_t struct_size;
+    const char* path; /**< UTF-8; or NULL */
+    size_t path_size; /**< bytes */
+    int32_t fd;       /**< an open file, or -1; stays yours */
+    int32_t reserved; /**< 0 */
+    /** Takes the next bytes, borrowed for the call; answers 0 if it cannot. NULL if unused. */
+    int (*write)(const void* bytes, size_t n_bytes, void* context);
+    void* context; /**< given to write */
+} elver_sink;
+#define ELVER_SINK_INIT \
+    { sizeof(elver_sink), NULL, 0, -1, 0, NULL, NULL }
+
+/** Work done so far, and whether to go on. Called on the thread of the call that takes it.
+ *  @param fraction 0 to 1, never falling.
+ *  @param context  What was given beside the function.
+ *  @return Nonzero to go on, 0 to cancel the call.
+ *  Of the handle that is at work it may use elver_session_cancel() alone. It should not throw: an exception cancels the
+ *  call, which returns ELVER_INTERNAL. */
+typedef int (*elver_progress)(double fraction, void* context);
+
+/* ---------------------------------------------------------------------------------------------------------- models */
 
 /** What a session keeps keys and values as. Numbers are fixed for ever. */
 typedef enum elver_cache_type {
@@ -149,25 +193,16 @@ typedef struct elver_model_options {
     int32_t n_threads;                    /**< 1 to 1024; 0: the physical cores that this process may use */
     int32_t reserved;                     /**< 0 */
     uint64_t budget_bytes;                /**< refuse a model that needs more for itself and one session; 0: no limit */
-    const elver_session_options* session; /**< that session; NULL: defaults. Borrowed for the call */
+    const elver_session_options* session; /**< that session; NULL: defaults */
 } elver_model_options;
 #define ELVER_MODEL_OPTIONS_INIT \
     { sizeof(elver_model_options), 0, 0, 0, NULL }
 
-/** Work done so far, and whether to go on. Called on the thread of the call that takes it.
- *  @param fraction 0 to 1, never falling.
- *  @param context  What was given beside the function.
- *  @return Nonzero to go on, 0 to cancel the call.
- *  It may not use the handle that is at work, but for elver_session_cancel(). It should not throw: an exception cancels
- *  the call, which returns ELVER_INTERNAL. */
-typedef int (*elver_progress)(double fraction, void* context);
-
 /** Opens a GGUF model: reads and checks its metadata, tensors' directory, vocabulary and chat template; maps its
  *  weights. Does not pack them: see elver_model_load().
- *  @param source  Borrowed for the call. A path's file may be replaced or removed later, but not shrunk in place.
- *  @param options NULL for defaults. Borrowed for the call.
+ *  @param source  A path's file may be replaced or removed later, but not shrunk in place.
+ *  @param options NULL for defaults.
  *  @param out     Written only on ELVER_OK: a model you own; elver_model_release() it.
- *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_NOT_FOUND; ELVER_IO; ELVER_BAD_FILE (the error names the key or tensor); ELVER_UNSUPPORTED;
  *  ELVER_OVER_BUDGET (the error says the least that the session asked for needs, and the least of any session);
  *  ELVER_INVALID_ARGUMENT.
@@ -179,7 +214,6 @@ ELVER_API elver_status elver_model_open(const elver_source* source, const elver_
  *  cancelled it leaves nothing allocated, and may be called again.
  *  @param progress NULL, or called every few MiB; see elver_progress.
  *  @param context  Given to progress.
- *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_CANCELLED; ELVER_OUT_OF_MEMORY; ELVER_BUSY (another thread loads it now).
  *  Threads: any; while it runs, calls that need the weights or their plan return ELVER_BUSY. Since: 0.1. */
 ELVER_API elver_status elver_model_load(elver_model* model, elver_progress progress, void* context,
@@ -188,25 +222,6 @@ ELVER_API elver_status elver_model_load(elver_model* model, elver_progress progr
 /** Releases a model; NULL is allowed. Its sessions and tokenizers keep what they need and may be released later.
  *  Threads: any, once, and after every other call on it has returned. Since: 0.1. */
 ELVER_API void elver_model_release(elver_model* model);
-
-/** Writes a GGUF model with its matrices in another element type, least in squared error. Vectors, experts' routers and
- *  the metadata stay as they are; rows whose length is no multiple of the type's block take the nearest type that fits.
- *  A number that is not finite, or beyond the range of its new type, is an error that names the tensor; none is
- * clipped. A model in parts becomes one file.
- *  @param source    Borrowed for the call.
- *  @param path      File to write, as the path of an elver_sink; may be the source's own. Borrowed for the call.
- *  @param type      "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
- * "Q6_K", "IQ4_NL" or "MXFP4", in any case. Borrowed for the call.
- *  @param n_threads 1 to 1024; 0: the physical cores that this process may use.
- *  @param progress  NULL, or called every few MiB; see elver_progress.
- *  @param context   Given to progress.
- *  @param error     NULL, or written only on failure: an error you own; elver_error_release() it.
- *  @return ELVER_OK; ELVER_NOT_FOUND; ELVER_IO; ELVER_BAD_FILE (the error names the key or tensor); ELVER_UNSUPPORTED;
- *  ELVER_CANCELLED; ELVER_INVALID_ARGUMENT.
- *  Threads: any. Since: 0.1. */
-ELVER_API elver_status elver_quantize_file(const elver_source* source, const char* path, size_t path_size,
-                                           const char* type, size_t type_size, int32_t n_threads,
-                                           elver_progress progress, void* context, elver_error** error);
 
 /** Bytes that a loaded model and one session take, exactly. */
 typedef struct elver_plan {
@@ -224,9 +239,8 @@ typedef struct elver_plan {
     { sizeof(elver_plan), 0, 0, 0, 0, 0, 0, ELVER_CACHE_DEFAULT, 0 }
 
 /** What a model with one session takes. The model need not be loaded.
- *  @param options Of that session; NULL for defaults. Borrowed for the call.
+ *  @param options Of that session; NULL for defaults.
  *  @param plan    Initialised with ELVER_PLAN_INIT; the rest is written only on ELVER_OK.
- *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_BUSY (another thread loads the model now).
  *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_model_plan(const elver_model* model, const elver_session_options* options,
@@ -249,11 +263,36 @@ typedef enum elver_describe {
 
 /** Describes a model. It need not be loaded.
  *  @param out   Written only on ELVER_OK: a text you own; elver_text_release() it.
- *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_BUSY (another thread loads the model now).
  *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_model_describe(const elver_model* model, elver_describe what, elver_text** out,
                                             elver_error** error);
+
+/** In which type a model is written. */
+typedef struct elver_quantize_options {
+    size_t struct_size;
+    /** "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL"
+     *  or "MXFP4", in any case. */
+    const char* type;
+    size_t type_size;        /**< bytes */
+    int32_t n_threads;       /**< 1 to 1024; 0: the physical cores that this process may use */
+    int32_t reserved;        /**< 0 */
+    elver_progress progress; /**< NULL, or called every few MiB */
+    void* context;           /**< given to progress */
+} elver_quantize_options;
+#define ELVER_QUANTIZE_OPTIONS_INIT \
+    { sizeof(elver_quantize_options), NULL, 0, 0, 0, NULL, NULL }
+
+/** Writes a GGUF model with its matrices in another element type, least in squared error. Vectors, experts' routers and
+ *  the metadata stay as they are; rows whose length is no multiple of the type's block take the nearest type that fits.
+ *  A number that is not finite, or beyond the range of its new type, is an error that names the tensor; none is
+ *  clipped. A model in parts becomes one file.
+ *  @param sink A path may be the source's own.
+ *  @return ELVER_OK; ELVER_NOT_FOUND; ELVER_IO; ELVER_BAD_FILE (the error names the key or tensor); ELVER_UNSUPPORTED;
+ *  ELVER_CANCELLED; ELVER_INVALID_ARGUMENT.
+ *  Threads: any. Since: 0.1. */
+ELVER_API elver_status elver_model_quantize(const elver_source* source, const elver_sink* sink,
+                                            const elver_quantize_options* options, elver_error** error);
 
 /* --------------------------------------------------------------------------------------------------------- machine */
 
@@ -261,27 +300,9 @@ ELVER_API elver_status elver_model_describe(const elver_model* model, elver_desc
  * that this process may use), "isa" (the instruction-set level that a model opened now would run on, best first unless
  * the environment variable ELVER_FORCE_ISA names another) and "available_isas" (a list).
  *  @param out   Written only on ELVER_OK: a text you own; elver_text_release() it.
- *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_UNSUPPORTED (ELVER_FORCE_ISA names what is not here).
  *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_machine_describe(elver_text** out, elver_error** error);
-
-/** What a machine can do. */
-typedef struct elver_machine {
-    size_t struct_size;
-    double dot_ops_per_s;    /**< 8-bit multiply-adds, each two operations; 0 at the reference level */
-    double read_bytes_per_s; /**< of memory, with all the model's threads; 0 at the reference level */
-} elver_machine;
-#define ELVER_MACHINE_INIT \
-    { sizeof(elver_machine), 0, 0 }
-
-/** Measures what this machine can do with the model's threads and instruction set, so that speeds become fractions.
- *  Takes about a second and 256 MiB.
- *  @param machine Initialised with ELVER_MACHINE_INIT; the rest is written only on ELVER_OK.
- *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
- *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_OUT_OF_MEMORY; ELVER_BUSY (another thread loads the model now).
- *  Threads: any; the model's sessions wait meanwhile. Since: 0.1. */
-ELVER_API elver_status elver_model_measure(const elver_model* model, elver_machine* machine, elver_error** error);
 
 /* ------------------------------------------------------------------------------------------------------ vocabulary */
 
@@ -330,30 +351,21 @@ ELVER_API elver_status elver_tokenizer_encode(const elver_tokenizer* tokenizer, 
 ELVER_API elver_status elver_tokenizer_decode(const elver_tokenizer* tokenizer, const int32_t* ids, size_t n_ids,
                                               int special, elver_text** out, elver_error** error);
 
-/** Renders the chat template that lies beside the vocabulary.
- *  @param variables JSON object, borrowed for the call: messages, tools, documents, add_generation_prompt and whatever
- *                   else the template reads. bos_token and eos_token are the vocabulary's unless given. The messages
- *                   may have the shapes that elver_session_chat() takes.
+/** Renders a chat template.
+ *  @param tokenizer Whose bos_token and eos_token are meant; NULL: there are none.
+ *  @param source    The template's text; NULL: the one that lies beside the vocabulary.
+ *  @param variables JSON object: messages, tools, documents, add_generation_prompt and whatever else the template
+ *                   reads, bos_token and eos_token too. The messages may have the shapes that elver_session_chat()
+ *                   takes.
  *  @param out       Written only on ELVER_OK: a text you own; elver_text_release() it. It does not tell what people
  *                   typed from the template's own text: encoded with parse_special, control tokens that someone typed
  *                   become tokens. elver_session_chat() keeps the two apart.
- *  @param error     NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_UNSUPPORTED (no template, or a construct that the error names with its line);
  *  ELVER_INVALID_ARGUMENT (the JSON, or the template's own complaint). Threads: any. Since: 0.1. Source: Jinja 3.1 with
  *  the settings of transformers' apply_chat_template. */
-ELVER_API elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, const char* variables,
-                                              size_t variables_size, elver_text** out, elver_error** error);
-
-/** Renders any chat template.
- *  @param model     NULL, or whose bos_token and eos_token are meant. One of model and source may be NULL.
- *  @param source    The template's text, borrowed for the call; or NULL for the model's own.
- *  @param variables As elver_tokenizer_render()'s.
- *  @param out       Written only on ELVER_OK: a text you own; elver_text_release() it.
- *  @param error     NULL, or written only on failure: an error you own; elver_error_release() it.
- *  @return As elver_tokenizer_render(). Threads: any. Since: 0.1. */
-ELVER_API elver_status elver_template_render(const elver_model* model, const char* source, size_t source_size,
-                                             const char* variables, size_t variables_size, elver_text** out,
-                                             elver_error** error);
+ELVER_API elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, const char* source, size_t source_size,
+                                              const char* variables, size_t variables_size, elver_text** out,
+                                              elver_error** error);
 
 /* -------------------------------------------------------------------------------------------------------- sessions */
 
@@ -529,28 +541,8 @@ typedef enum elver_pooling {
  *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_CONTEXT_FULL; ELVER_CANCELLED; ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
-ELVER_API elver_status elver_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids,
+ELVER_API elver_status elver_session_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids,
                                    float* out, size_t n_out, elver_error** error);
-
-/** Where bytes go: exactly one of path, descriptor and function.
- *  A path's file appears, or takes the place of one that was there, when it is complete and on the disk. After an error
- *  nothing of it remains, nor after a kill where the file system has files without a name (Linux). A file that was
- *  there must be writable and keeps its permissions. Symbolic links are followed. A pipe or a character device is
- *  written straight through (a pipe waits some seconds for a reader); anything else, as a folder, is
- *  ELVER_INVALID_ARGUMENT. */
-typedef struct elver_sink {
-    size_t struct_size; /**< sizeof(elver_sink), by ELVER_SINK_INIT */
-    const char* path;   /**< UTF-8, path_size bytes; or NULL */
-    size_t path_size;   /**< bytes of path */
-    int fd;             /**< an open file, or -1; stays yours */
-    int reserved;       /**< 0 */
-    /** Takes the next bytes, borrowed for the call; answers 0 if it cannot. NULL if unused. */
-    int (*write)(const void* bytes, size_t n_bytes, void* context);
-    void* context; /**< given to write */
-} elver_sink;
-/** Defaults of elver_sink. */
-#define ELVER_SINK_INIT \
-    { sizeof(elver_sink), NULL, 0, -1, 0, NULL, NULL }
 
 /** Writes a session: its tokens, the logits after the last and its cache. An answer that is under way is not part of
  *  it: begin another after restoring.
@@ -579,30 +571,6 @@ ELVER_API elver_status elver_session_restore(elver_session* session, const elver
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_fork(elver_session* session, elver_go_on go_on, void* context, elver_session** out,
                                           elver_error** error);
-
-/** Writes an open model as a packed file, which loads by mapping: its weights lie in it as this machine's kernels read
- *  them (docs/packed.md). It is opened like any model.
- *  @param sink     Borrowed for the call.
- *  @param progress NULL, or asked whether to go on.
- *  @param context  Given to progress.
- *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
- *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_UNSUPPORTED (the level reads no packs); ELVER_IO; ELVER_CANCELLED.
- *  Threads: any; sessions of the model wait meanwhile. Since: 0.1. */
-ELVER_API elver_status elver_model_pack(const elver_model* model, const elver_sink* sink, elver_progress progress,
-                                        void* context, elver_error** error);
-
-/** Writes a GGUF model of well-known dimensions with random weights, for measuring speed.
- *  @param name     [name_size] "NAME:FORMAT": llama-1b, phi-2, mistral-7b or mixtral-8x7b, and a weight format.
- * Borrowed.
- *  @param n_layers 0: all of them, or as many as take two fifths of this machine's memory.
- *  @param sink     Borrowed for the call.
- *  @param progress NULL, or asked whether to go on.
- *  @param context  Given to progress.
- *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
- *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (the message lists the names); ELVER_IO; ELVER_CANCELLED.
- *  Threads: any. Since: 0.1. */
-ELVER_API elver_status elver_synth_write(const char* name, size_t name_size, int32_t n_layers, const elver_sink* sink,
-                                         elver_progress progress, void* context, elver_error** error);
 
 #ifdef __cplusplus
 }

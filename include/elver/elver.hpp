@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "elver/elver.h"
+#include "elver/elver_experimental.h"
 
 #if defined(__cpp_exceptions)
 #include <exception>
@@ -213,6 +214,19 @@ class Callback {
 #endif
 };
 
+// Runs a C call whose options have a progress function.
+template <class Options, class F, class Call>
+Outcome<void> reporting(Options& options, F& progress, Call&& call) {
+    Callback<F> callback(progress);
+    options.progress = callback.progress;
+    options.context = callback.context();
+    return outcome([&](elver_error** e) {
+        const elver_status status = call(e);
+        callback.rethrow(*e);
+        return status;
+    });
+}
+
 }  // namespace detail
 
 // Text of the library's, valid UTF-8. A view of it lives as long as it does.
@@ -246,6 +260,19 @@ class Ids {
     detail::Handle<elver_ids, elver_ids_release> handle_;
 };
 
+namespace detail {
+// Where source views nothing, the template beside the vocabulary.
+inline Outcome<Text> render(const elver_tokenizer* tokenizer, std::string_view source, std::string_view variables) {
+    elver_text* out = nullptr;
+    return outcome<Text>(
+        [&](elver_error** e) {
+            return elver_tokenizer_render(tokenizer, source.data(), source.size(), variables.data(), variables.size(),
+                                          &out, e);
+        },
+        [&] { return Text(out); });
+}
+}  // namespace detail
+
 class Tokenizer {
   public:
     explicit Tokenizer(elver_tokenizer* owned) noexcept : handle_(owned) {}
@@ -270,12 +297,10 @@ class Tokenizer {
             [&](elver_error** e) { return elver_tokenizer_decode(c(), ids.data(), ids.size(), special, &out, e); },
             [&] { return Text(out); });
     }
-    // Through the chat template of the tokenizer's file; variables are a JSON object.
-    Outcome<Text> render(std::string_view variables) const {
-        elver_text* out = nullptr;
-        return detail::outcome<Text>(
-            [&](elver_error** e) { return elver_tokenizer_render(c(), variables.data(), variables.size(), &out, e); },
-            [&] { return Text(out); });
+    // Through the chat template that lies beside the vocabulary, or another one; variables are a JSON object.
+    Outcome<Text> render(std::string_view variables) const { return detail::render(c(), {}, variables); }
+    Outcome<Text> render(std::string_view source, std::string_view variables) const {
+        return detail::render(c(), source, variables);
     }
     int32_t n_vocab() const noexcept { return elver_tokenizer_n_vocab(c()); }
     bool is_end(int32_t id) const noexcept { return elver_tokenizer_is_end(c(), id) != 0; }
@@ -332,28 +357,16 @@ class Model {
         return detail::outcome<Tokenizer>([&](elver_error** e) { return elver_model_tokenizer(c(), &out, e); },
                                           [&] { return Tokenizer(out); });
     }
-    // Through the model's own chat template; variables are a JSON object.
-    Outcome<Text> render(std::string_view variables) const {
-        elver_text* out = nullptr;
-        return detail::outcome<Text>(
-            [&](elver_error** e) {
-                return elver_template_render(c(), nullptr, 0, variables.data(), variables.size(), &out, e);
-            },
-            [&] { return Text(out); });
-    }
     // Writes a packed file. progress: fraction -> false to cancel; or nothing.
     template <class F>
     Outcome<void> pack(const elver_sink& sink, F&& progress) const {
-        detail::Callback<std::remove_reference_t<F>> call(progress);
-        return detail::outcome([&](elver_error** e) {
-            const elver_status status = elver_model_pack(c(), &sink, call.progress, call.context(), e);
-            call.rethrow(*e);
-            return status;
-        });
+        elver_pack_options options = ELVER_PACK_OPTIONS_INIT;
+        return detail::reporting(options, progress,
+                                 [&](elver_error** e) { return elver_model_pack(c(), &sink, &options, e); });
     }
     Outcome<void> pack(std::string_view path) const {
         const elver_sink sink = detail::path_sink(path);
-        return detail::outcome([&](elver_error** e) { return elver_model_pack(c(), &sink, nullptr, nullptr, e); });
+        return detail::outcome([&](elver_error** e) { return elver_model_pack(c(), &sink, nullptr, e); });
     }
     int32_t n_vocab() const noexcept { return elver_model_n_vocab(c()); }
     int32_t width() const noexcept { return elver_model_width(c()); }
@@ -367,13 +380,7 @@ static_assert(sizeof(Model) == sizeof(void*));
 
 // Renders a template's source alone; variables are a JSON object.
 inline Outcome<Text> render_template(std::string_view source, std::string_view variables) {
-    elver_text* out = nullptr;
-    return detail::outcome<Text>(
-        [&](elver_error** e) {
-            return elver_template_render(nullptr, source.data(), source.size(), variables.data(), variables.size(),
-                                         &out, e);
-        },
-        [&] { return Text(out); });
+    return detail::render(nullptr, source, variables);
 }
 
 // Processor and instruction sets, as a JSON object.
@@ -427,12 +434,12 @@ class Session {
         static const size_t none = 0;
         return prefill_logits(ids, wanted.empty() ? &none : wanted.data(), wanted.size(), on_logits);
     }
-    // Of unit length, [the model's width]; see elver_embed.
+    // Of unit length, [the model's width]; see elver_session_embed.
     Outcome<std::vector<float>> embed(std::span<const int32_t> ids, elver_pooling pooling = ELVER_POOLING_DEFAULT) {
         std::vector<float> out(static_cast<size_t>(elver_model_width(elver_session_model(c()))));
         return detail::outcome<std::vector<float>>(
             [&](elver_error** e) {
-                return elver_embed(c(), pooling, ids.data(), ids.size(), out.data(), out.size(), e);
+                return elver_session_embed(c(), pooling, ids.data(), ids.size(), out.data(), out.size(), e);
             },
             [&] { return std::move(out); });
     }
@@ -576,32 +583,33 @@ static_assert(std::input_iterator<Events::Iterator>);
 // Writes a model of well-known dimensions ("llama-1b:q4_0") with random weights; n_layers 0: as many as fit.
 template <class F>
 Outcome<void> write_synth(std::string_view name, int32_t n_layers, const elver_sink& sink, F&& progress) {
-    detail::Callback<std::remove_reference_t<F>> call(progress);
-    return detail::outcome([&](elver_error** e) {
-        const elver_status status =
-            elver_synth_write(name.data(), name.size(), n_layers, &sink, call.progress, call.context(), e);
-        call.rethrow(*e);
-        return status;
-    });
+    elver_synth_options options = ELVER_SYNTH_OPTIONS_INIT;
+    options.name = name.data();
+    options.name_size = name.size();
+    options.n_layers = n_layers;
+    return detail::reporting(options, progress, [&](elver_error** e) { return elver_model_synth(&sink, &options, e); });
 }
 
 inline Events Session::events() noexcept {
     return Events(*this);
 }
 
-// Writes the model at `from` to `to` with its matrices in another element type, as "Q4_K". progress: fraction -> false
-// to cancel; or nothing.
+// Writes a model with its matrices in another element type, as "Q4_K". progress: fraction -> false to cancel; or
+// nothing.
+template <class F>
+Outcome<void> quantize(const elver_source& from, const elver_sink& to, std::string_view type, F&& progress,
+                       int32_t n_threads = 0) {
+    elver_quantize_options options = ELVER_QUANTIZE_OPTIONS_INIT;
+    options.type = type.data();
+    options.type_size = type.size();
+    options.n_threads = n_threads;
+    return detail::reporting(options, progress,
+                             [&](elver_error** e) { return elver_model_quantize(&from, &to, &options, e); });
+}
 template <class F>
 Outcome<void> quantize(std::string_view from, std::string_view to, std::string_view type, F&& progress,
-                       int n_threads = 0) {
-    const elver_source source = detail::path_source(from);
-    detail::Callback<std::remove_reference_t<F>> call(progress);
-    return detail::outcome([&](elver_error** e) {
-        const elver_status status = elver_quantize_file(&source, to.data(), to.size(), type.data(), type.size(),
-                                                        n_threads, call.progress, call.context(), e);
-        call.rethrow(*e);
-        return status;
-    });
+                       int32_t n_threads = 0) {
+    return quantize(detail::path_source(from), detail::path_sink(to), type, std::forward<F>(progress), n_threads);
 }
 
 }  // namespace ELVER_HPP_NAMESPACE

@@ -5,7 +5,7 @@
  * A tour: open a set of operations (elver_ops_open) with the threads it may use, pack a weight matrix once
  * (elver_matrix_pack), multiply activations with it (elver_ops_matmul); give attention your q, k and v
  * (elver_ops_attention), or keep k and v in a cache (elver_cache_open, elver_cache_append, elver_cache_attend);
- * choose experts (elver_route) and multiply with those chosen (elver_ops_matmul_experts).
+ * choose experts (elver_ops_route) and multiply with those chosen (elver_ops_matmul_experts).
  *
  * Shapes are written outermost first. Tensors are float32, rows contiguous; a stride is the number of floats from one
  * row to the next, at least the row's length. Results do not depend on the number of threads or on how many rows a call
@@ -211,8 +211,8 @@ typedef struct elver_router_options {
  *  @param weights  [n, top_k]. Written only on ELVER_OK.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (an option, a shape, or a logit that is no finite number: the error names
  *          token and expert); ELVER_OUT_OF_MEMORY. Threads: any. Since: 0.1. */
-ELVER_API elver_status elver_route(const elver_router_options* options, const float* logits, int64_t n,
-                                   int64_t logits_stride, int32_t* ids, float* weights, elver_error** error);
+ELVER_API elver_status elver_ops_route(const elver_router_options* options, const float* logits, int64_t n,
+                                       int64_t logits_stride, int32_t* ids, float* weights, elver_error** error);
 
 /* The experts of a layer and what a router chose. */
 typedef struct elver_experts {

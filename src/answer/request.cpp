@@ -91,20 +91,6 @@ Result<std::string> render_template(const ChatTemplate& chat, const Tokenizer* t
     return text_of(render(tokenizer, chat, *std::move(variables)));
 }
 
-Result<std::string> render_template(const Model* model, std::string_view source, std::string_view text) {
-    auto variables = parse_object(text, "variables");
-    if (!variables) return std::move(variables).error();
-    const Tokenizer* tokenizer = model == nullptr ? nullptr : &model->tokenizer();
-    if (!source.empty() || model == nullptr) {
-        const auto chat = ChatTemplate::parse(std::string(source));
-        if (!chat) return chat.error();
-        return text_of(render(tokenizer, *chat, *std::move(variables)));
-    }
-    const auto chat = model->chat_template(has_tools(*variables));
-    if (!chat) return chat.error();
-    return text_of(render(tokenizer, **chat, *std::move(variables)));
-}
-
 Result<Request> parse_chat_request(const Model& model, std::string_view text) {
     auto json = parse_object(text, "request");
     if (!json) return std::move(json).error();
@@ -123,7 +109,7 @@ Result<Request> parse_chat_request(const Model& model, std::string_view text) {
         if (json->contains(key)) variables[key] = std::move((*json)[key]);
     }
     variables["add_generation_prompt"] = true;
-    const auto chat = model.chat_template(has_tools(variables));
+    const auto chat = model.templates().choose(has_tools(variables));
     if (!chat) return chat.error();
     const auto prompt = render(&model.tokenizer(), **chat, std::move(variables));
     if (!prompt) return prompt.error();

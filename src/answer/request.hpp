@@ -27,8 +27,5 @@ Result<std::string> render_template(const ModelTemplates& templates, const Token
                                     std::string_view variables);
 // Renders a template in the same way.
 Result<std::string> render_template(const ChatTemplate& chat, const Tokenizer* tokenizer, std::string_view variables);
-// Renders a template, the model's own where source is empty, with bos_token and eos_token filled in. model may be null
-// if source is not.
-Result<std::string> render_template(const Model* model, std::string_view source, std::string_view variables);
 
 }  // namespace elver

@@ -124,8 +124,4 @@ Result<Plan> Model::plan(const SessionOptions& options) const {
     return plan;
 }
 
-Result<const ChatTemplate*> Model::chat_template(bool with_tools) const {
-    return templates_->choose(with_tools);
-}
-
 }  // namespace elver

@@ -67,7 +67,7 @@ class Model {
     Engine& engine() const noexcept { return *engine_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
     // A template that is not there or cannot be parsed is an error when it is asked for, not when the model opens.
-    Result<const ChatTemplate*> chat_template(bool with_tools = false) const;
+    const ModelTemplates& templates() const noexcept { return *templates_; }
     std::vector<CacheLayerSpec> cache_layers() const { return builder_->cache_layers(); }
     std::vector<size_t> state_layers() const { return builder_->state_layers(); }
     // Defaults filled in, and max_batch at most n_ctx. An error for sizes below 0, and for a context beyond the

@@ -149,8 +149,8 @@ class Job {
 
 }  // namespace
 
-Result<void> quantize_file(ByteSource source, const std::string& path, const QuantizeOptions& options,
-                           const Progress& progress) {
+Result<void> quantize_model(ByteSource source, const ByteSink& sink, const QuantizeOptions& options,
+                            const Progress& progress) {
     const Target* target = find_target(options.type);
     if (target == nullptr) {
         std::string known;
@@ -178,7 +178,7 @@ Result<void> quantize_file(ByteSource source, const std::string& path, const Qua
                               return bytes ? sink(*bytes) : bytes.error();
                           });
     }
-    return writer.write_file(path);
+    return writer.write(sink);
 }
 
 }  // namespace elver

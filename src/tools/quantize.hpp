@@ -2,8 +2,7 @@
 // and what kernels read as floats stay as they are, and so does the metadata.
 #pragma once
 
-#include <string>
-
+#include "base/byte_sink.hpp"
 #include "base/bytes.hpp"
 #include "base/cancel.hpp"
 #include "base/result.hpp"
@@ -16,11 +15,11 @@ struct QuantizeOptions {
     int n_threads = 0;  // default: usable_cores()
 };
 
-// Writes a GGUF file at path, whole or not at all. A row whose length is no multiple of the type's block takes the
+// Writes the source as a GGUF file. A row whose length is no multiple of the type's block takes the
 // nearest type with smaller blocks. Errors: a type that elver cannot write; a tensor that it cannot read, that holds a
 // value which is no finite number, or one beyond the range of its new type (no infinity is written); what reading and
-// writing files may give; cancelled when progress returns false.
-Result<void> quantize_file(ByteSource source, const std::string& path, const QuantizeOptions& options,
-                           const Progress& progress);
+// the sink may give; cancelled when progress returns false.
+Result<void> quantize_model(ByteSource source, const ByteSink& sink, const QuantizeOptions& options,
+                            const Progress& progress);
 
 }  // namespace elver

@@ -78,7 +78,7 @@ TEST_CASE("requests: tools take the template that the file names for them") {
     CHECK(without.error().message().find("tools") != std::string::npos);
     const auto model = tiny(false, content, "{{ tools[0].function.name }}" + content);
     const auto text = [&](const std::string& variables) {
-        const auto rendered = render_template(model.get(), {}, variables);
+        const auto rendered = render_template(model->templates(), &model->tokenizer(), variables);
         REQUIRE_MESSAGE(rendered, message_of(rendered));
         return *rendered;
     };

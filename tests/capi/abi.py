@@ -13,7 +13,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DUMP = ROOT / "capi/abi/elver.abi"
-HEADERS = ["elver/elver.h", "elver/elver_ops.h"]
+HEADERS = ["elver/elver.h", "elver/elver_experimental.h", "elver/elver_ops.h"]
 FLAGS = ["--no-corpus-path", "--no-comp-dir-path", "--no-show-locs", "--type-id-style", "hash"]
 
 

@@ -1,7 +1,7 @@
 /* Every function of elver.h, called with NULL or nonsense in each place: an error of the right kind, never a crash. */
 #include "arguments.h"
 
-#include <elver/elver.h>
+#include <elver/elver_experimental.h>
 
 static int take_nothing(const void* bytes, size_t n_bytes, void* context) {
     (void)bytes, (void)n_bytes, (void)context;
@@ -25,6 +25,9 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     const int32_t some[2] = {1, 2};
     float embedding[30];
     elver_session* fork = NULL;
+    elver_quantize_options q8 = ELVER_QUANTIZE_OPTIONS_INIT, quantize = ELVER_QUANTIZE_OPTIONS_INIT;
+    elver_pack_options bad_pack = ELVER_PACK_OPTIONS_INIT;
+    elver_synth_options llama = ELVER_SYNTH_OPTIONS_INIT, synth = ELVER_SYNTH_OPTIONS_INIT;
     elver_sink sink = ELVER_SINK_INIT, no_sink = ELVER_SINK_INIT, bad_sink = ELVER_SINK_INIT;
     begin_log(log, log_size);
     source.path = path;
@@ -37,6 +40,12 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     bad_event.struct_size = 5000;
     sink.write = take_nothing;
     bad_sink.struct_size = 2;
+    bad_pack.struct_size = 4;
+    q8.type = "Q8_0";
+    q8.type_size = 4;
+    llama.name = "llama-1b:q8_0";
+    llama.name_size = 13;
+    llama.n_layers = 1;
 
     EQUAL(elver_error_status(NULL), ELVER_OK);
     EQUAL(strcmp(elver_error_message(NULL), ""), 0);
@@ -49,6 +58,7 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     EQUAL(elver_model_n_ctx_train(NULL), 0);
     EQUAL(elver_model_width(NULL), 0);
     EQUAL(strcmp(elver_version(), "") != 0, 1);
+    EQUAL(elver_version_number(), ELVER_VERSION_NUMBER);
     EQUAL(elver_tokenizer_n_vocab(NULL), 0);
     EQUAL(elver_tokenizer_is_end(NULL, 0), 0);
     EQUAL(elver_session_position(NULL), 0);
@@ -104,22 +114,19 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_tokenizer_decode(NULL, some, 2, 0, &out, error), "tokenizer");
     INVALID(elver_tokenizer_decode(tokenizer, NULL, 2, 0, &out, error), "ids");
     INVALID(elver_tokenizer_decode(tokenizer, some, 2, 0, NULL, error), "out");
-    INVALID(elver_tokenizer_render(NULL, "{}", 2, &out, error), "tokenizer");
-    INVALID(elver_tokenizer_render(tokenizer, NULL, 2, &out, error), "variables");
-    INVALID(elver_tokenizer_render(tokenizer, "{}", 2, NULL, error), "out");
-    INVALID(elver_template_render(NULL, NULL, 0, "{}", 2, &out, error), "model");
-    INVALID(elver_template_render(model, "a", 1, NULL, 2, &out, error), "variables");
-    INVALID(elver_template_render(model, "a", 1, "{}", 2, NULL, error), "out");
+    INVALID(elver_tokenizer_render(NULL, NULL, 0, "{}", 2, &out, error), "tokenizer");
+    INVALID(elver_tokenizer_render(tokenizer, NULL, 0, NULL, 2, &out, error), "variables");
+    INVALID(elver_tokenizer_render(tokenizer, NULL, 0, "{}", 2, NULL, error), "out");
 
     if (elver_session_open(model, NULL, &session, NULL) != ELVER_OK) return note("session", 0, NULL), wrong_calls();
     INVALID(elver_session_prefill(NULL, some, 2, NULL, error), "session");
     INVALID(elver_session_prefill(session, NULL, 2, NULL, error), "ids");
     INVALID(elver_session_prefill(session, some, 2, &bad_prefill, error), "elver_prefill_options");
-    INVALID(elver_embed(NULL, ELVER_POOLING_MEAN, some, 2, embedding, 30, error), "session");
-    INVALID(elver_embed(session, ELVER_POOLING_MEAN, NULL, 2, embedding, 30, error), "ids");
-    INVALID(elver_embed(session, ELVER_POOLING_MEAN, some, 2, NULL, 30, error), "out");
-    INVALID(elver_embed(session, ELVER_POOLING_MEAN, some, 2, embedding, 29, error), "29");
-    INVALID(elver_embed(session, (elver_pooling)9, some, 2, embedding, 30, error), "pooling");
+    INVALID(elver_session_embed(NULL, ELVER_POOLING_MEAN, some, 2, embedding, 30, error), "session");
+    INVALID(elver_session_embed(session, ELVER_POOLING_MEAN, NULL, 2, embedding, 30, error), "ids");
+    INVALID(elver_session_embed(session, ELVER_POOLING_MEAN, some, 2, NULL, 30, error), "out");
+    INVALID(elver_session_embed(session, ELVER_POOLING_MEAN, some, 2, embedding, 29, error), "29");
+    INVALID(elver_session_embed(session, (elver_pooling)9, some, 2, embedding, 30, error), "pooling");
     INVALID(elver_session_rewind(NULL, 0, error), "session");
     INVALID(elver_session_rewind(session, -1, error), "rewind");
     INVALID(elver_session_rewind(session, 0x7fffffff, error), "rewind");
@@ -140,22 +147,38 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_session_restore(session, &empty, error), "source");
     INVALID(elver_session_fork(NULL, NULL, NULL, &fork, error), "session");
     INVALID(elver_session_fork(session, NULL, NULL, NULL, error), "out");
-    INVALID(elver_model_pack(NULL, &sink, NULL, NULL, error), "model");
-    INVALID(elver_model_pack(model, NULL, NULL, NULL, error), "sink");
-    INVALID(elver_model_pack(model, &no_sink, NULL, NULL, error), "sink");
-    INVALID(elver_model_pack(model, &bad_sink, NULL, NULL, error), "elver_sink");
-    INVALID(elver_quantize_file(NULL, "out", 3, "Q8_0", 4, 0, NULL, NULL, error), "source");
-    INVALID(elver_quantize_file(&empty, "out", 3, "Q8_0", 4, 0, NULL, NULL, error), "source");
-    INVALID(elver_quantize_file(&source, NULL, 3, "Q8_0", 4, 0, NULL, NULL, error), "path");
-    INVALID(elver_quantize_file(&source, "out", 0, "Q8_0", 4, 0, NULL, NULL, error), "path");
-    INVALID(elver_quantize_file(&source, "out", 3, NULL, 4, 0, NULL, NULL, error), "type");
-    INVALID(elver_quantize_file(&source, "out", 3, "Q9", 2, 0, NULL, NULL, error), "Q9");
-    INVALID(elver_quantize_file(&source, "out", 3, "Q8_0", 4, -1, NULL, NULL, error), "n_threads");
-    INVALID(elver_synth_write(NULL, 4, 0, &sink, NULL, NULL, error), "name");
-    INVALID(elver_synth_write("ant:q8_0", 8, 0, &sink, NULL, NULL, error), "ant");
-    INVALID(elver_synth_write("llama-1b:q8_0", 13, -1, &sink, NULL, NULL, error), "n_layers");
-    INVALID(elver_synth_write("llama-1b:q8_0", 13, 1, NULL, NULL, NULL, error), "sink");
-    INVALID(elver_synth_write("llama-1b:q8_0", 13, 1, &no_sink, NULL, NULL, error), "sink");
+    INVALID(elver_model_pack(NULL, &sink, NULL, error), "model");
+    INVALID(elver_model_pack(model, NULL, NULL, error), "sink");
+    INVALID(elver_model_pack(model, &no_sink, NULL, error), "sink");
+    INVALID(elver_model_pack(model, &bad_sink, NULL, error), "elver_sink");
+    INVALID(elver_model_pack(model, &sink, &bad_pack, error), "elver_pack_options");
+    INVALID(elver_model_quantize(NULL, &sink, &q8, error), "source");
+    INVALID(elver_model_quantize(&empty, &sink, &q8, error), "source");
+    INVALID(elver_model_quantize(&source, NULL, &q8, error), "sink");
+    INVALID(elver_model_quantize(&source, &no_sink, &q8, error), "sink");
+    INVALID(elver_model_quantize(&source, &bad_sink, &q8, error), "elver_sink");
+    INVALID(elver_model_quantize(&source, &sink, NULL, error), "options");
+    INVALID(elver_model_quantize(&source, &sink, &quantize, error), "type");
+    quantize.type = "Q9";
+    quantize.type_size = 2;
+    INVALID(elver_model_quantize(&source, &sink, &quantize, error), "Q9");
+    quantize = q8;
+    quantize.n_threads = -1;
+    INVALID(elver_model_quantize(&source, &sink, &quantize, error), "n_threads");
+    quantize.struct_size = 5;
+    INVALID(elver_model_quantize(&source, &sink, &quantize, error), "elver_quantize_options");
+    INVALID(elver_model_synth(NULL, &llama, error), "sink");
+    INVALID(elver_model_synth(&no_sink, &llama, error), "sink");
+    INVALID(elver_model_synth(&sink, NULL, error), "options");
+    INVALID(elver_model_synth(&sink, &synth, error), "NAME:FORMAT");
+    synth.name = "ant:q8_0";
+    synth.name_size = 8;
+    INVALID(elver_model_synth(&sink, &synth, error), "ant");
+    synth = llama;
+    synth.n_layers = -1;
+    INVALID(elver_model_synth(&sink, &synth, error), "n_layers");
+    synth.struct_size = 5;
+    INVALID(elver_model_synth(&sink, &synth, error), "elver_synth_options");
     EQUAL(elver_session_save(session, &sink, NULL), ELVER_IO);
     EQUAL(elver_session_prefill(session, NULL, 0, NULL, NULL), ELVER_OK);
     EQUAL(elver_session_prefill(session, some, 2, NULL, NULL), ELVER_OK);

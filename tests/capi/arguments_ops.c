@@ -181,19 +181,19 @@ static void choose(void) {
     float weights[4];
     r.n_experts = 4;
     r.top_k = 2;
-    EQUAL(elver_route(&r, logits, 2, 4, ids, weights, NULL), ELVER_OK);
-    INVALID(elver_route(NULL, logits, 2, 4, ids, weights, error), "options");
-    INVALID(elver_route(&r, NULL, 2, 4, ids, weights, error), "logits");
-    INVALID(elver_route(&r, nan, 2, 4, ids, weights, error), "token 1, expert 1");
-    INVALID(elver_route(&r, logits, -2, 4, ids, weights, error), "-2");
-    INVALID(elver_route(&r, logits, 2, 3, ids, weights, error), "3");
-    INVALID(elver_route(&r, logits, 2, 4, NULL, weights, error), "ids");
-    INVALID(elver_route(&r, logits, 2, 4, ids, NULL, error), "weights");
+    EQUAL(elver_ops_route(&r, logits, 2, 4, ids, weights, NULL), ELVER_OK);
+    INVALID(elver_ops_route(NULL, logits, 2, 4, ids, weights, error), "options");
+    INVALID(elver_ops_route(&r, NULL, 2, 4, ids, weights, error), "logits");
+    INVALID(elver_ops_route(&r, nan, 2, 4, ids, weights, error), "token 1, expert 1");
+    INVALID(elver_ops_route(&r, logits, -2, 4, ids, weights, error), "-2");
+    INVALID(elver_ops_route(&r, logits, 2, 3, ids, weights, error), "3");
+    INVALID(elver_ops_route(&r, logits, 2, 4, NULL, weights, error), "ids");
+    INVALID(elver_ops_route(&r, logits, 2, 4, ids, NULL, error), "weights");
 #define WITH(field, value, name)                                             \
     do {                                                                     \
         bad = r;                                                             \
         bad.field = value;                                                   \
-        INVALID(elver_route(&bad, logits, 2, 4, ids, weights, error), name); \
+        INVALID(elver_ops_route(&bad, logits, 2, 4, ids, weights, error), name); \
     } while (0)
     WITH(struct_size, 5, "elver_router_options");
     WITH(score, 3, "score");

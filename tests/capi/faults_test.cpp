@@ -235,7 +235,7 @@ TEST_CASE("faults: sessions") {
         auto s = std::make_shared<Standing>();
         auto out = std::make_shared<std::vector<float>>(static_cast<size_t>(elver_model_width(s->model.get())));
         return Run{[=](elver_error** e) {
-                       return elver_embed(s->session.get(), ELVER_POOLING_MEAN, prompt, 8, out->data(), out->size(), e);
+                       return elver_session_embed(s->session.get(), ELVER_POOLING_MEAN, prompt, 8, out->data(), out->size(), e);
                    },
                    [=](elver_status) {
                        REQUIRE(elver_session_rewind(s->session.get(), 0, nullptr) == ELVER_OK);
@@ -250,12 +250,16 @@ TEST_CASE("faults: files are written whole or not at all") {
     fail_each_write(
         "save", [&](const elver_sink* sink, elver_error** e) { return elver_session_save(s.session.get(), sink, e); });
     fail_each_write("pack", [&](const elver_sink* sink, elver_error** e) {
-        return elver_model_pack(s.model.get(), sink, nullptr, nullptr, e);
+        return elver_model_pack(s.model.get(), sink, nullptr, e);
     });
     const std::string path = tiny_path();
     fail_each_write("quantize", [&](const elver_sink* sink, elver_error** e) {
         const elver_source source = path_source(path);
-        return elver_quantize_file(&source, sink->path, sink->path_size, "Q8_0", 4, 1, nullptr, nullptr, e);
+        elver_quantize_options options = ELVER_QUANTIZE_OPTIONS_INIT;
+        options.type = "Q8_0";
+        options.type_size = 4;
+        options.n_threads = 1;
+        return elver_model_quantize(&source, sink, &options, e);
     });
     s.check_goes_on();
 }

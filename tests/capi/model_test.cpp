@@ -207,6 +207,11 @@ TEST_CASE("capi: a model says what it is") {
     CHECK(levels.back() == "reference");
     CHECK(json::parse(describe(ELVER_DESCRIBE_MACHINE))["isa"] == machine["isa"]);
     CHECK(std::string(elver_version()) == ELVER_CMAKE_VERSION);
+    CHECK(elver_version_number() == ELVER_VERSION_NUMBER);
+    const int32_t number = elver_version_number();
+    CHECK(std::to_string(number / 1000000) + "." + std::to_string(number / 1000 % 1000) + "." +
+              std::to_string(number % 1000) ==
+          ELVER_CMAKE_VERSION);
 }
 
 TEST_CASE("capi: a tokenizer outlives its model and checks its ids") {

@@ -137,8 +137,8 @@ TEST_CASE("templates: an error names what is wrong and where") {
     elver_text* text = nullptr;
     const auto render = [&](const std::string& source, const std::string& variables) {
         return failure([&](elver_error** e) {
-            return elver_template_render(nullptr, source.data(), source.size(), variables.data(), variables.size(),
-                                         &text, e);
+            return elver_tokenizer_render(nullptr, source.data(), source.size(), variables.data(), variables.size(),
+                                          &text, e);
         });
     };
     CHECK(contains(render("{{ a }}\n{% unknown %}", "{}").message, "line 2"));
@@ -147,4 +147,22 @@ TEST_CASE("templates: an error names what is wrong and where") {
     REQUIRE(render("{{ a }}!", R"({"a": "hi"})").status == ELVER_OK);
     const Own<elver_text> owned(text);
     CHECK(std::string(elver_text_data(text)) == "hi!");
+}
+
+TEST_CASE("templates: another template is rendered with a vocabulary's own tokens") {
+    const auto model = open(path_source(tiny_path()));
+    elver_tokenizer* raw = nullptr;
+    REQUIRE(elver_model_tokenizer(model.get(), &raw, nullptr) == ELVER_OK);
+    const Own<elver_tokenizer> tokenizer(raw);
+    const auto render = [&](const elver_tokenizer* t, const std::string& variables) {
+        const std::string source = "[{{ bos_token }}{{ eos_token }}]";
+        elver_text* text = nullptr;
+        REQUIRE(elver_tokenizer_render(t, source.data(), source.size(), variables.data(), variables.size(), &text,
+                                       nullptr) == ELVER_OK);
+        const Own<elver_text> owned(text);
+        return std::string(elver_text_data(text));
+    };
+    CHECK(render(nullptr, "{}") == "[]");
+    CHECK(render(tokenizer.get(), "{}") == "[<s></s>]");
+    CHECK(render(tokenizer.get(), R"({"eos_token": "."})") == "[<s>.]");
 }

@@ -80,7 +80,7 @@ TEST_CASE("requests: calls that are refused leave the answer under way as it is"
     CHECK(ids == whole);
     REQUIRE(complete(s.get(), request) == ELVER_OK);
     ids = pull(s.get(), 3).ids;
-    refused(elver_embed(s.get(), ELVER_POOLING_DEFAULT, bad, 2, embedding.data(), embedding.size(), nullptr));
+    refused(elver_session_embed(s.get(), ELVER_POOLING_DEFAULT, bad, 2, embedding.data(), embedding.size(), nullptr));
     CHECK(ids[3] == whole[3]);
     CHECK(embedding == out);
 }

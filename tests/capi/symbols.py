@@ -91,6 +91,8 @@ def covered(source):
         if f"sizeof({name}) ==" not in layout:
             wrong.append(f"{name}: its size is not pinned")
         fields = re.findall(r"\(\*(\w+)\)|(\w+);", body)
+        if "reserved" in body and f"RESERVED({name}," not in layout:
+            wrong.append(f"{name}: nothing checks that what is reserved must be zero")
         wrong += [f"{name}.{a or b}: its offset is not pinned" for a, b in fields[1:]
                   if "reserved" not in b and not re.search(rf"AT\({name}, {a or b}, \d+\)", layout)]
     return wrong

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/file_writer.hpp"
 #include "base/text.hpp"
 #include "engine/models.hpp"
 #include "formats/gguf_writer.hpp"
@@ -14,6 +15,13 @@ using namespace elver;
 using namespace elver::test;
 
 namespace {
+
+Result<void> quantize_to(ByteSource source, const std::string& path, const QuantizeOptions& options,
+                         const Progress& progress) {
+    return write_file(path, [&](const ByteSink& sink) {
+        return quantize_model(std::move(source), sink, options, progress);
+    });
+}
 
 struct Folder {
     std::filesystem::path path = std::filesystem::temp_directory_path() / cat("elver_quantize_", ::getpid());
@@ -45,7 +53,7 @@ TEST_CASE("quantize: matrices change their type, all else stays, and the model r
         CAPTURE(std::string(dtype_name(type)));
         std::vector<double> fractions;
         const auto done =
-            quantize_file(map(in), out, {type, 2}, [&](double f) { return fractions.push_back(f), true; });
+            quantize_to(map(in), out, {type, 2}, [&](double f) { return fractions.push_back(f), true; });
         REQUIRE_MESSAGE(done, message_of(done));
         CHECK(std::is_sorted(fractions.begin(), fractions.end()));
         CHECK(fractions.back() == 1.0);
@@ -85,7 +93,7 @@ TEST_CASE("quantize: no infinity is written, and huge numbers that a type holds 
         writer.set_string("general.architecture", "llama");
         writer.add_tensor("w.weight", DType::f32, {64, 256}, std::as_bytes(std::span(numbers)));
         REQUIRE(writer.write_file(in));
-        return quantize_file(map(in), out, {type, 1}, {});
+        return quantize_to(map(in), out, {type, 1}, {});
     };
     struct Row {
         float value;
@@ -141,16 +149,16 @@ TEST_CASE("quantize: no infinity is written, and huge numbers that a type holds 
 TEST_CASE("quantize: an error or a caller who has enough leaves no file") {
     const Folder folder;
     const std::string out = folder.path / "out.gguf", in = tiny_path("llama-q8_0");
-    const auto stopped = quantize_file(map(in), out, {DType::q4_0, 1}, [](double f) { return f < 0.5; });
+    const auto stopped = quantize_to(map(in), out, {DType::q4_0, 1}, [](double f) { return f < 0.5; });
     REQUIRE(!stopped);
     CHECK(stopped.error().status() == Status::cancelled);
-    const auto type = quantize_file(map(in), out, {DType::iq1_s, 1}, {});
+    const auto type = quantize_to(map(in), out, {DType::iq1_s, 1}, {});
     REQUIRE(!type);
     CHECK(type.error().status() == Status::unsupported);
     CHECK(type.error().message().find("IQ1_S") != std::string::npos);
-    const auto nowhere = quantize_file(map(in), folder.path / "no" / "out.gguf", {DType::q4_0, 1}, {});
+    const auto nowhere = quantize_to(map(in), folder.path / "no" / "out.gguf", {DType::q4_0, 1}, {});
     REQUIRE(!nowhere);
     CHECK(nowhere.error().status() == Status::io);
-    CHECK_THROWS_AS((void)quantize_file(map(in), out, {DType::q4_0, 1}, [](double) -> bool { throw 7; }), int);
+    CHECK_THROWS_AS((void)quantize_to(map(in), out, {DType::q4_0, 1}, [](double) -> bool { throw 7; }), int);
     CHECK(folder.n_files() == 0);
 }

@@ -66,17 +66,17 @@ def render_template(source: str, **variables: Any) -> str:
 
 
 def quantize(
-    source: Source, path: "Union[str, os.PathLike[str]]", type: str, *, n_threads: Optional[int] = None, progress: Progress = None
+    source: Source, sink: Sink, type: str, *, n_threads: Optional[int] = None, progress: Progress = None
 ) -> None:
-    """Writes a GGUF model with its matrices in another element type, as "Q4_K", least in squared error. The file appears
-    whole or not at all.
+    """Writes a GGUF model with its matrices in another element type, as "Q4_K", least in squared error. A path's file
+    appears whole or not at all.
 
     >>> elver.quantize(MODEL, "small.gguf", "Q4_0")
     >>> elver.Tokenizer("small.gguf").n_vocab
     49152
     """
     _elver.quantize(
-        source_of(source), path_of("path", path), type, option("n_threads", n_threads), progress_function(progress, f"writing {type}")
+        source_of(source), sink_of(sink), type, option("n_threads", n_threads), progress_function(progress, f"writing {type}")
     )
 
 

@@ -3,6 +3,7 @@
 #define CELVER_H
 
 #include <elver/elver.h>
+#include <elver/elver_experimental.h>
 #include <elver/elver_ops.h>
 
 static inline elver_source celver_source(void) {
@@ -25,6 +26,15 @@ static inline elver_machine celver_machine(void) {
 }
 static inline elver_sink celver_sink(void) {
     return (elver_sink)ELVER_SINK_INIT;
+}
+static inline elver_quantize_options celver_quantize_options(void) {
+    return (elver_quantize_options)ELVER_QUANTIZE_OPTIONS_INIT;
+}
+static inline elver_pack_options celver_pack_options(void) {
+    return (elver_pack_options)ELVER_PACK_OPTIONS_INIT;
+}
+static inline elver_synth_options celver_synth_options(void) {
+    return (elver_synth_options)ELVER_SYNTH_OPTIONS_INIT;
 }
 static inline elver_ops_options celver_ops_options(void) {
     return (elver_ops_options)ELVER_OPS_OPTIONS_INIT;

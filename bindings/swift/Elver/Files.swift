@@ -15,7 +15,7 @@ public func describeMachine() throws -> String {
 public func renderTemplate(_ source: String, variables: String) throws -> String {
     var text: OpaquePointer?
     try check { error in
-        elver_template_render(nil, source, source.utf8.count, variables, variables.utf8.count, &text, error)
+        elver_tokenizer_render(nil, source, source.utf8.count, variables, variables.utf8.count, &text, error)
     }
     return take(text)
 }
@@ -29,9 +29,14 @@ public func quantize(
     try await reporting(progress) { call, context in
         try withSource(source) { source in
             try withSink(url) { sink in
-                try check { error in
-                    elver_quantize_file(
-                        &source, sink.path, sink.path_size, type, type.utf8.count, threads, call, context, error)
+                try type.withCString { name in
+                    var options = celver_quantize_options()
+                    options.type = name
+                    options.type_size = type.utf8.count
+                    options.n_threads = threads
+                    options.progress = call
+                    options.context = context
+                    try check { elver_model_quantize(&source, &sink, &options, $0) }
                 }
             }
         }
@@ -46,7 +51,15 @@ public func writeSynthetic(
     let layers = try int32(layers, "n_layers")
     try await reporting(progress) { call, context in
         try withSink(url) { sink in
-            try check { elver_synth_write(name, name.utf8.count, layers, &sink, call, context, $0) }
+            try name.withCString { bytes in
+                var options = celver_synth_options()
+                options.name = bytes
+                options.name_size = name.utf8.count
+                options.n_layers = layers
+                options.progress = call
+                options.context = context
+                try check { elver_model_synth(&sink, &options, $0) }
+            }
         }
     }
 }

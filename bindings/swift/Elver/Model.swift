@@ -45,7 +45,10 @@ public final class Model: Sendable {
     public func pack(to url: URL, progress: OnProgress? = nil) async throws {
         try await reporting(progress) { [handle] call, context in
             try withSink(url) { sink in
-                try handle { model in try check { elver_model_pack(model, &sink, call, context, $0) } }
+                var options = celver_pack_options()
+                options.progress = call
+                options.context = context
+                try handle { model in try check { elver_model_pack(model, &sink, &options, $0) } }
             }
         }
     }

@@ -134,7 +134,7 @@ public struct Router: Hashable, Sendable {
             var weights: [Float] = []
             let ids: [Int32] = try output(n, count) { ids, _ in
                 weights = try output(n, count) { weights, _ in
-                    try check { elver_route(&c, logits, Int64(n), Int64(experts), ids, weights, $0) }
+                    try check { elver_ops_route(&c, logits, Int64(n), Int64(experts), ids, weights, $0) }
                 }
             }
             return Choice(count: count, ids: ids, weights: weights)

@@ -79,7 +79,7 @@ public actor Session {
             return try [Float](unsafeUninitializedCapacity: width) { out, count in
                 try ids.withUnsafeBufferPointer { ids in
                     try check {
-                        elver_embed(
+                        elver_session_embed(
                             session, elver_pooling(pooling.rawValue), ids.baseAddress, ids.count, out.baseAddress, width, $0)
                     }
                 }
