@@ -173,9 +173,9 @@ Result<void> quantize_model(ByteSource source, const ByteSink& sink, const Quant
         job.count(tensor);
         const DType type = type_of(tensor, *target);
         writer.add_tensor(tensor.name, type, tensor.view.shape,
-                          [&job, &tensor, type](const ByteSink& sink) -> Result<void> {
+                          [&job, &tensor, type](const ByteSink& out) -> Result<void> {
                               const auto bytes = type == tensor.view.type ? job.keep(tensor) : job.encode(tensor, type);
-                              return bytes ? sink(*bytes) : bytes.error();
+                              return bytes ? out(*bytes) : bytes.error();
                           });
     }
     return writer.write(sink);

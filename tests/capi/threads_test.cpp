@@ -1,4 +1,6 @@
 // Threads through the ABI: a busy session and a model being loaded say so; two sessions of one model run at once.
+#include <elver/elver_experimental.h>
+
 #include <atomic>
 #include <chrono>
 #include <thread>
