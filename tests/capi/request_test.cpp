@@ -163,6 +163,6 @@ TEST_CASE("templates: another template is rendered with a vocabulary's own token
         return std::string(elver_text_data(text));
     };
     CHECK(render(nullptr, "{}") == "[]");
-    CHECK(render(tokenizer.get(), "{}") == "[<s></s>]");
-    CHECK(render(tokenizer.get(), R"({"eos_token": "."})") == "[<s>.]");
+    CHECK(render(tokenizer.get(), "{}") == "[<|endoftext|><|endoftext|>]");
+    CHECK(render(tokenizer.get(), R"({"eos_token": "."})") == "[<|endoftext|>.]");
 }

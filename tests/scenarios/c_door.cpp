@@ -157,7 +157,7 @@ class CDoor final : public Door {
         return with_tokenizer([&](elver_tokenizer* tokenizer) -> json {
             const std::string variables = with["variables"].dump();
             elver_text* text = nullptr;
-            CALL(elver_tokenizer_render(tokenizer, variables.data(), variables.size(), &text, &e));
+            CALL(elver_tokenizer_render(tokenizer, nullptr, 0, variables.data(), variables.size(), &text, &e));
             return {{"text", scenarios::take(text)}};
         });
     }
