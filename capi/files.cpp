@@ -26,7 +26,8 @@ elver_status elver_model_quantize(const elver_source* source, const elver_sink* 
                                   const elver_quantize_options* options, elver_error** error) {
     if (options == nullptr) return null_argument(error, "options");
     return guarded(error, [&]() -> Result<void> {
-        const auto o = read_struct<elver_quantize_options>(options, ELVER_QUANTIZE_OPTIONS_INIT, "elver_quantize_options");
+        const auto o =
+            read_struct<elver_quantize_options>(options, ELVER_QUANTIZE_OPTIONS_INIT, "elver_quantize_options");
         if (!o) return o.error();
         const std::string_view name = o->type == nullptr ? std::string_view() : std::string_view(o->type, o->type_size);
         const auto type = dtype_from_name(name);
@@ -58,8 +59,7 @@ elver_status elver_model_synth(const elver_sink* sink, const elver_synth_options
         const std::string_view name = o->name == nullptr ? std::string_view() : std::string_view(o->name, o->name_size);
         const auto spec = parse_synth(name, o->n_layers);
         if (!spec) return spec.error();
-        return with_sink(sink, [&](const ByteSink& out) {
-            return write_synth(*spec, out, progress_of(o->progress, o->context));
-        });
+        return with_sink(
+            sink, [&](const ByteSink& out) { return write_synth(*spec, out, progress_of(o->progress, o->context)); });
     });
 }

@@ -222,7 +222,7 @@ elver_status elver_cache_rewind(elver_cache* cache, int64_t position, elver_erro
 }
 
 elver_status elver_ops_route(const elver_router_options* options, const float* logits, int64_t n, int64_t logits_stride,
-                         int32_t* ids, float* weights, elver_error** error) {
+                             int32_t* ids, float* weights, elver_error** error) {
     if (options == nullptr) return null_argument(error, "options");
     if (logits == nullptr) return null_argument(error, "logits");
     if (ids == nullptr) return null_argument(error, "ids");

@@ -165,7 +165,8 @@ class Session {
             float* values = out.mutable_data();
             const auto n = static_cast<size_t>(out.size());
             check([&](elver_error** e) {
-                return elver_session_embed(s, static_cast<elver_pooling>(pooling), ids.data(), ids.size(), values, n, e);
+                return elver_session_embed(s, static_cast<elver_pooling>(pooling), ids.data(), ids.size(), values, n,
+                                           e);
             });
             return out;
         });

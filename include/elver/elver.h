@@ -541,8 +541,8 @@ typedef enum elver_pooling {
  *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_CONTEXT_FULL; ELVER_CANCELLED; ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
-ELVER_API elver_status elver_session_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids,
-                                   float* out, size_t n_out, elver_error** error);
+ELVER_API elver_status elver_session_embed(elver_session* session, elver_pooling pooling, const int32_t* ids,
+                                           size_t n_ids, float* out, size_t n_out, elver_error** error);
 
 /** Writes a session: its tokens, the logits after the last and its cache. An answer that is under way is not part of
  *  it: begin another after restoring.

@@ -31,10 +31,10 @@ ELVER_API elver_status elver_model_pack(const elver_model* model, const elver_si
 /** Which model of random weights is written. */
 typedef struct elver_synth_options {
     size_t struct_size;
-    const char* name; /**< "NAME:FORMAT": llama-1b, phi-2, mistral-7b or mixtral-8x7b, and a weight format */
-    size_t name_size; /**< bytes */
-    int32_t n_layers; /**< 0: all of them, or as many as take two fifths of this machine's memory */
-    int32_t reserved; /**< 0 */
+    const char* name;        /**< "NAME:FORMAT": llama-1b, phi-2, mistral-7b or mixtral-8x7b, and a weight format */
+    size_t name_size;        /**< bytes */
+    int32_t n_layers;        /**< 0: all of them, or as many as take two fifths of this machine's memory */
+    int32_t reserved;        /**< 0 */
     elver_progress progress; /**< NULL, or called every few MiB */
     void* context;           /**< given to progress */
 } elver_synth_options;

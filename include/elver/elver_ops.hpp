@@ -194,7 +194,7 @@ inline Outcome<void> route(const elver_router_options& options, Rows<const float
                             {"weights", n, static_cast<int64_t>(weights.size())}},
                            [&](elver_error** e) {
                                return elver_ops_route(&options, logits.data, logits.n, logits.stride, ids.data(),
-                                                  weights.data(), e);
+                                                      weights.data(), e);
                            });
 }
 

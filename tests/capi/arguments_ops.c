@@ -189,10 +189,10 @@ static void choose(void) {
     INVALID(elver_ops_route(&r, logits, 2, 3, ids, weights, error), "3");
     INVALID(elver_ops_route(&r, logits, 2, 4, NULL, weights, error), "ids");
     INVALID(elver_ops_route(&r, logits, 2, 4, ids, NULL, error), "weights");
-#define WITH(field, value, name)                                             \
-    do {                                                                     \
-        bad = r;                                                             \
-        bad.field = value;                                                   \
+#define WITH(field, value, name)                                                 \
+    do {                                                                         \
+        bad = r;                                                                 \
+        bad.field = value;                                                       \
         INVALID(elver_ops_route(&bad, logits, 2, 4, ids, weights, error), name); \
     } while (0)
     WITH(struct_size, 5, "elver_router_options");

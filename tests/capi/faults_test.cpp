@@ -235,7 +235,8 @@ TEST_CASE("faults: sessions") {
         auto s = std::make_shared<Standing>();
         auto out = std::make_shared<std::vector<float>>(static_cast<size_t>(elver_model_width(s->model.get())));
         return Run{[=](elver_error** e) {
-                       return elver_session_embed(s->session.get(), ELVER_POOLING_MEAN, prompt, 8, out->data(), out->size(), e);
+                       return elver_session_embed(s->session.get(), ELVER_POOLING_MEAN, prompt, 8, out->data(),
+                                                  out->size(), e);
                    },
                    [=](elver_status) {
                        REQUIRE(elver_session_rewind(s->session.get(), 0, nullptr) == ELVER_OK);

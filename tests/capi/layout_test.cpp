@@ -224,14 +224,14 @@ TEST_CASE("abi: a smaller struct is an older host's, a larger one a newer host's
 
 // Called with the struct as it is initialised but for its reserved field, which must be zero. symbols.py sees that no
 // struct with such a field is missing.
-#define RESERVED(type, INIT, call)                                    \
-    do {                                                              \
-        type given = INIT;                                            \
-        given.reserved = 1;                                           \
+#define RESERVED(type, INIT, call)                                        \
+    do {                                                                  \
+        type given = INIT;                                                \
+        given.reserved = 1;                                               \
         const Failure f = failure([&](elver_error** e) { return call; }); \
-        CHECK_MESSAGE(f.status == ELVER_INVALID_ARGUMENT, #type);     \
-        CHECK_MESSAGE(contains(f.message, #type), f.message);         \
-        CHECK_MESSAGE(contains(f.message, "reserved"), f.message);    \
+        CHECK_MESSAGE(f.status == ELVER_INVALID_ARGUMENT, #type);         \
+        CHECK_MESSAGE(contains(f.message, #type), f.message);             \
+        CHECK_MESSAGE(contains(f.message, "reserved"), f.message);        \
     } while (0)
 
 TEST_CASE("abi: what is reserved in a struct must be zero") {

@@ -188,8 +188,8 @@ class CDoor final : public Door {
     json embed(const json& with) {
         const std::vector<int32_t> ids = with["ids"];
         std::vector<float> out(static_cast<size_t>(elver_model_width(model_)));
-        CALL(elver_session_embed(session(), static_cast<elver_pooling>(pooling(with)), ids.data(), ids.size(), out.data(),
-                         out.size(), &e));
+        CALL(elver_session_embed(session(), static_cast<elver_pooling>(pooling(with)), ids.data(), ids.size(),
+                                 out.data(), out.size(), &e));
         return {{"embedding", out}};
     }
     json save(const json&) {
@@ -359,8 +359,8 @@ class CDoor final : public Door {
         const std::vector<int64_t> shape{logits.rows(), options.top_k};
         std::vector<int32_t> ids(static_cast<size_t>(shape[0] * std::max<int64_t>(shape[1], 0)));
         std::vector<float> weights(ids.size());
-        CALL(
-            elver_ops_route(&options, logits.values.data(), logits.rows(), logits.width(), ids.data(), weights.data(), &e));
+        CALL(elver_ops_route(&options, logits.values.data(), logits.rows(), logits.width(), ids.data(), weights.data(),
+                             &e));
         return {{"ids", {{"shape", shape}, {"values", ids}}}, {"weights", json_of(shape, weights)}};
     }
 

@@ -18,9 +18,8 @@ namespace {
 
 Result<void> quantize_to(ByteSource source, const std::string& path, const QuantizeOptions& options,
                          const Progress& progress) {
-    return write_file(path, [&](const ByteSink& sink) {
-        return quantize_model(std::move(source), sink, options, progress);
-    });
+    return write_file(path,
+                      [&](const ByteSink& sink) { return quantize_model(std::move(source), sink, options, progress); });
 }
 
 struct Folder {
@@ -52,8 +51,7 @@ TEST_CASE("quantize: matrices change their type, all else stays, and the model r
     for (const DType type : {DType::f16, DType::q4_0, DType::q5_1, DType::q4_k, DType::f32}) {
         CAPTURE(std::string(dtype_name(type)));
         std::vector<double> fractions;
-        const auto done =
-            quantize_to(map(in), out, {type, 2}, [&](double f) { return fractions.push_back(f), true; });
+        const auto done = quantize_to(map(in), out, {type, 2}, [&](double f) { return fractions.push_back(f), true; });
         REQUIRE_MESSAGE(done, message_of(done));
         CHECK(std::is_sorted(fractions.begin(), fractions.end()));
         CHECK(fractions.back() == 1.0);
