@@ -29,8 +29,9 @@ elver_status begin(elver_session* session, const char* request, size_t size, elv
         Session::Request call(s);
         auto parsed = parse(s.model(), {request, size});
         if (!parsed) return std::move(parsed).error();
-        if (auto done = prefill_reusing(s, parsed->ids, progress_of(progress, context)); !done) return done;
-        auto generator = Generator::make(s, std::move(parsed->options));
+        const auto n_cached = prefill_reusing(s, parsed->ids, progress_of(progress, context));
+        if (!n_cached) return n_cached.error();
+        auto generator = Generator::make(s, std::move(parsed->options), *n_cached);
         if (!generator) return std::move(generator).error();
         session->generator.emplace(*std::move(generator));
         call.keep();

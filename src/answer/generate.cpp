@@ -34,7 +34,7 @@ Result<void> check_options(const GenerateOptions& options, int n_vocab) {
     return check_settings(options.sampler, n_vocab);
 }
 
-Result<Generator> Generator::make(Session& session, GenerateOptions options) {
+Result<Generator> Generator::make(Session& session, GenerateOptions options, int n_cached) {
     if (session.logits().empty())
         return Error(Status::invalid_argument, "generate: the session has no logits; prefill at least one token first",
                      "session");
@@ -43,7 +43,9 @@ Result<Generator> Generator::make(Session& session, GenerateOptions options) {
     if (auto checked = check_options(options, n_vocab); !checked) return std::move(checked).error();
     auto sampler = Sampler::make(options.sampler, model.kernels(), n_vocab, &model.tokenizer());
     if (!sampler) return std::move(sampler).error();
-    return Generator(session, std::move(options), *std::move(sampler));
+    Generator generator(session, std::move(options), *std::move(sampler));
+    generator.counts_.cached = n_cached;
+    return generator;
 }
 
 Generator::Generator(Session& session, GenerateOptions options, Sampler sampler)
@@ -56,6 +58,11 @@ Generator::Generator(Session& session, GenerateOptions options, Sampler sampler)
       stops_(options_.stop),
       n_prompt_(session.ids().size()),
       edits_(session.edits()) {
+    counts_.prompt = static_cast<int>(n_prompt_);
+    if (options_.drafting != Drafting::off) {
+        speculation_.read(options_.prediction);
+        speculation_.read(session.ids());
+    }
     if (!options_.continues) return;
     for (const int32_t id : session.ids()) stream_.follow(id);
 }
@@ -63,6 +70,7 @@ Generator::Generator(Session& session, GenerateOptions options, Sampler sampler)
 GenerateEvent Generator::finish(FinishReason reason) {
     GenerateEvent event;
     event.finish = reason;
+    event.counts = counts_;
     if (stops_.push(stream_.finish(), true, event.text))
         event.finish = FinishReason::stop;
     else
@@ -86,18 +94,55 @@ Result<GenerateEvent> Generator::next() {
     if (done_) return Error(Status::invalid_argument, "generate: the answer has ended already", "session");
     if (!goes_on())
         return Error(Status::invalid_argument, "generate: another call in the session has ended the answer", "session");
-    if (options_.max_tokens >= 0 && n_generated_ >= options_.max_tokens) return finish(FinishReason::length);
+    if (options_.max_tokens >= 0 && counts_.generated >= options_.max_tokens) return finish(FinishReason::length);
     if (session_->cancel_token().cancelled()) return finish(FinishReason::cancelled);
-    if (pending_ >= 0) {
-        if (session_->n_past() >= session_->n_ctx()) return finish(FinishReason::length);
-        const auto computed = session_->extend({&pending_, 1});
-        edits_ = session_->edits();
+    const auto ends = advance();
+    if (!ends) return ends.error();
+    return *ends == FinishReason::none ? choose() : finish(*ends);
+}
+
+Result<FinishReason> Generator::advance() {
+    if (pending_ < 0) return FinishReason::none;
+    const auto drafted = session_->drafted();
+    if (!drafted.empty() && drafted.front() == pending_) {
+        session_->accept();
+        ++counts_.accepted;
+    } else {
+        if (session_->n_past() >= session_->n_ctx()) {
+            const auto n_keep = static_cast<size_t>(session_->n_keep());
+            const auto n_dropped = static_cast<size_t>(session_->slide());
+            edits_ = session_->edits();
+            if (n_dropped == 0) return FinishReason::length;
+            n_prompt_ -= std::min(n_prompt_ - std::min(n_prompt_, n_keep), n_dropped);
+        }
+        const auto computed = session_->write({&pending_, 1}, guess(), options_.drafting == Drafting::always);
         if (!computed) {
-            if (computed.error().status() == Status::cancelled) return finish(FinishReason::cancelled);
+            edits_ = session_->edits();
+            if (computed.error().status() == Status::cancelled) return FinishReason::cancelled;
             return computed.error();
         }
-        pending_ = -1;
+        counts_.drafted += static_cast<int>(session_->drafted().size());
     }
+    edits_ = session_->edits();
+    pending_ = -1;
+    return FinishReason::none;
+}
+
+// Tokens that may follow the pending one. Behind one that would end the answer nothing is wanted.
+std::span<const DraftToken> Generator::guess() {
+    if (options_.drafting == Drafting::off) return {};
+    constexpr float unlikely = 0.02f;
+    const int left = options_.max_tokens < 0 ? most_drafted : options_.max_tokens - counts_.generated - 1;
+    const auto guesses =
+        speculation_.guess(std::min(left, most_drafted), options_.drafting == Drafting::always ? 0 : unlikely);
+    const Tokenizer& tokenizer = session_->model().tokenizer();
+    const auto end = std::find_if(guesses.begin(), guesses.end(), [&](const DraftToken& token) {
+        return !options_.ignore_end && tokenizer.is_end(token.id);
+    });
+    return guesses.first(static_cast<size_t>(end - guesses.begin()));
+}
+
+Result<GenerateEvent> Generator::choose() {
     row_.read(session_->logits());
     if (!row_.sound()) {
         return Error(Status::bad_file,
@@ -114,15 +159,18 @@ Result<GenerateEvent> Generator::next() {
         if (!stopped) event = finish(FinishReason::stop);
         event.text.insert(0, before);
         event.finish = FinishReason::stop;
+        event.counts = counts_;
         end();
         return event;
     }
     event.id = pending_ = id;
+    if (options_.drafting != Drafting::off) speculation_.follow(id);
     if (options_.top_logprobs >= 0) {
         event.logprob = logprob_of(row_, id);
         event.top = top_logprobs(row_, options_.top_logprobs, top_);
     }
-    ++n_generated_;
+    ++counts_.generated;
+    event.counts = counts_;
     if (push(id, event.text)) {
         end();
         event.finish = FinishReason::stop;
@@ -130,7 +178,7 @@ Result<GenerateEvent> Generator::next() {
     return event;
 }
 
-Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress) {
+Result<int> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress) {
     if (ids.empty()) return Error(Status::invalid_argument, "the prompt has no tokens", "prompt");
     if (ids.size() > static_cast<size_t>(session.n_ctx())) {
         return Error(
@@ -138,8 +186,8 @@ Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, con
             cat("the prompt of ", ids.size(), " tokens is longer than the context of ", session.n_ctx(), " positions"),
             "prompt");
     }
-    if (auto good = session.check_head(); !good) return good;
-    if (auto good = session.check(ids, 0); !good) return good;
+    if (auto good = session.check_head(); !good) return std::move(good).error();
+    if (auto good = session.check(ids, 0); !good) return std::move(good).error();
     const auto past = session.ids();
     size_t same = static_cast<size_t>(
         std::mismatch(past.begin(), past.begin() + static_cast<std::ptrdiff_t>(std::min(past.size(), ids.size())),
@@ -148,9 +196,12 @@ Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, con
         past.begin());
     same = std::min(same, ids.size() - 1);  // the last token's logits are wanted
     if (same < past.size()) {
-        if (auto done = session.rewind(static_cast<int>(same)); !done) return done;
+        if (auto done = session.rewind(static_cast<int>(same)); !done) return std::move(done).error();
     }
-    return session.extend(ids.subspan(same), {}, progress);
+    const uint64_t before = session.n_passed();
+    if (auto done = session.extend(ids.subspan(same), {}, progress); !done) return std::move(done).error();
+    const uint64_t computed = session.n_passed() - before;
+    return static_cast<int>(ids.size() - std::min<uint64_t>(computed, ids.size()));
 }
 
 }  // namespace elver

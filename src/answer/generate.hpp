@@ -6,10 +6,14 @@
 
 #include "answer/logprobs.hpp"
 #include "answer/sampler.hpp"
+#include "answer/speculation.hpp"
 #include "answer/stop_strings.hpp"
 #include "engine/session.hpp"
 
 namespace elver {
+
+// Whether tokens are drafted (speculation.hpp): when it is expected to save time, or all that can be guessed.
+enum class Drafting : uint8_t { measured, off, always };
 
 struct GenerateOptions {
     SamplerSettings sampler;
@@ -20,10 +24,21 @@ struct GenerateOptions {
     bool continues = false;
     bool ignore_end = false;  // go on past the tokens that end an answer
     int top_logprobs = -1;    // -1: no log-probabilities; else this many alternatives a token
+    Drafting drafting = Drafting::measured;
+    std::vector<int32_t> prediction;  // what the answer is expected to have much of
 };
 
 enum class FinishReason : uint8_t { none, stop, length, cancelled };
 const char* finish_reason_name(FinishReason reason) noexcept;
+
+// Of an answer so far, in tokens.
+struct AnswerCounts {
+    int prompt = 0;
+    int cached = 0;     // of the prompt, not computed for it: the session or another text had them
+    int generated = 0;  // chosen, the one that ends the answer aside
+    int drafted = 0;    // computed before it was known whether they would be chosen
+    int accepted = 0;   // of those, chosen: passes that were saved
+};
 
 struct GenerateEvent {
     std::string text;                          // may be empty: a token need not complete a character
@@ -31,6 +46,7 @@ struct GenerateEvent {
     FinishReason finish = FinishReason::none;  // not none: the last event
     float logprob = 0;
     std::vector<TokenLogprob> top;
+    AnswerCounts counts;
 };
 
 // An option out of range is an error that names it.
@@ -40,8 +56,9 @@ Result<void> check_options(const GenerateOptions& options, int n_vocab);
 // text ends the answer.
 class Generator {
   public:
-    // The session must have logits: prefill something first, in the request that the answer is part of.
-    static Result<Generator> make(Session& session, GenerateOptions options);
+    // The session must have logits: prefill something first, in the request that the answer is part of. n_cached: of the
+    // prompt, for the counts.
+    static Result<Generator> make(Session& session, GenerateOptions options, int n_cached = 0);
 
     // The next token, or the end. Cancelled: an event with that reason, the session stays usable. After the end: an
     // error.
@@ -49,7 +66,7 @@ class Generator {
     // Whether there is more to come: it has not ended, and nothing else has changed the session's text.
     bool goes_on() const noexcept { return !done_ && edits_ == session_->edits(); }
 
-    int n_generated() const noexcept { return n_generated_; }
+    const AnswerCounts& counts() const noexcept { return counts_; }
 
     // The seed in use: the request's, or a random one.
     uint64_t seed() const noexcept { return sampler_.seed(); }
@@ -58,6 +75,10 @@ class Generator {
     Generator(Session& session, GenerateOptions options, Sampler sampler);
     void end() noexcept;
     GenerateEvent finish(FinishReason reason);
+    // The logits behind the pending token. FinishReason::none, or why the answer ends before them.
+    Result<FinishReason> advance();
+    std::span<const DraftToken> guess();
+    Result<GenerateEvent> choose();
     // Puts a token's text into stops_, which gives what can be shown to out. True if a stop string is there.
     bool push(int32_t id, std::string& out);
 
@@ -68,15 +89,17 @@ class Generator {
     Candidates top_;
     Detokenizer stream_;
     StopStrings stops_;
-    size_t n_prompt_;
-    int32_t pending_ = -1;  // sampled, not yet computed
+    Speculation speculation_;
+    size_t n_prompt_;       // tokens of the session's text that are the prompt's
+    int32_t pending_ = -1;  // sampled, not yet part of the session's text
     uint64_t edits_;        // of the session's text, as the last call here left it
-    int n_generated_ = 0;
+    AnswerCounts counts_;
     bool done_ = false;
 };
 
 // Puts ids into the session, keeping the longest beginning that is there already. Logits stand after the last id.
-// Within a Session::Request. An error but a cancellation or a fault of the weights changes nothing.
-Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress = {});
+// Within a Session::Request. An error but a cancellation or a fault of the weights changes nothing. How many of the ids
+// were not computed: the session or another text had them.
+Result<int> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress = {});
 
 }  // namespace elver

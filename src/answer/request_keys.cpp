@@ -22,6 +22,7 @@ struct Reading {
     GenerateOptions options;
     std::optional<bool> logprobs;
     std::optional<int32_t> top_logprobs;
+    std::string prediction;
     SamplerSettings& sampler() { return options.sampler; }
 };
 
@@ -109,6 +110,21 @@ bool top_logprobs(const Json& v, Reading& r) {
     int32_t n = 0;
     if (!read_integer(v, n) || n < 0 || n > 20) return false;
     r.top_logprobs = std::max(r.top_logprobs.value_or(0), n);
+    return true;
+}
+
+// As OpenAI's predicted outputs: a text, or parts of one.
+bool prediction(const Json& v, Reading& r) {
+    if (!v.is_object() || v.size() != 2 || v.value("type", Json()) != "content" || !v.contains("content")) return false;
+    const Json& content = v["content"];
+    r.prediction.clear();
+    if (content.is_string()) return r.prediction = content.get<std::string>(), true;
+    if (!content.is_array()) return false;
+    for (const Json& part : content) {
+        if (!part.is_object() || part.value("type", Json()) != "text" || !part.value("text", Json()).is_string())
+            return false;
+        r.prediction += part["text"].get_ref<const std::string&>();
+    }
     return true;
 }
 
@@ -217,7 +233,12 @@ const Key keys[] = {
     {"response_format", "{\"type\": \"text\"}: answers are not held to a grammar", is_text_format},
     {"modalities", "[\"text\"]: answers are text", is_text_modality},
     {"audio", "null: answers are text", is_null},
-    {"prediction", "null: predicted text is not used", is_null},
+    {"prediction", "{\"type\": \"content\", \"content\": text}", prediction},
+    {"speculate", "true or false",
+     [](const Json& v, Reading& r) {
+         r.options.drafting = v == Json(false) ? Drafting::off : Drafting::measured;
+         return v.is_boolean();
+     }},
     {"web_search_options", "null: the web is not searched", is_null},
     {"verbosity", "\"medium\" or null: the length of answers is the model's", one_of<medium>},
     {"tool_choice", "\"auto\" or \"none\": no tool can be forced", one_of<auto_or_none>},
@@ -290,6 +311,11 @@ Result<GenerateOptions> read_options(const Model& model, const Json& request,
     }
     if (reading.logprobs.value_or(reading.top_logprobs.has_value()))
         reading.options.top_logprobs = reading.top_logprobs.value_or(0);
+    if (!reading.prediction.empty()) {
+        auto ids = model.tokenizer().encode(reading.prediction, {.add_special = false});
+        if (!ids) return std::move(ids).error();
+        reading.options.prediction = *std::move(ids);
+    }
     if (auto checked = check_options(reading.options, model.spec().n_vocab); !checked)
         return std::move(checked).error();
     return std::move(reading.options);

@@ -39,6 +39,7 @@ Result<RecurrentState> RecurrentState::make(const std::vector<size_t>& layer_flo
 void RecurrentState::commit(int n_past, bool keep) noexcept {
     if (empty()) return;
     now_ = 1 - now_;
+    before_ = n_past_;
     n_past_ = n_past;
     if (!keep) return;
     std::memcpy(slot(2 + oldest_), slot(now_), n_floats_ * sizeof(float));
@@ -48,7 +49,7 @@ void RecurrentState::commit(int n_past, bool keep) noexcept {
 
 int RecurrentState::nearest(int n_past) const noexcept {
     if (empty() || n_past >= n_past_) return n_past;
-    int best = 0;
+    int best = before_ <= n_past ? std::max(before_, 0) : 0;
     for (const int kept : kept_) {
         if (kept <= n_past) best = std::max(best, kept);
     }
@@ -59,6 +60,8 @@ void RecurrentState::go_back(int n_past) noexcept {
     if (empty() || (n_past == n_past_ && n_past > 0)) return;
     if (n_past == 0) {
         std::memset(slot(now_), 0, n_floats_ * sizeof(float));
+    } else if (n_past == before_) {
+        now_ = 1 - now_;
     } else {
         const int* at = std::find(kept_, kept_ + n_kept, n_past);
         std::memcpy(slot(now_), slot(2 + static_cast<int>(at - kept_)), n_floats_ * sizeof(float));
@@ -68,16 +71,18 @@ void RecurrentState::go_back(int n_past) noexcept {
         if (kept > n_past) kept = -1;
     }
     n_past_ = n_past;
+    before_ = -1;
 }
 
 void RecurrentState::restored(int n_past) noexcept {
     std::fill(std::begin(kept_), std::end(kept_), -1);
     n_past_ = n_past;
+    before_ = -1;
 }
 
 void RecurrentState::copy(const RecurrentState& other) noexcept {
     if (!empty()) std::memcpy(memory_.data(), other.memory_.data(), memory_.size());
-    now_ = other.now_, n_past_ = other.n_past_, oldest_ = other.oldest_;
+    now_ = other.now_, n_past_ = other.n_past_, before_ = other.before_, oldest_ = other.oldest_;
     std::copy(std::begin(other.kept_), std::end(other.kept_), std::begin(kept_));
 }
 

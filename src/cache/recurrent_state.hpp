@@ -1,6 +1,6 @@
 // What a session's recurrent layers remember of its text: a few numbers a layer, however long the text. A pass reads
 // the state before it and writes another, which takes its place when the pass is complete, so a cancelled pass leaves
-// no trace. States at the ends of the last prefill passes are kept to go back to.
+// no trace. States at the ends of the last prefill passes are kept to go back to, and so is that before the last pass.
 #pragma once
 
 #include <span>
@@ -21,6 +21,8 @@ class RecurrentState {
     const float* before(int layer) const noexcept { return slot(now_) + offsets_[static_cast<size_t>(layer)]; }
     float* after(int layer) noexcept { return slot(1 - now_) + offsets_[static_cast<size_t>(layer)]; }
 
+    // A pass is about to write the state after it.
+    void begin_pass() noexcept { before_ = -1; }
     // The pass that ends at n_past is complete. keep: go_back() will find it, until two others were kept.
     void commit(int n_past, bool keep) noexcept;
 
@@ -49,6 +51,7 @@ class RecurrentState {
     size_t n_floats_ = 0;  // of a state
     AlignedBuffer memory_;
     int now_ = 0, n_past_ = 0;
+    int before_ = -1;  // the position of the state in the other slot; -1: none
     int kept_[n_kept] = {-1, -1};  // their positions; -1: none
     int oldest_ = 0;               // of those kept
 };

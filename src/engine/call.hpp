@@ -20,6 +20,7 @@ struct Engine::Call {
     bool in_pass = false;
     bool waits = false;   // its thread sleeps until something changes
     int n = 0;            // its tokens in the pass
+    int n_drafted = 0;    // and drafted ones behind them
     bool moved = false;   // since progress was told
     uint64_t served = 0;  // the number of the last pass that it was part of
     bool done = false;
@@ -28,7 +29,7 @@ struct Engine::Call {
 
     size_t n_left() const noexcept { return sequence->ids_.size() - static_cast<size_t>(sequence->n_computed_); }
     // A token, or a few that are known: part of every pass. Others are prompts, which passes take pieces of.
-    bool is_short() const noexcept { return n_left() <= 8; }
+    bool is_short() const noexcept { return n_left() <= 1 + most_drafted; }
     bool cancelled() const noexcept { return stopped || sequence->cancel_.cancelled(); }
     // Tokens whose outputs are wanted are computed, even where their pages are there.
     size_t most_adopted() const noexcept {
@@ -64,8 +65,9 @@ inline Error no_room(const PagePool& pool, size_t n_tokens) {
 struct Engine::Output {
     int32_t row;
     Call* call;
-    size_t index;  // given to take(); last: kept in the sequence, too
-    bool taken, last;
+    size_t index;  // given to take()
+    bool taken;
+    int kept;  // the row of the sequence's logits that it becomes, too; -1: none
 };
 
 }  // namespace elver

@@ -65,7 +65,8 @@ Result<std::unique_ptr<Sequence>> Engine::make(const SequenceOptions& options) {
     s->sort_ = static_cast<uint64_t>(options.cache_type) +
                (model_.long_beyond > 0 && options.n_ctx > model_.long_beyond ? 256 : 0);
     s->ids_.reserve(static_cast<size_t>(options.n_ctx));
-    s->logits_.resize(logits_bytes(model_) / sizeof(float));
+    s->row_size_ = logits_bytes(model_) / sizeof(float);
+    s->logits_.resize(s->row_size_);
     s->cancel_.resume(0);
     return s;
 }
@@ -114,8 +115,10 @@ Result<std::unique_ptr<Sequence>> Engine::fork(const Sequence& from) {
     s.state_.copy(from.state_);
     s.ids_.assign(from.ids_.begin(), from.ids_.end());
     s.n_computed_ = from.n_computed_;
+    cut(s, from.n_past());
     s.has_logits_ = from.has_logits_;
-    if (s.has_logits_) s.logits_ = from.logits_;
+    const auto logits = from.logits();
+    std::copy(logits.begin(), logits.end(), s.logits_.begin());
     admit(s);
     return made;
 }
@@ -141,21 +144,42 @@ void Engine::truncate(Sequence& sequence, int n) noexcept {
     sequence.has_logits_ = false;
 }
 
-// To the first n tokens. What is there of them stays; where a window or a recurrent state does not reach back that far,
-// less is computed than there are tokens.
+void Engine::slide(Sequence& s, int n_keep) noexcept {
+    const std::unique_lock lock(mutex_);
+    drop_drafted(s);
+    const int n_dropped = (s.n_past() - n_keep + 1) / 2;
+    const auto first = s.ids_.begin() + n_keep;
+    s.ids_.erase(first, first + n_dropped);
+    go_back(s, n_keep);
+    s.has_logits_ = false;
+}
+
+// To the first n tokens. Of what was computed of them as much stays as a window or a recurrent state reaches back to.
 void Engine::cut(Sequence& s, int n) noexcept {
     s.ids_.resize(static_cast<size_t>(n));
+    s.n_drafted_ = 0;
+    go_back(s, n);
+}
+
+void Engine::go_back(Sequence& s, int n) noexcept {
     if (n >= s.n_computed_) return;
     int computed = s.state_.nearest(n);
     if (!s.cache_.holds(computed, computed)) computed = 0;
     s.state_.go_back(computed);
     s.cache_.truncate(computed);
     s.n_computed_ = computed;
+    s.n_kept_ = std::min(s.n_kept_, computed / page_positions);
+}
+
+void Engine::accept(Sequence& s) const noexcept {
+    --s.n_drafted_;
+    ++s.logits_row_;
 }
 
 Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Outputs& outputs,
                             const Progress& progress) {
     std::unique_lock lock(mutex_);
+    drop_drafted(s);
     const size_t base = s.ids_.size();
     s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
     Call call(s, outputs, base);
@@ -175,7 +199,7 @@ Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Out
         }
     } leaving{*this, call, lock};
     calls_.push_back(&call);
-    call.writes = call.n_left() == 1;
+    call.writes = ids.size() == 1 && call.is_short();
     if (!call.writes) forget_writer(s);
     if (gathering_) changed_.notify_all();
     s.has_logits_ = false;
@@ -256,7 +280,7 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_log
     const auto n = static_cast<int>(ids.size());
     ids.reserve(static_cast<size_t>(o.n_ctx));
     std::vector<std::byte> state(s.state_.bytes().size());
-    std::vector<float> logits(has_logits ? s.logits_.size() : 0);
+    std::vector<float> logits(has_logits ? s.row_size_ : 0);
     KvCache cache;
     // With the lock held, whatever happens.
     struct Close {
@@ -286,8 +310,11 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_log
     if (!state.empty()) std::memcpy(s.state_.bytes().data(), state.data(), state.size());
     s.state_.restored(n);
     s.ids_ = std::move(ids);
+    s.n_drafted_ = 0;
     s.n_computed_ = n;
+    s.n_kept_ = 0;
     if (has_logits) s.logits_ = std::move(logits);
+    s.logits_row_ = 0;
     s.has_logits_ = has_logits;
     return {};
 }
@@ -325,7 +352,7 @@ bool Engine::awaits_pins(const Call& call) const noexcept {
 void Engine::set_aside(Sequence& s) noexcept {
     s.cache_.clear();
     s.state_.go_back(0);
-    s.n_computed_ = 0;
+    s.n_computed_ = s.n_kept_ = 0;
 }
 
 Engine::Held Engine::held() const {

@@ -35,6 +35,14 @@ struct EngineModel {
 // Outputs of one run of the head.
 inline constexpr int outputs_at_once = 32;
 
+// A token that may come next, once those drafted before it have, and how likely it is that all of them do.
+struct DraftToken {
+    int32_t id;
+    float chance;
+};
+// Drafted tokens of a pass, at most.
+inline constexpr int most_drafted = 15;
+
 // Rows that a call wants of its tokens: logits, or hidden states after the last norm.
 struct Outputs {
     enum class Of : uint8_t { logits, hidden } of = Of::logits;
@@ -43,6 +51,10 @@ struct Outputs {
     std::function<void(size_t index, std::span<const float> row)> take;
     bool keeps_logits = true;  // those after the last token stay in the sequence
     bool pins = false;         // once it is computed the text is not set aside, until its thread unpins it
+    // Tokens that may follow, at most most_drafted. The pass that computes the call's last token computes as many of
+    // them as promise to save time, or all; they stand behind the text, with their logits. Needs keeps_logits.
+    std::span<const DraftToken> drafts;
+    bool all_drafts = false;
 };
 
 class Engine {
@@ -66,11 +78,18 @@ class Engine {
     // Cuts the text to its first n tokens.
     void truncate(Sequence& sequence, int n) noexcept;
 
+    // Drops the older half of what is behind the first n_keep tokens of a text of n_keep + 2 or more. The next call
+    // computes what follows anew.
+    void slide(Sequence& sequence, int n_keep) noexcept;
+
     // Appends tokens to the text and computes it all. progress: after each pass, on the thread of the call; false
     // cancels. Cancelled, the text stands behind what was computed, and at least where it stood; after any other error,
     // and an exception of take or progress, it is as it was.
     Result<void> extend(Sequence& sequence, std::span<const int32_t> ids, const Outputs& outputs,
                         const Progress& progress);
+
+    // The text takes the first of its drafted tokens, and stands where it would if that had been computed now.
+    void accept(Sequence& sequence) const noexcept;
 
     // Calls body with the memory of what the text goes on from, which is computed first if it is not: pages and
     // recurrent state, for snapshots.
@@ -105,6 +124,8 @@ class Engine {
     bool awaits_pins(const Call& call) const noexcept;
     void set_limit() noexcept;
     void cut(Sequence& sequence, int n) noexcept;
+    void go_back(Sequence& sequence, int n) noexcept;
+    void drop_drafted(Sequence& sequence) noexcept { cut(sequence, sequence.n_past()); }
     void forget_writer(const Sequence& sequence) noexcept;
 
     // All of these with the lock held; the pass itself runs without.
@@ -116,12 +137,16 @@ class Engine {
     bool written_beside(const Sequence& sequence) const noexcept;
     bool waits_for_other(const Call& call) const noexcept;
     int begin_segment(Call& call, int most);
+    void choose_drafts(int most);
+    static bool hold_drafts(Sequence& sequence, int n, int n_drafted) noexcept;
+    void lay_out();
     void adopt(Call& call);
     bool make_room(const Call& call) noexcept;
     void set_aside(Sequence& sequence) noexcept;
     void commit_pass();
     void blame_pass();
-    void keep(const Sequence& sequence, bool tail) noexcept;
+    static int settled(const Sequence& sequence) noexcept;
+    void keep(Sequence& sequence, bool tail) noexcept;
     bool must_drive_before(const Call& call) const noexcept;
     bool run_pass(Call& own);
     bool run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<const Output> outputs);
@@ -150,6 +175,7 @@ class Engine {
     std::vector<Call*> in_pass_;
     std::vector<cpu::Segment> segments_;
     std::vector<int32_t> ids_, pos_, outputs_;
+    int n_logits_ = 0;  // rows that have logits
     CancelToken cancel_;
     std::atomic<size_t> stop_{SIZE_MAX};
     cpu::Fault fault_;

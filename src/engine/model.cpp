@@ -100,11 +100,19 @@ Result<SessionOptions> Model::effective(const SessionOptions& options) const {
                          " positions: expected at most that many, found ", options.n_ctx),
                      "n_ctx");
     }
+    if (options.n_keep < 0)
+        return Error(Status::invalid_argument, cat("n_keep: expected 0 or more, found ", options.n_keep), "n_keep");
     SessionOptions out = options;
     if (out.n_ctx == 0) out.n_ctx = std::min(spec_.n_ctx_train, 4096);
     // A model that reads both ways reads a text in one pass.
     if (out.max_batch == 0) out.max_batch = spec_.causal ? 512 : out.n_ctx;
     out.max_batch = std::min(out.max_batch, out.n_ctx);
+    if (out.context_policy == ContextPolicy::slide && out.n_keep > out.n_ctx - 2) {
+        return Error(Status::invalid_argument,
+                     cat("n_keep: of a context of ", out.n_ctx, " positions at most ", out.n_ctx - 2,
+                         " can be kept when it slides, found ", out.n_keep),
+                     "n_keep");
+    }
     if (!out.cache_type) out.cache_type = kernels_->reads_packs ? CacheType::f16 : CacheType::f32;
     return out;
 }

@@ -16,6 +16,10 @@
 
 namespace elver {
 
+// What an answer does when the context is full: it ends, or the text drops its older half, what begins it aside, and the
+// rest is computed anew.
+enum class ContextPolicy : uint8_t { stop, slide };
+
 // What a session may hold. Zeros mean the default.
 struct SessionOptions {
     int n_ctx = 0;                        // positions; default: the model's context, at most 4096
@@ -23,6 +27,8 @@ struct SessionOptions {
     std::optional<CacheType> cache_type;  // default: f16; f32 at the reference level
     CancelToken::GoOn go_on = nullptr;    // asked while a call works in the session; see CancelToken
     void* context = nullptr;              // given to it
+    ContextPolicy context_policy = ContextPolicy::stop;
+    int n_keep = 0;  // tokens at the text's beginning that slide never drops; the token that begins every text is one
 };
 
 struct ModelOptions {

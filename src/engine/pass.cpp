@@ -1,5 +1,6 @@
 // How an engine makes a pass: which work goes into it, what it does with the results.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "engine/call.hpp"
@@ -8,6 +9,9 @@
 namespace elver {
 
 namespace {
+
+// What drafted tokens must promise to be computed: that much more of the tokens in a second.
+constexpr double least_gain = 1.03;
 
 size_t common(std::span<const int32_t> a, std::span<const int32_t> b) noexcept {
     return static_cast<size_t>(
@@ -28,7 +32,7 @@ bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
         std::unique_lock<std::mutex>& lock;
         ~Passing() {
             if (!lock.owns_lock()) lock.lock();
-            for (Call* call : engine.in_pass_) call->in_pass = false, call->n = 0;
+            for (Call* call : engine.in_pass_) call->in_pass = false, call->n = call->n_drafted = 0;
             engine.in_pass_.clear();
             engine.passing_ = false;
             engine.driver_.store({}, std::memory_order_relaxed);
@@ -43,7 +47,7 @@ bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
     const bool done = run_pass(own);
     const double seconds = std::chrono::duration<double>(Schedule::Clock::now() - start).count();
     lock.lock();
-    if (done) schedule_.learn(static_cast<int>(ids_.size()), seconds);
+    if (done) schedule_.learn(static_cast<int>(ids_.size()), n_logits_, seconds);
     if (done)
         commit_pass();
     else if (fault_.raised())
@@ -120,6 +124,8 @@ void Engine::begin_pass(Call& own) {
         }
         if (most > 0) left -= begin_segment(*call, most);
     }
+    choose_drafts(left);
+    lay_out();
     // The call that came before all others has found no room with nobody beside it: it never will, unless another
     // thread is about to let go of a text that it saves.
     if (!in_pass_.empty()) return;
@@ -153,19 +159,89 @@ int Engine::begin_segment(Call& call, int most) {
     adopt(call);
     int n = static_cast<int>(std::min(call.n_left(), static_cast<size_t>(most)));
     // A recurrent state before the last token lets another answer to the same text begin there.
-    if (!s.state_.empty() && n > 1 && static_cast<size_t>(n) == call.n_left()) --n;
+    if (!s.state_.empty() && n > 1 && !call.writes && static_cast<size_t>(n) == call.n_left()) --n;
     while (!s.cache_.begin_write(s.n_computed_, n)) {
         if (!make_room(call)) return 0;
     }
-    segments_.push_back({&s.cache_, &s.state_, static_cast<int>(ids_.size()), n, s.n_computed_});
-    for (int i = 0; i < n; ++i) {
-        ids_.push_back(s.ids_[static_cast<size_t>(s.n_computed_ + i)]);
-        pos_.push_back(s.n_computed_ + i);
-    }
-    in_pass_.push_back(&call);  // which may throw: only then is the call part of the pass
+    in_pass_.push_back(&call);
     call.n = n;
     call.in_pass = true;
     return n;
+}
+
+// The drafted tokens that a pass computes, in the order of their chances: as many as make it yield the most tokens in
+// the time that it is expected to take. Where a recurrent state does not stand behind one of them, what the text takes
+// of them is computed once more.
+void Engine::choose_drafts(int most) {
+    const auto drafts = [](const Call* c) { return !c->outputs->drafts.empty(); };
+    if (std::none_of(in_pass_.begin(), in_pass_.end(), drafts)) return;
+    int rows = 0;
+    double yield = 0;
+    const auto room = [&](const Call& c) {
+        const Sequence& s = *c.sequence;
+        if (static_cast<size_t>(c.n) < c.n_left()) return 0;
+        const int positions = s.endless() ? most_drafted : s.options_.n_ctx - s.n_past();
+        return std::min({static_cast<int>(c.outputs->drafts.size()), s.options_.max_batch - c.n, positions});
+    };
+    for (Call* c : in_pass_) {
+        rows += c->n;
+        yield += c->writes ? 1 : c->n;
+        if (!c->outputs->all_drafts) continue;
+        c->n_drafted = std::min(room(*c), most);
+        rows += c->n_drafted, most -= c->n_drafted;
+    }
+    std::vector<Call*> chosen;
+    size_t n_best = 0;
+    double redone = 0;  // rows that are expected to be computed once more
+    double best = least_gain * yield / schedule_.seconds(rows);
+    while (static_cast<int>(chosen.size()) < most) {
+        Call* next = nullptr;
+        float chance = 0;
+        for (Call* c : in_pass_) {
+            if (c->outputs->all_drafts || c->n_drafted >= room(*c)) continue;
+            const DraftToken& token = c->outputs->drafts[static_cast<size_t>(c->n_drafted)];
+            if (token.chance > chance) next = c, chance = token.chance;
+        }
+        if (next == nullptr) break;
+        chosen.push_back(next);
+        ++next->n_drafted;
+        yield += static_cast<double>(chance);
+        if (!next->sequence->state_.empty()) redone += 1 - static_cast<double>(chance);
+        const double n_rows = rows + static_cast<double>(chosen.size()) + redone;
+        const double rate = yield / schedule_.seconds(static_cast<int>(std::ceil(n_rows)));
+        if (rate > best) best = rate, n_best = chosen.size();
+    }
+    for (size_t i = n_best; i < chosen.size(); ++i) --chosen[i]->n_drafted;
+    for (Call* c : in_pass_) {
+        if (c->n_drafted > 0 && !hold_drafts(*c->sequence, c->n, c->n_drafted)) c->n_drafted = 0;
+    }
+}
+
+// Whether there is room for drafted tokens behind n others; nothing is given up for it.
+bool Engine::hold_drafts(Sequence& s, int n, int n_drafted) noexcept {
+    try {
+        const auto more = static_cast<size_t>(n_drafted);
+        if (s.ids_.capacity() < s.ids_.size() + more) s.ids_.reserve(2 * (s.ids_.size() + more));
+        if (s.logits_.size() < (1 + more) * s.row_size_) s.logits_.resize((1 + more) * s.row_size_);
+        return s.cache_.begin_write(s.n_computed_, n + n_drafted);
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+}
+
+// The rows of the pass.
+void Engine::lay_out() {
+    for (Call* call : in_pass_) {
+        Sequence& s = *call->sequence;
+        const int n = call->n + call->n_drafted;
+        segments_.push_back({&s.cache_, &s.state_, static_cast<int>(ids_.size()), n, s.n_computed_});
+        for (int i = 0; i < n; ++i) {
+            ids_.push_back(i < call->n ? s.ids_[static_cast<size_t>(s.n_computed_ + i)]
+                                       : call->outputs->drafts[static_cast<size_t>(i - call->n)].id);
+            pos_.push_back(s.n_computed_ + i);
+        }
+        s.state_.begin_pass();
+    }
 }
 
 // Pages for a call: kept ones that nobody has used for long, then those of texts that do nothing now, then of those
@@ -230,19 +306,21 @@ bool Engine::run_pass(Call& own) {
         const Outputs& want = *call.outputs;
         auto& rows = want.of == Outputs::Of::logits ? logits : hidden;
         const cpu::Segment& segment = segments_[i];
-        const auto first = static_cast<size_t>(segment.first_pos), end = first + static_cast<size_t>(segment.n_tokens);
+        const auto first = static_cast<size_t>(segment.first_pos), end = first + static_cast<size_t>(call.n);
         size_t next = call.next_wanted;
         for (; next < want.wanted.size() && call.base + want.wanted[next] < end; ++next) {
             const auto row = static_cast<int32_t>(call.base + want.wanted[next] - first) + segment.first_row;
-            rows.push_back({row, &call, want.wanted[next], true, false});
+            rows.push_back({row, &call, want.wanted[next], true, -1});
         }
         if (!want.keeps_logits || end != call.sequence->ids_.size()) continue;
-        const int32_t last = segment.first_row + segment.n_tokens - 1;
+        const int32_t last = segment.first_row + call.n - 1;
         if (!rows.empty() && rows.back().row == last)
-            rows.back().last = true;
+            rows.back().kept = 0;
         else
-            rows.push_back({last, &call, 0, false, true});
+            rows.push_back({last, &call, 0, false, 0});
+        for (int k = 1; k <= call.n_drafted; ++k) rows.push_back({last + k, &call, 0, false, k});
     }
+    n_logits_ = static_cast<int>(logits.size());
     return run_outputs(own, pass, Outputs::Of::logits, logits) && run_outputs(own, pass, Outputs::Of::hidden, hidden);
 }
 
@@ -260,7 +338,11 @@ bool Engine::run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<c
             const std::span<const float> values =
                 is_logits ? std::span<const float>(executor.logits(scratch_, row), static_cast<size_t>(model_.n_vocab))
                           : std::span<const float>(executor.hidden(scratch_, row), static_cast<size_t>(model_.width));
-            if (o.last) std::copy(values.begin(), values.end(), o.call->sequence->logits_.begin());
+            if (o.kept >= 0) {
+                Sequence& s = *o.call->sequence;
+                std::copy(values.begin(), values.end(),
+                          s.logits_.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(o.kept) * s.row_size_));
+            }
             if (o.taken) o.call->outputs->take(o.index, values);
             if (own.in_pass && own.cancelled()) return false;
         }
@@ -277,16 +359,21 @@ void Engine::commit_pass() {
         const Outputs& want = *call->outputs;
         call->served = n_passes_;
         call->moved = true;
-        const int before = s.n_computed_;
-        s.n_computed_ += call->n;
-        n_computed_.fetch_add(static_cast<uint64_t>(call->n), std::memory_order_relaxed);
-        s.state_.commit(s.n_computed_, call->n > 1);
+        const int n = call->n + call->n_drafted;
+        for (const DraftToken& token : want.drafts.first(static_cast<size_t>(call->n_drafted)))
+            s.ids_.push_back(token.id);
+        s.n_drafted_ = static_cast<size_t>(call->n_drafted);
+        s.n_computed_ += n;
+        s.n_passed_ += static_cast<uint64_t>(call->n);
+        n_computed_.fetch_add(static_cast<uint64_t>(n), std::memory_order_relaxed);
+        s.state_.commit(s.n_computed_, call->n > 1 && !call->writes);
         const auto computed = static_cast<size_t>(s.n_computed_);
         while (call->next_wanted < want.wanted.size() && call->base + want.wanted[call->next_wanted] < computed)
             ++call->next_wanted;
-        if (before / page_positions != s.n_computed_ / page_positions) keep(s, false);
+        if (settled(s) / page_positions > s.n_kept_) keep(s, false);
         if (call->n_left() > 0) continue;
         s.has_logits_ = want.keeps_logits && model_.has_head;
+        s.logits_row_ = 0;
         if (want.pins) s.pinned_by_ = call->thread;
         call->finish({});
         forget_writer(s);
@@ -303,11 +390,16 @@ void Engine::blame_pass() {
     }
 }
 
-void Engine::keep(const Sequence& s, bool tail) noexcept {
+// Positions of the text that are computed: without drafted tokens.
+int Engine::settled(const Sequence& s) noexcept {
+    return std::min(s.n_computed_, s.n_past());
+}
+
+void Engine::keep(Sequence& s, bool tail) noexcept {
+    s.n_kept_ = settled(s) / page_positions;
     if (!model_.causal || !s.state_.empty()) return;
     try {
-        const auto computed = std::span<const int32_t>(s.ids_).first(static_cast<size_t>(s.n_computed_));
-        prefixes_.keep(s.sort_, computed, s.cache_, tail);
+        prefixes_.keep(s.sort_, s.ids().first(static_cast<size_t>(settled(s))), s.cache_, tail);
     } catch (const std::bad_alloc&) {
         // Who needs it computes it anew.
     }

@@ -14,12 +14,41 @@ void follow(double& mean, double value) noexcept {
 
 }  // namespace
 
-void Schedule::learn(int n_rows, double seconds) noexcept {
+void Schedule::learn(int n_rows, int n_logits, double seconds) noexcept {
     last_ = seconds;
+    ++n_passes_;
+    if (n_rows <= most_measured && n_logits == n_rows) {
+        Measured& m = measured_[n_rows];
+        if (measured(n_rows) == nullptr) m.seconds = 0;
+        follow(m.seconds, seconds);
+        m.pass = n_passes_;
+    }
     if (n_rows <= few_rows)
         follow(one_, seconds);
     else if (n_rows >= many_rows && one_ > 0)
         follow(per_row_, std::max(seconds - one_, 0.0) / n_rows);
+}
+
+// What was not measured for long is no longer known.
+const Schedule::Measured* Schedule::measured(int n_rows) const noexcept {
+    const Measured& m = measured_[n_rows];
+    return m.pass > 0 && n_passes_ - m.pass < forgotten_after ? &m : nullptr;
+}
+
+double Schedule::seconds(int n_rows) const noexcept {
+    int below = std::min(n_rows, most_measured), above = n_rows;
+    while (below > 0 && measured(below) == nullptr) --below;
+    while (above <= most_measured && measured(above) == nullptr) ++above;
+    if (below == n_rows) return measured(below)->seconds;
+    if (below > 0 && above <= most_measured) {
+        const double a = measured(below)->seconds, b = measured(above)->seconds;
+        return a + (b - a) * (n_rows - below) / (above - below);
+    }
+    if (below == 0 && above <= most_measured) return measured(above)->seconds;
+    // Each row more costs what one of a prompt does; where that is not known either, an eighth of the first.
+    const double first = below > 0 ? measured(below)->seconds : one_ > 0 ? one_ : 1;
+    const double row = per_row_ > 0 ? per_row_ : first / 8;
+    return first + row * (n_rows - std::max(below, 1));
 }
 
 int Schedule::prompt_rows(int most) const noexcept {

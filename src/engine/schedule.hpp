@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 namespace elver {
 
@@ -10,8 +11,12 @@ class Schedule {
   public:
     using Clock = std::chrono::steady_clock;
 
-    // A pass of n_rows has taken that long.
-    void learn(int n_rows, double seconds) noexcept;
+    // A pass of n_rows, n_logits of them with logits, has taken that long.
+    void learn(int n_rows, int n_logits, double seconds) noexcept;
+
+    // How long a pass of n_rows with as many logits is expected to take: what such passes took lately, or a guess from
+    // others. Means something beside the times of other passes only.
+    double seconds(int n_rows) const noexcept;
 
     // Rows of prompts in a pass beside texts that are being written: so many that the pass takes about `gap` times as
     // long as one without; at least 1, at most `most`.
@@ -27,6 +32,17 @@ class Schedule {
 
   private:
     static constexpr double gap = 2.2;
+
+    static constexpr int most_measured = 32;
+    static constexpr uint64_t forgotten_after = 256;  // passes
+    struct Measured {
+        double seconds = 0;
+        uint64_t pass = 0;  // the last that it is from; 0: none
+    };
+    const Measured* measured(int n_rows) const noexcept;
+
+    uint64_t n_passes_ = 0;
+    Measured measured_[most_measured + 1];  // by rows
 
     double one_ = 0;      // seconds of a pass of few rows
     double per_row_ = 0;  // what a row of a prompt adds

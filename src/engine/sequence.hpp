@@ -1,6 +1,7 @@
 // A text in an engine: its tokens, and what has been computed of them. The two may differ: an engine that is short of
 // memory sets texts aside, and a window or a recurrent state may not reach back to where a text was cut. What is not
-// computed is computed anew when the text goes on.
+// computed is computed anew when the text goes on. A text that is being written may also be ahead of itself: drafted
+// tokens stand behind it, computed, until the text takes them one by one or goes on otherwise.
 #pragma once
 
 #include <cstdint>
@@ -26,15 +27,20 @@ struct SequenceOptions {
 
 class Sequence {
   public:
-    std::span<const int32_t> ids() const noexcept { return ids_; }
-    int n_past() const noexcept { return static_cast<int>(ids_.size()); }
+    std::span<const int32_t> ids() const noexcept { return std::span(ids_).first(ids_.size() - n_drafted_); }
+    int n_past() const noexcept { return static_cast<int>(ids_.size() - n_drafted_); }
+    // Tokens that were drafted and computed behind the text, and are not part of it.
+    std::span<const int32_t> drafted() const noexcept { return std::span(ids_).last(n_drafted_); }
     const SequenceOptions& options() const noexcept { return options_; }
     // Whether it may go on beyond n_ctx.
     bool endless() const noexcept { return cache_.endless(); }
     // After the last token, [n_vocab]; empty where they have not been asked for since it changed.
     std::span<const float> logits() const noexcept {
-        return has_logits_ ? std::span<const float>(logits_) : std::span<const float>();
+        return has_logits_ ? std::span<const float>(logits_).subspan(logits_row_ * row_size_, row_size_)
+                           : std::span<const float>();
     }
+    // How many tokens passes have computed for it, those computed anew included.
+    uint64_t n_passed() const noexcept { return n_passed_; }
     CancelToken& cancel() noexcept { return cancel_; }
 
   private:
@@ -45,10 +51,15 @@ class Sequence {
     SequenceOptions options_;
     uint64_t sort_ = 0;  // texts of one sort may share pages
     std::vector<int32_t> ids_;
-    int n_computed_ = 0;  // of ids_, from the beginning
+    size_t n_drafted_ = 0;  // of ids_, at its end
+    int n_computed_ = 0;    // of ids_, from the beginning
+    int n_kept_ = 0;        // pages that were put into the tree of prefixes
+    uint64_t n_passed_ = 0;
     KvCache cache_;
     RecurrentState state_;
-    std::vector<float> logits_;
+    size_t row_size_ = 0;
+    std::vector<float> logits_;  // [1 + tokens drafted, row_size_]: after the text, and after each drafted token
+    size_t logits_row_ = 0;      // of the text's last token
     bool has_logits_ = false;
     std::thread::id pinned_by_;  // a thread that reads its memory outside of passes: it is not set aside meanwhile
     CancelToken cancel_;

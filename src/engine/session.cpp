@@ -1,5 +1,6 @@
 #include "engine/session.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <numeric>
 
@@ -16,6 +17,8 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     auto sequence = session->model_->engine().open(sequence_options(*options));
     if (!sequence) return std::move(sequence).error();
     session->sequence_ = *std::move(sequence);
+    session->context_policy_ = options->context_policy;
+    session->n_keep_ = options->n_keep;
     session->cancel_token().watch(wanted.go_on, wanted.context);
     return session;
 }
@@ -25,6 +28,8 @@ Result<std::unique_ptr<Session>> Session::fork() const {
     auto sequence = model_->engine().fork(*sequence_);
     if (!sequence) return std::move(sequence).error();
     session->sequence_ = *std::move(sequence);
+    session->context_policy_ = context_policy_;
+    session->n_keep_ = n_keep_;
     return session;
 }
 
@@ -96,6 +101,33 @@ Result<void> Session::extend(std::span<const int32_t> ids, const OnLogits& on_lo
     }
     ++edits_;
     return model_->engine().extend(*sequence_, ids, outputs, progress);
+}
+
+Result<void> Session::write(std::span<const int32_t> ids, std::span<const DraftToken> drafts, bool all_drafts) {
+    if (auto good = check(ids, n_past()); !good) return good;
+    Outputs outputs;
+    outputs.drafts = drafts;
+    outputs.all_drafts = all_drafts;
+    ++edits_;
+    return model_->engine().extend(*sequence_, ids, outputs, {});
+}
+
+void Session::accept() noexcept {
+    ++edits_;
+    model_->engine().accept(*sequence_);
+}
+
+int Session::n_keep() const noexcept {
+    const bool begins = n_past() > 0 && ids().front() == model_->tokenizer().adds_bos();
+    return std::max(n_keep_, begins ? 1 : 0);
+}
+
+int Session::slide() noexcept {
+    const int n = n_past();
+    if (context_policy_ != ContextPolicy::slide || n < n_keep() + 2) return 0;
+    ++edits_;
+    model_->engine().slide(*sequence_, n_keep());
+    return n - n_past();
 }
 
 Result<void> Session::rewind(int n_past_wanted) {

@@ -80,13 +80,23 @@ class Session {
 
   private:
     friend class Generator;
-    friend Result<void> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress);
+    friend Result<int> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress);
     struct SnapshotHead;
 
     explicit Session(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
     // As prefill(), within a request that is under way.
     Result<void> extend(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {},
                         std::optional<std::span<const size_t>> wanted = {});
+    // As extend(), for an answer that is being written: drafts may follow the ids, which drafted() holds then as far as
+    // they were computed.
+    Result<void> write(std::span<const int32_t> ids, std::span<const DraftToken> drafts, bool all_drafts);
+    uint64_t n_passed() const noexcept { return sequence_->n_passed(); }
+    std::span<const int32_t> drafted() const noexcept { return sequence_->drafted(); }
+    // The text takes the first drafted token.
+    void accept() noexcept;
+    // Makes room in a full context, as the options say: tokens dropped behind the first n_keep(); 0: none may be.
+    int slide() noexcept;
+    int n_keep() const noexcept;
     // Whether a call may run, the ids are the vocabulary's, and there is room for them behind n_past positions.
     Result<void> check(std::span<const int32_t> ids, int n_past) const;
     // Whether the model has logits.
@@ -95,6 +105,8 @@ class Session {
 
     std::shared_ptr<const Model> model_;
     std::unique_ptr<Sequence> sequence_;
+    ContextPolicy context_policy_ = ContextPolicy::stop;
+    int n_keep_ = 0;
     uint64_t edits_ = 0;
 };
 

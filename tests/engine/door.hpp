@@ -16,6 +16,7 @@ namespace elver::test {
 struct Answer {
     std::vector<int32_t> ids;
     bool cancelled = false;
+    int n_accepted = 0;  // drafted tokens
 };
 
 class Text {
@@ -31,8 +32,10 @@ class Text {
     virtual Result<void> prefill(std::span<const int32_t> ids, std::vector<float>* rows) = 0;
     // The text becomes these ids, what it shares with them is kept.
     virtual Result<void> complete(std::span<const int32_t> ids) = 0;
-    // n tokens, the last of which is not computed: it stands in the answer alone.
-    virtual Result<Answer> generate(int n, const SamplerSettings& settings) = 0;
+    // n tokens, the last of which is not computed: it stands in the answer alone. prediction: where it is not empty, as
+    // many tokens as can be are drafted from it, and the answer is left before its end.
+    virtual Result<Answer> generate(int n, const SamplerSettings& settings,
+                                    std::span<const int32_t> prediction = {}) = 0;
     virtual Result<void> rewind(int n_past) = 0;
     virtual Result<std::vector<float>> embed(std::span<const int32_t> ids) = 0;
     virtual Result<std::vector<std::byte>> save() = 0;

@@ -39,7 +39,8 @@ Ids joined(Ids a, std::span<const int32_t> b) {
 
 // Whether an operation asks, while it works, if it may go on.
 bool asks(Op op) noexcept {
-    return op == Op::prefill || op == Op::together || op == Op::complete || op == Op::generate || op == Op::embed;
+    return op == Op::prefill || op == Op::together || op == Op::complete || op == Op::generate || op == Op::speculate ||
+           op == Op::slide || op == Op::embed;
 }
 
 class Runner {
@@ -192,6 +193,10 @@ class Runner {
                 return complete(h, s);
             case Op::generate:
                 return generate(h, s);
+            case Op::speculate:
+                return speculate(h, s);
+            case Op::slide:
+                return slide(h, s);
             case Op::embed:
                 return embed(h, s);
             case Op::save:
@@ -313,24 +318,99 @@ class Runner {
         if (expect_done(answer)) expect_answer(h, n, settings, *answer);
     }
 
+    bool slides(const Held& h) const {
+        return setting_.options.context_policy == ContextPolicy::slide && h.text->n_ctx() < INT32_MAX;
+    }
+
+    // What an answer makes of a text.
+    struct Written {
+        Ids ids;     // of the text: its last token is not part of it
+        Ids answer;  // the tokens chosen
+        size_t n_prompt;
+
+        // As a full context slides.
+        void slide(size_t n_keep) {
+            const size_t n_dropped = (ids.size() - n_keep + 1) / 2;
+            const auto first = ids.begin() + static_cast<std::ptrdiff_t>(n_keep);
+            ids.erase(first, first + static_cast<std::ptrdiff_t>(n_dropped));
+            if (n_prompt > n_keep) n_prompt -= std::min(n_prompt - n_keep, n_dropped);
+        }
+    };
+    size_t n_keep(const Ids& ids) const {
+        const bool begins = !ids.empty() && ids.front() == model_->tokenizer().adds_bos();
+        return std::max(static_cast<size_t>(setting_.options.n_keep), size_t{begins});
+    }
+
+    Written written(const Held& h, int n, const SamplerSettings& settings) {
+        Written w{h.ids, {}, h.ids.size()};
+        auto sampler = Sampler::make(settings, model_->kernels(), n_vocab(), &model_->tokenizer());
+        if (!expect_done(sampler)) return w;
+        LogitRow row(model_->kernels());
+        for (int i = 0; i < n; ++i) {
+            if (i > 0 && static_cast<int>(w.ids.size()) == h.text->n_ctx()) {
+                if (!slides(h)) break;
+                w.slide(n_keep(w.ids));
+                ++counts_.n_slid;
+            }
+            if (i > 0) w.ids.push_back(w.answer.back());
+            const auto logits = truth_.after(w.ids);
+            row.read(logits);
+            w.answer.push_back(sampler->sample(row, {w.ids, w.n_prompt}));
+        }
+        return w;
+    }
+
     void expect_answer(Held& h, int n, const SamplerSettings& settings, const Answer& answer) {
         expect(!answer.cancelled || may_cancel_, "cancelled, though nobody asked for it");
-        auto sampler = Sampler::make(settings, model_->kernels(), n_vocab(), &model_->tokenizer());
-        if (!expect_done(sampler)) return;
-        LogitRow row(model_->kernels());
-        Ids whole = h.ids, expected;
-        // The context may end before the answer; the last token needs no position.
-        const int most = std::min<int64_t>(n, int64_t{h.text->n_ctx()} - h.n_past() + 1);
-        for (int i = 0; i < most && expected.size() < answer.ids.size(); ++i) {
-            if (i > 0) whole.push_back(expected.back());
-            const auto logits = truth_.after(whole);
-            row.read(logits);
-            expected.push_back(sampler->sample(row, {whole, h.ids.size()}));
+        const int found = static_cast<int>(answer.ids.size());
+        Written w = written(h, answer.cancelled ? found : n, settings);
+        expect(answer.ids == w.answer, cat("expected the ", w.answer.size(),
+                                           " tokens that the sampler takes from these logits, found others, ", found));
+        counts_.n_accepted += answer.n_accepted;
+        if (!answer.cancelled) return expect_ids(h, w.ids, false, 0);
+        // The text may have slid already.
+        const auto ids = h.text->ids();
+        if (ids.size() < w.ids.size() && static_cast<int>(w.ids.size()) == h.text->n_ctx() && slides(h))
+            w.slide(n_keep(w.ids));
+        expect_ids(h, w.ids, true, w.ids.size());
+    }
+
+    // An answer of which much is guessed: it repeats the prompt's end and what comes next, some of it changed.
+    void speculate(Held& h, const Step& s) {
+        const int n = std::clamp(longest - h.n_past() - 1, 0, static_cast<int>(s.a % 40));
+        const SamplerSettings settings = settings_from(s.b, s.c);
+        say(n, " tokens at temperature ", settings.temperature, ", guessed");
+        Ids prediction(h.ids.end() - std::min<std::ptrdiff_t>(h.n_past(), 6), h.ids.end());
+        if (had_logits_) prediction = joined(std::move(prediction), written(h, n, settings).answer);
+        for (size_t i = 0; i < prediction.size(); ++i) {
+            const uint32_t any = mixed(s.c, static_cast<uint32_t>(i));
+            if (any % (2 + s.a / 40 % 30) == 0) prediction[i] = static_cast<int32_t>(any / 64) % n_vocab();
         }
-        expect(answer.ids == expected, "another token than the sampler takes from these logits");
-        expect(answer.cancelled || static_cast<int>(expected.size()) == most,
-               cat("expected ", most, " tokens, found ", expected.size()));
-        expect_ids(h, whole, answer.cancelled, h.ids.size());
+        prediction.push_back(0);
+        door_->cancel_at(s.cancel_at);
+        const auto answer = h.text->generate(n, settings, prediction);
+        if (h.ids.empty() || !had_logits_) return expect_refused(answer, Status::invalid_argument);
+        if (expect_done(answer)) expect_answer(h, n, settings, *answer);
+    }
+
+    // An answer at the end of the context.
+    void slide(Held& h, const Step& s) {
+        const int n = limit(h) - h.n_past() - static_cast<int>(s.b % 4);
+        if (n > 0) {
+            const Ids ids = tokens(s.c, h.n_past(), n);
+            if (!expect_done(h.text->prefill(ids, nullptr))) return;
+            h.ids = joined(std::move(h.ids), ids);
+            had_logits_ = true;
+        }
+        const SamplerSettings settings = settings_from(s.b, s.c);
+        const int length = static_cast<int>(s.a % 24);
+        const bool ends = h.text->n_ctx() <= longest;
+        say(length, " tokens behind ", h.n_past(), slides(h) && ends ? ": it slides" : "");
+        if (!ends) return;
+        door_->cancel_at(s.cancel_at);
+        const auto answer = h.text->generate(length, settings);
+        if (!had_logits_) return expect_refused(answer, Status::invalid_argument);
+        if (expect_done(answer)) expect_answer(h, length, settings, *answer);
     }
 
     void embed(Held& h, const Step& s) {
@@ -520,8 +600,8 @@ class Runner {
 }  // namespace
 
 const char* op_name(Op op) noexcept {
-    constexpr const char* names[] = {"open",  "prefill", "together", "rewind", "complete", "generate",
-                                     "embed", "save",    "restore",  "fork",   "wrong"};
+    constexpr const char* names[] = {"open",  "prefill", "together", "rewind",  "complete", "generate", "speculate",
+                                     "slide", "embed",   "save",     "restore", "fork",     "wrong"};
     static_assert(std::size(names) == static_cast<size_t>(Op::count));
     return names[static_cast<size_t>(op)];
 }
@@ -530,7 +610,7 @@ std::vector<Step> random_script(uint64_t seed, size_t n_steps) {
     std::mt19937_64 random(seed);
     const auto number = [&] { return static_cast<uint32_t>(random()); };
     // In the order of Op.
-    constexpr uint32_t weights[] = {1, 30, 6, 20, 14, 9, 2, 4, 6, 4, 6};
+    constexpr uint32_t weights[] = {1, 30, 6, 20, 14, 9, 9, 3, 2, 4, 6, 4, 6};
     std::vector<Op> ops;
     for (size_t op = 0; op < std::size(weights); ++op) ops.insert(ops.end(), weights[op], static_cast<Op>(op));
     std::vector<Step> script;

@@ -53,20 +53,29 @@ class SessionDoor final : public Door {
         }
         Result<void> complete(std::span<const int32_t> ids) override {
             const Session::Request request(*session_);
-            return prefill_reusing(*session_, ids, door_->progress());
+            const auto n_cached = prefill_reusing(*session_, ids, door_->progress());
+            return n_cached ? Result<void>() : n_cached.error();
         }
-        Result<Answer> generate(int n, const SamplerSettings& settings) override {
+        Result<Answer> generate(int n, const SamplerSettings& settings,
+                                std::span<const int32_t> prediction) override {
             GenerateOptions options;
             options.sampler = settings;
             options.max_tokens = n;
             options.ignore_end = true;
+            if (!prediction.empty()) {
+                options.drafting = Drafting::always;
+                options.prediction.assign(prediction.begin(), prediction.end());
+                options.max_tokens = -1;
+            }
             const Session::Request request(*session_);
             auto generator = Generator::make(*session_, options);
             if (!generator) return std::move(generator).error();
             Answer answer;
             for (;;) {
+                if (!prediction.empty() && static_cast<int>(answer.ids.size()) == n) return answer;
                 auto event = generator->next();
                 if (!event) return std::move(event).error();
+                answer.n_accepted = event->counts.accepted;
                 if (event->id >= 0) answer.ids.push_back(event->id);
                 if (event->finish == FinishReason::none) continue;
                 answer.cancelled = event->finish == FinishReason::cancelled;

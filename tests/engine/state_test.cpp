@@ -80,6 +80,10 @@ SessionOptions random_options(std::mt19937_64& random) {
     options.max_batch = std::min(options.n_ctx, one_of(1, 2, 3, 7, 16, 33, 64, 100, 600));
     constexpr CacheType types[] = {CacheType::f32, CacheType::f16, CacheType::q8_0, CacheType::q4_0};
     options.cache_type = types[random() % std::size(types)];
+    if (random() % 2 == 0) {
+        options.context_policy = ContextPolicy::slide;
+        options.n_keep = static_cast<int>(random() % static_cast<uint64_t>(options.n_ctx - 2));
+    }
     return options;
 }
 
@@ -130,17 +134,21 @@ TEST_CASE("state: after any script a text is that of a session that was given it
     for (uint64_t i = 0; i < (one_seed ? 1 : (n_steps + steps_of_script - 1) / steps_of_script); ++i)
         run_seed(first + i, steps_of_script, counts);
     MESSAGE(counts.n_steps, " steps, ", counts.n_compared, " logits compared, rewound inside ", counts.rewound_inside,
-            ", cancelled inside ", counts.cancelled_inside);
+            ", cancelled inside ", counts.cancelled_inside, ", slid ", counts.n_slid, ", drafted tokens accepted ",
+            counts.n_accepted);
     if (one_seed || n_steps < default_steps) return;
     for (size_t i = 0; i < static_cast<size_t>(Op::count); ++i) {
         CAPTURE(op_name(static_cast<Op>(i)));
         const auto& of = counts.ops[i];
         CHECK(of.done + of.refused > 0);
     }
-    for (const Op op : {Op::prefill, Op::together, Op::complete, Op::generate, Op::embed}) {
+    for (const Op op :
+         {Op::prefill, Op::together, Op::complete, Op::generate, Op::speculate, Op::slide, Op::embed}) {
         CAPTURE(op_name(op));
         CHECK(counts.ops[static_cast<size_t>(op)].cancelled > 0);
     }
     CHECK(counts.rewound_inside > 0);
     CHECK(counts.cancelled_inside > 0);
+    CHECK(counts.n_slid > 0);
+    CHECK(counts.n_accepted > 0);
 }
