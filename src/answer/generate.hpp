@@ -56,8 +56,8 @@ Result<void> check_options(const GenerateOptions& options, int n_vocab);
 // text ends the answer.
 class Generator {
   public:
-    // The session must have logits: prefill something first, in the request that the answer is part of. n_cached: of the
-    // prompt, for the counts.
+    // The session must have logits: prefill something first, in the request that the answer is part of. n_cached: of
+    // the prompt, for the counts.
     static Result<Generator> make(Session& session, GenerateOptions options, int n_cached = 0);
 
     // The next token, or the end. Cancelled: an event with that reason, the session stays usable. After the end: an

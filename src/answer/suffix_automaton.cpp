@@ -32,8 +32,8 @@ void SuffixAutomaton::add(int32_t id) {
 }
 
 size_t SuffixAutomaton::slot_of(int32_t from, int32_t id) const noexcept {
-    const uint64_t hash = (static_cast<uint64_t>(static_cast<uint32_t>(from)) << 32 | static_cast<uint32_t>(id)) *
-                          0x9e3779b97f4a7c15ull;
+    const uint64_t hash =
+        (static_cast<uint64_t>(static_cast<uint32_t>(from)) << 32 | static_cast<uint32_t>(id)) * 0x9e3779b97f4a7c15ull;
     size_t slot = (hash >> 32) & (slots_.size() - 1);
     while (slots_[slot] >= 0) {
         const Edge& e = edges_[static_cast<size_t>(slots_[slot])];

@@ -51,7 +51,7 @@ class RecurrentState {
     size_t n_floats_ = 0;  // of a state
     AlignedBuffer memory_;
     int now_ = 0, n_past_ = 0;
-    int before_ = -1;  // the position of the state in the other slot; -1: none
+    int before_ = -1;              // the position of the state in the other slot; -1: none
     int kept_[n_kept] = {-1, -1};  // their positions; -1: none
     int oldest_ = 0;               // of those kept
 };

@@ -16,8 +16,8 @@
 
 namespace elver {
 
-// What an answer does when the context is full: it ends, or the text drops its older half, what begins it aside, and the
-// rest is computed anew.
+// What an answer does when the context is full: it ends, or the text drops its older half, what begins it aside, and
+// the rest is computed anew.
 enum class ContextPolicy : uint8_t { stop, slide };
 
 // What a session may hold. Zeros mean the default.

@@ -58,8 +58,8 @@ struct Counts {
     Of ops[static_cast<size_t>(Op::count)];
     int64_t rewound_inside = 0;    // to a position that is neither 0 nor the end
     int64_t cancelled_inside = 0;  // with some of the tokens in place
-    int64_t n_slid = 0;      // full contexts of which a part was dropped
-    int64_t n_accepted = 0;  // drafted tokens
+    int64_t n_slid = 0;            // full contexts of which a part was dropped
+    int64_t n_accepted = 0;        // drafted tokens
     int64_t n_steps = 0, n_compared = 0;
 };
 

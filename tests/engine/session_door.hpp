@@ -56,8 +56,7 @@ class SessionDoor final : public Door {
             const auto n_cached = prefill_reusing(*session_, ids, door_->progress());
             return n_cached ? Result<void>() : n_cached.error();
         }
-        Result<Answer> generate(int n, const SamplerSettings& settings,
-                                std::span<const int32_t> prediction) override {
+        Result<Answer> generate(int n, const SamplerSettings& settings, std::span<const int32_t> prediction) override {
             GenerateOptions options;
             options.sampler = settings;
             options.max_tokens = n;

@@ -142,8 +142,7 @@ TEST_CASE("state: after any script a text is that of a session that was given it
         const auto& of = counts.ops[i];
         CHECK(of.done + of.refused > 0);
     }
-    for (const Op op :
-         {Op::prefill, Op::together, Op::complete, Op::generate, Op::speculate, Op::slide, Op::embed}) {
+    for (const Op op : {Op::prefill, Op::together, Op::complete, Op::generate, Op::speculate, Op::slide, Op::embed}) {
         CAPTURE(op_name(op));
         CHECK(counts.ops[static_cast<size_t>(op)].cancelled > 0);
     }
