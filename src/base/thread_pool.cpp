@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/cpu.hpp"
 #include "base/text.hpp"
 
 namespace elver {
@@ -23,14 +24,6 @@ inline void cpu_relax() noexcept {
     asm volatile("yield");
 #endif
 }
-
-// The runs that this thread is inside of, the innermost first: a function that a run polls may start one of another
-// pool.
-struct Running {
-    const ThreadPool* pool;
-    const Running* outer;
-};
-thread_local const Running* running = nullptr;
 
 // Waits until value differs from old: spins for about 20 microseconds (a phase of a small model), then sleeps. The spin
 // is bounded by the clock, since a pause lasts 1 to 40 ns by processor.
@@ -106,6 +99,17 @@ Result<std::unique_ptr<ThreadPool>> ThreadPool::make(int n_threads) {
     return pool;
 }
 
+Result<std::shared_ptr<ThreadPool>> ThreadPool::shared_or_own(std::shared_ptr<ThreadPool> shared, int n_threads) {
+    if (shared != nullptr && n_threads != 0) {
+        return Error(Status::invalid_argument,
+                     cat("n_threads: expected 0 beside threads that are shared, found ", n_threads), "n_threads");
+    }
+    if (shared != nullptr) return shared;
+    auto own = make(n_threads == 0 ? usable_cores() : n_threads);
+    if (!own) return std::move(own).error();
+    return std::shared_ptr<ThreadPool>(*std::move(own));
+}
+
 ThreadPool::~ThreadPool() {
     stop_.store(true, std::memory_order_relaxed);
     epoch_.fetch_add(1, std::memory_order_release);
@@ -113,18 +117,71 @@ ThreadPool::~ThreadPool() {
     for (std::thread& thread : threads_) thread.join();
 }
 
-bool ThreadPool::inside() const noexcept {
-    for (const Running* r = running; r != nullptr; r = r->outer) {
-        if (r->pool == this) return true;
+constinit thread_local const ThreadPool::Inside* ThreadPool::inside_ = nullptr;
+
+bool ThreadPool::is_inside(bool of_a_run) const noexcept {
+    for (const Inside* i = inside_; i != nullptr; i = i->outer) {
+        if (i->pool == this && (i->runs || !of_a_run)) return true;
     }
     return false;
 }
 
+ThreadPool::Turn::Turn(ThreadPool& pool, CancelToken* cancel) noexcept
+    : pool_(&pool), again_(pool.inside()), here_{&pool, inside_, false} {
+    inside_ = &here_;
+    if (again_) {
+        has_ = true;
+        return;
+    }
+    std::unique_lock lock(pool.mutex_);
+    if (!pool.taken_) {
+        pool.taken_ = has_ = true;
+        return;
+    }
+    Turn** end = &pool.first_;
+    while (*end != nullptr) end = &(*end)->next_;
+    *end = this;
+    while (!has_) {
+        if (cancel == nullptr) {
+            pool.changed_.wait(lock);
+            continue;
+        }
+        pool.changed_.wait_for(lock, std::chrono::milliseconds(5));
+        lock.unlock();
+        const bool stop = cancel->cancelled(0);  // may call the host
+        lock.lock();
+        if (!stop || has_) continue;
+        Turn** link = &pool.first_;
+        while (*link != this) link = &(*link)->next_;
+        *link = next_;
+        return;
+    }
+}
+
+ThreadPool::Turn::~Turn() {
+    inside_ = here_.outer;
+    if (!has_ || again_) return;
+    const std::lock_guard lock(pool_->mutex_);
+    Turn* next = pool_->first_;
+    pool_->taken_ = next != nullptr;
+    if (next == nullptr) return;
+    pool_->first_ = next->next_;
+    next->has_ = true;
+    pool_->changed_.notify_all();
+}
+
+int ThreadPool::n_waiting() const {
+    const std::lock_guard lock(mutex_);
+    int n = 0;
+    for (const Turn* turn = first_; turn != nullptr; turn = turn->next_) ++n;
+    return n;
+}
+
 void ThreadPool::run(Work work, void* context) noexcept {
-    assert(!inside());
-    const std::lock_guard lock(run_mutex_);
-    const Running here{this, running};
-    running = &here;
+    assert(!is_inside(true));
+    const Turn turn(*this);
+    const Inside here{this, inside_, true};
+    inside_ = &here;
     if (n_threads_ > 1) {
         work_ = work;
         context_ = context;
@@ -133,7 +190,7 @@ void ThreadPool::run(Work work, void* context) noexcept {
     }
     work(context, 0);
     barrier();
-    running = here.outer;
+    inside_ = here.outer;
 }
 
 void ThreadPool::barrier() noexcept {
@@ -197,8 +254,8 @@ int ThreadPool::take_unit(int worker, int n, uint64_t tag) noexcept {
 
 void ThreadPool::worker_loop(int worker) noexcept {
     name_this_thread(worker);
-    const Running here{this, nullptr};
-    running = &here;
+    const Inside here{this, nullptr, true};
+    inside_ = &here;
     uint32_t seen = 0;
     while (true) {
         wait_for_change(epoch_, seen);
@@ -211,7 +268,7 @@ void ThreadPool::worker_loop(int worker) noexcept {
 
 void ThreadPool::parallel_for(size_t n, size_t grain, const std::function<void(size_t, size_t)>& body) {
     if (n == 0) return;
-    if (inside()) return body(0, n);
+    if (is_inside(true)) return body(0, n);
     grain = std::max<size_t>(grain, 1);
     std::atomic<size_t> next{0};
     std::atomic_flag failed;

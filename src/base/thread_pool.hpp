@@ -1,8 +1,10 @@
 // A pool of threads that run one function together, in step. The caller's thread is worker 0. Between runs the others
-// sleep; inside a run they meet at barriers that spin briefly and then sleep. One run at a time.
+// sleep; inside a run they meet at barriers that spin briefly and then sleep. One run at a time: who shares a pool takes
+// turns.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/cancel.hpp"
 #include "base/result.hpp"
 
 namespace elver {
@@ -25,20 +28,52 @@ inline Share share(int n, int worker, int n_workers) noexcept {
 }
 
 class ThreadPool {
+    // What a thread is inside of, the innermost first.
+    struct Inside {
+        const ThreadPool* pool;
+        const Inside* outer;
+        bool runs;  // else it has, or awaits, a turn
+    };
+
   public:
     using Work = void (*)(void* context, int worker);
 
     // n_threads at least 1; the caller's thread counts. An error if the system refuses threads.
     static Result<std::unique_ptr<ThreadPool>> make(int n_threads);
+    // One that is shared, for which n_threads is 0; or, where it is null, a new one, of usable_cores() for 0.
+    static Result<std::shared_ptr<ThreadPool>> shared_or_own(std::shared_ptr<ThreadPool> shared, int n_threads);
     ~ThreadPool();
 
     int n_threads() const noexcept { return n_threads_; }
-    // Whether the calling thread is inside a run of this pool. What it calls from there may not start another: it would
-    // wait for itself.
-    bool inside() const noexcept;
+    // Whether the calling thread is inside a run of this pool, or has or awaits a turn. What a function of the host's
+    // calls from there may not use the pool: it would wait for itself.
+    bool inside() const noexcept { return is_inside(false); }
 
-    // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have. Sessions of
-    // several threads may call: their runs follow one another. Never from inside a run of the same pool (inside()).
+    // The right to run, for as long as it lives. Who asks for it gets it in the order of asking, so that of models which
+    // share a pool each makes a pass in turn.
+    class Turn {
+      public:
+        // Waits; a cancel, which is looked for now and then, ends the wait. A thread that has a turn has it again.
+        explicit Turn(ThreadPool& pool, CancelToken* cancel = nullptr) noexcept;
+        ~Turn();
+        Turn(const Turn&) = delete;
+        Turn& operator=(const Turn&) = delete;
+        // False where it was cancelled.
+        explicit operator bool() const noexcept { return has_; }
+
+      private:
+        friend class ThreadPool;
+        ThreadPool* pool_;
+        const bool again_;
+        bool has_ = false;
+        Turn* next_ = nullptr;  // who asked after it
+        const Inside here_;
+    };
+    // How many threads await a turn.
+    int n_waiting() const;
+
+    // Calls work(context, worker) for worker 0 .. n_threads − 1, once each, and returns when all have: in the turn that
+    // the thread has, or one of its own. Never from inside a run of the same pool.
     void run(Work work, void* context) noexcept;
     // The same for a callable of one int, which must not throw.
     template <class Body>
@@ -69,14 +104,21 @@ class ThreadPool {
         int64_t run_next = 0, run_end = 0;
     };
 
+    bool is_inside(bool of_a_run) const noexcept;
+
     explicit ThreadPool(int n_threads)
         : n_threads_(n_threads), left_(std::make_unique<Left[]>(static_cast<size_t>(n_threads))) {}
     void worker_loop(int worker) noexcept;
     int take_unit(int worker, int n, uint64_t tag) noexcept;
     void open_barrier(uint32_t phase) noexcept;
 
+    static thread_local const Inside* inside_;
+
     const int n_threads_;
-    std::mutex run_mutex_;
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    bool taken_ = false;     // somebody has the turn
+    Turn* first_ = nullptr;  // of those who await it
     std::vector<std::thread> threads_;
     const std::unique_ptr<Left[]> left_;  // [n_threads]
     Work work_ = nullptr;

@@ -176,8 +176,25 @@ void Engine::accept(Sequence& s) const noexcept {
     ++s.logits_row_;
 }
 
+// Tells the log what a call has noted, when the lock is not held any more.
+struct Engine::Telling {
+    Engine& engine;
+    ~Telling() { engine.tell(); }
+};
+
+void Engine::tell() noexcept {
+    if (!model_.log) return;
+    std::vector<std::string> notes;
+    {
+        const std::unique_lock lock(mutex_);
+        notes.swap(notes_);
+    }
+    for (const std::string& note : notes) model_.log.write(LogLevel::debug, note);
+}
+
 Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Outputs& outputs,
                             const Progress& progress) {
+    const Telling telling{*this};
     std::unique_lock lock(mutex_);
     drop_drafted(s);
     const size_t base = s.ids_.size();
@@ -282,6 +299,7 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_log
     std::vector<std::byte> state(s.state_.bytes().size());
     std::vector<float> logits(has_logits ? s.row_size_ : 0);
     KvCache cache;
+    const Telling telling{*this};
     // With the lock held, whatever happens.
     struct Close {
         Engine& engine;
@@ -350,6 +368,13 @@ bool Engine::awaits_pins(const Call& call) const noexcept {
 }
 
 void Engine::set_aside(Sequence& s) noexcept {
+    if (model_.log) {
+        try {
+            notes_.push_back(cat(model_.name, ": a text of ", s.ids_.size(), " tokens is set aside: others need its ",
+                                 "pages; it is computed anew when it goes on"));
+        } catch (const std::bad_alloc&) {
+        }
+    }
     s.cache_.clear();
     s.state_.go_back(0);
     s.n_computed_ = s.n_kept_ = 0;

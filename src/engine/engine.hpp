@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/log.hpp"
 #include "cache/prefix_tree.hpp"
 #include "cpu/executor.hpp"
 #include "engine/schedule.hpp"
@@ -23,6 +24,7 @@ namespace elver {
 // What an engine runs.
 struct EngineModel {
     std::string name;  // of the file, for messages
+    Log log;
     const cpu::Executor* executor;
     std::vector<CacheLayerSpec> cache_layers;
     std::vector<size_t> state_layers;  // floats of each layer's recurrent state
@@ -99,8 +101,12 @@ class Engine {
     using Fill = std::function<Result<void>(std::span<float> logits, std::span<const std::span<std::byte>> memory)>;
     Result<void> restore(Sequence& sequence, std::vector<int32_t> ids, bool has_logits, const Fill& fill);
 
-    // Whether the calling thread makes a pass: a function that it calls meanwhile may not wait for another.
-    bool inside() const noexcept { return driver_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
+    // Whether the calling thread makes a pass, of this engine or of one that shares its threads: a function that it calls
+    // meanwhile may not wait for another.
+    bool inside() const noexcept {
+        return driver_.load(std::memory_order_relaxed) == std::this_thread::get_id() ||
+               model_.executor->pool().inside();
+    }
 
     // Bytes that are held now: pages in use, those asked of the system, scratch.
     struct Held {
@@ -113,6 +119,7 @@ class Engine {
   private:
     struct Call;
     struct Output;
+    struct Telling;
     struct Writer {
         Sequence* sequence;
         Schedule::Clock::time_point since;
@@ -143,6 +150,7 @@ class Engine {
     void adopt(Call& call);
     bool make_room(const Call& call) noexcept;
     void set_aside(Sequence& sequence) noexcept;
+    void tell() noexcept;
     void commit_pass();
     void blame_pass();
     static int settled(const Sequence& sequence) noexcept;
@@ -167,6 +175,8 @@ class Engine {
     std::vector<Writer> writers_;  // texts that have got a token, and will probably ask for the next
     Schedule schedule_;
     uint64_t n_passes_ = 0;
+    Schedule::Clock::time_point pass_began_;
+    std::vector<std::string> notes_;  // for the log, which is told when the lock is not held
 
     // Of the pass at work: its thread alone touches these.
     cpu::Scratch scratch_;

@@ -1,6 +1,7 @@
 #include "engine/model.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/cpu.hpp"
 #include "base/text.hpp"
@@ -14,6 +15,7 @@ namespace elver {
 
 Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions& options) {
     std::shared_ptr<Model> m(new Model());
+    m->log_ = options.log;
     auto file = Gguf::open(std::move(source));
     if (!file) return std::move(file).error();
     m->file_ = std::make_unique<Gguf>(*std::move(file));
@@ -30,15 +32,19 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     m->builder_ = *std::move(builder);
     // A model whose vocabulary elver cannot use still runs on token ids.
     auto tokenizer = tokenizer_from_gguf(*m->file_);
-    if (!tokenizer && tokenizer.error().status() == Status::unsupported) tokenizer = textless_from_gguf(*m->file_);
+    if (!tokenizer && tokenizer.error().status() == Status::unsupported) {
+        m->log_.line(LogLevel::warning, tokenizer.error().message(), "; the model runs on token ids");
+        tokenizer = textless_from_gguf(*m->file_);
+    }
     if (!tokenizer) return std::move(tokenizer).error();
     m->tokenizer_ = *std::move(tokenizer);
-    auto pool = ThreadPool::make(options.n_threads > 0 ? options.n_threads : usable_cores());
+    auto pool = ThreadPool::shared_or_own(options.pool, options.n_threads);
     if (!pool) return std::move(pool).error();
     m->pool_ = *std::move(pool);
     m->templates_ = templates_from_gguf(*m->file_);
     m->program_ = m->builder_->build(*m->weights_);
     m->executor_.emplace(m->program_, *m->weights_, *m->kernels_, *m->pool_);
+    m->tell_opened();
     m->page_bytes_ = options.page_bytes;
     m->session_ = options.session;
     const auto plan = m->plan(options.session);
@@ -57,16 +63,51 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
 
 Result<void> Model::load(const Progress& progress, const CancelToken* cancel) {
     if (loaded()) return {};
+    if (auto free = check_free(); !free) return free;
+    const auto start = std::chrono::steady_clock::now();
     auto done = weights_->load(*pool_, progress, cancel);
     if (!done) return done;
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
+    log_.line(LogLevel::info, file_->name(), ": weights of ", weights_->n_bytes(), " bytes are ready after ", ms.count(),
+              " ms");
     const auto plan = this->plan(session_);
     engine_ = std::make_unique<Engine>(engine_model(), page_bytes_, plan ? plan->kv_cache : 0);
     return {};
 }
 
+// What was chosen, and what of the file is not used.
+void Model::tell_opened() const {
+    if (!log_) return;
+    log_.line(LogLevel::info, file_->name(), ": ", spec_.architecture, ", ", spec_.n_layers, " layers; ",
+              kernels_->name, " kernels, ", pool_->n_threads(), " threads");
+    if (!templates_->chat && file_->find("tokenizer.chat_template") != nullptr)
+        log_.line(LogLevel::warning, templates_->chat.error().message());
+    size_t n_unused = 0;
+    std::string_view first;
+    for (const GgufTensor& tensor : file_->tensors()) {
+        if (!weights_->wants(tensor) && n_unused++ == 0) first = tensor.name;
+    }
+    if (n_unused > 0)
+        log_.line(LogLevel::info, file_->name(), ": ", n_unused, " tensors are not used, among them ", in_quotes(first));
+}
+
+Result<void> Model::check_free() const {
+    if (!pool_->inside()) return {};
+    return Error(Status::busy,
+                 "called from a function that a pass of this model calls, or of one that shares its threads: the pass "
+                 "must end first",
+                 "model");
+}
+
+Result<void> Model::pack(const ByteSink& sink, const Progress& progress) const {
+    if (auto free = check_free(); !free) return free;
+    return weights_->write_packed(*pool_, sink, progress);
+}
+
 EngineModel Model::engine_model() const {
     EngineModel m;
     m.name = file_->name();
+    m.log = log_;
     m.executor = &*executor_;
     m.cache_layers = cache_layers();
     m.state_layers = state_layers();
@@ -85,7 +126,7 @@ EngineModel Model::engine_model() const {
 }
 
 SequenceOptions sequence_options(const SessionOptions& o) noexcept {
-    return {.n_ctx = o.n_ctx, .max_batch = o.max_batch, .cache_type = *o.cache_type};
+    return {.n_ctx = o.n_ctx, .max_batch = o.max_batch, .cache_type = *o.cache_type, .priority = o.priority};
 }
 
 Result<SessionOptions> Model::effective(const SessionOptions& options) const {
@@ -125,11 +166,48 @@ Result<Plan> Model::plan(const SessionOptions& options) const {
     plan.weights = weights_->n_bytes();
     const EngineModel model = engine_model();
     plan.kv_cache = Engine::cache_bytes(model, sequence_options(o));
-    plan.scratch = Engine::scratch_bytes(model, sequence_options(o)) + Engine::logits_bytes(model);
+    plan.logits = Engine::logits_bytes(model);
+    plan.scratch = Engine::scratch_bytes(model, sequence_options(o)) + plan.logits;
     plan.n_ctx = o.n_ctx;
     plan.max_batch = o.max_batch;
     plan.cache_type = *o.cache_type;
     return plan;
+}
+
+Result<Fit> Model::fit(uint64_t budget, const SessionOptions& options, int n_sessions) const {
+    if (n_sessions < 0)
+        return Error(Status::invalid_argument, cat("n_sessions: expected 0 or more, found ", n_sessions), "n_sessions");
+    const bool seeks_context = options.n_ctx == 0;
+    const auto sessions = static_cast<uint64_t>(std::max(n_sessions, 1));
+    SessionOptions wanted = options;
+    if (seeks_context) wanted.n_ctx = 1;
+    const auto least = plan(wanted);
+    if (!least) return least.error();
+    Fit fit;
+    fit.total = fit.least = least->total(sessions);
+    if (fit.least > budget) return fit;
+    fit.n_ctx = wanted.n_ctx;
+    fit.n_sessions = static_cast<int>(sessions);
+    if (seeks_context) {
+        // The least that does not fit lies above fit.n_ctx and up to `beyond`.
+        int beyond = (max_positions() > 0 ? max_positions() : spec_.n_ctx_train) + 1;
+        while (beyond - fit.n_ctx > 1) {
+            wanted.n_ctx = fit.n_ctx + (beyond - fit.n_ctx) / 2;
+            const auto tried = plan(wanted);
+            if (!tried) return tried.error();
+            const uint64_t total = tried->total(sessions);
+            if (total <= budget)
+                fit.n_ctx = wanted.n_ctx, fit.total = total;
+            else
+                beyond = wanted.n_ctx;
+        }
+    } else if (n_sessions == 0) {
+        const uint64_t each = least->kv_cache + least->logits;
+        const uint64_t more = each == 0 ? INT32_MAX : (budget - fit.least) / each;
+        fit.n_sessions = static_cast<int>(std::min<uint64_t>(more, INT32_MAX - 1)) + 1;
+        fit.total = least->total(static_cast<uint64_t>(fit.n_sessions));
+    }
+    return fit;
 }
 
 }  // namespace elver

@@ -27,12 +27,15 @@ struct SessionOptions {
     std::optional<CacheType> cache_type;  // default: f16; f32 at the reference level
     CancelToken::GoOn go_on = nullptr;    // asked while a call works in the session; see CancelToken
     void* context = nullptr;              // given to it
+    int priority = 0;                     // texts of a higher one go first, and are set aside last
     ContextPolicy context_policy = ContextPolicy::stop;
     int n_keep = 0;  // tokens at the text's beginning that slide never drops; the token that begins every text is one
 };
 
 struct ModelOptions {
-    int n_threads = 0;          // default: usable_cores()
+    int n_threads = 0;  // default: usable_cores()
+    std::shared_ptr<ThreadPool> pool;  // threads shared with other models, for which n_threads is 0
+    Log log;
     std::string isa;            // a level's name; default: the best, or ELVER_FORCE_ISA
     uint64_t budget_bytes = 0;  // refuse to load when the plan for `session` needs more; 0: no limit
     uint64_t page_bytes = 0;    // the most that pages of all texts take; 0: as much as open sessions may need
@@ -42,9 +45,19 @@ struct ModelOptions {
 // Bytes, exact: what a loaded model holds when one session has filled its context. Scratch is shared by all sessions.
 struct Plan {
     uint64_t weights = 0, kv_cache = 0, scratch = 0;
-    uint64_t total() const noexcept { return weights + kv_cache + scratch; }
+    uint64_t logits = 0;  // of scratch: what each further session adds to the cache
+    uint64_t total(uint64_t n_sessions = 1) const noexcept {
+        return weights + scratch + n_sessions * kv_cache + (n_sessions - 1) * logits;
+    }
     int n_ctx = 0, max_batch = 0;
     CacheType cache_type = CacheType::f16;
+};
+
+// What a budget allows: sessions that it has room for, and what they take.
+struct Fit {
+    int n_ctx = 0, n_sessions = 0;  // 0: not even the least fits
+    uint64_t total = 0;             // bytes of these, or of the least
+    uint64_t least = 0;             // bytes of the least that was asked for
 };
 
 class Model {
@@ -56,10 +69,13 @@ class Model {
     bool loaded() const noexcept { return engine_ != nullptr; }
 
     Result<Plan> plan(const SessionOptions& options) const;
+    // With options.n_ctx 0 the largest context, up to the model's own, that n_sessions (0: one) sessions can have; else,
+    // with n_sessions 0, the most sessions of that context. With both, whether they fit.
+    Result<Fit> fit(uint64_t budget_bytes, const SessionOptions& options, int n_sessions) const;
+    // An error where the thread is in a pass of this model, or of one that shares its threads.
+    Result<void> check_free() const;
     // Writes a file that loads by mapping (formats/packed_file.hpp). The model need not be loaded.
-    Result<void> pack(const ByteSink& sink, const Progress& progress) const {
-        return weights_->write_packed(*pool_, sink, progress);
-    }
+    Result<void> pack(const ByteSink& sink, const Progress& progress) const;
     // Tells models apart: a sum over the metadata, the tensors' directory and samples of their bytes.
     uint64_t fingerprint() const noexcept;
 
@@ -69,6 +85,7 @@ class Model {
     const cpu::Executor& executor() const noexcept { return *executor_; }
     const KernelTable& kernels() const noexcept { return *kernels_; }
     ThreadPool& pool() const noexcept { return *pool_; }
+    const Log& log() const noexcept { return log_; }
     // Of a loaded model.
     Engine& engine() const noexcept { return *engine_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
@@ -85,11 +102,13 @@ class Model {
   private:
     Model() = default;
     EngineModel engine_model() const;
+    void tell_opened() const;
 
+    Log log_;
     std::unique_ptr<Gguf> file_;
     ModelSpec spec_;
     const KernelTable* kernels_ = nullptr;
-    std::unique_ptr<ThreadPool> pool_;
+    std::shared_ptr<ThreadPool> pool_;
     std::unique_ptr<Weights> weights_;
     std::optional<ModelBuilder> builder_;
     graph::Program program_;

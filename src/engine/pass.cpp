@@ -43,9 +43,8 @@ bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
     begin_pass(own);
     if (in_pass_.empty()) return false;
     lock.unlock();
-    const auto start = Schedule::Clock::now();
     const bool done = run_pass(own);
-    const double seconds = std::chrono::duration<double>(Schedule::Clock::now() - start).count();
+    const double seconds = std::chrono::duration<double>(Schedule::Clock::now() - pass_began_).count();
     lock.lock();
     if (done) schedule_.learn(static_cast<int>(ids_.size()), n_logits_, seconds);
     if (done)
@@ -299,7 +298,10 @@ bool Engine::run_pass(Call& own) {
             &watch);
         pass.cancel = &cancel_;
     }
-    if (pass.cancel->cancelled(0) || !model_.executor->run_body(pass)) return false;
+    // Models that share threads make a pass each.
+    const ThreadPool::Turn turn(model_.executor->pool(), pass.cancel);
+    pass_began_ = Schedule::Clock::now();
+    if (!turn || pass.cancel->cancelled(0) || !model_.executor->run_body(pass)) return false;
     std::vector<Output> logits, hidden;
     for (size_t i = 0; i < in_pass_.size(); ++i) {
         Call& call = *in_pass_[i];

@@ -20,6 +20,10 @@ Result<std::unique_ptr<Session>> Session::make(std::shared_ptr<const Model> mode
     session->context_policy_ = options->context_policy;
     session->n_keep_ = options->n_keep;
     session->cancel_token().watch(wanted.go_on, wanted.context);
+    constexpr const char* names[] = {"f32", "f16", "q8_0", "q4_0"};
+    const Model& m = *session->model_;
+    m.log().line(LogLevel::debug, m.file().name(), ": a session of ", options->n_ctx, " positions, passes of ",
+                 options->max_batch, " tokens, cache as ", names[static_cast<size_t>(*options->cache_type)]);
     return session;
 }
 
@@ -35,10 +39,7 @@ Result<std::unique_ptr<Session>> Session::fork() const {
 
 Result<void> Session::check(std::span<const int32_t> ids, int n_past) const {
     const ModelSpec& spec = model_->spec();
-    if (model_->pool().inside() || model_->engine().inside()) {
-        return Error(Status::busy,
-                     "called from a function that a pass of the same model calls: the pass must end first", "session");
-    }
+    if (auto free = model_->check_free(); !free) return free;
     for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] < 0 || ids[i] >= spec.n_vocab) {
             return Error(Status::invalid_argument,

@@ -43,11 +43,11 @@ Result<size_t> checked_rows_bytes(DType type, int64_t n_rows, int64_t k) {
     return row_bytes(type, static_cast<size_t>(k)) * static_cast<size_t>(n_rows);
 }
 
-Result<std::unique_ptr<Ops>> Ops::make(int n_threads) {
+Result<std::unique_ptr<Ops>> Ops::make(int n_threads, std::shared_ptr<ThreadPool> shared) {
     if (n_threads < 0) return wrong("n_threads", "0 or more", n_threads);
     const auto kernels = select_kernels();
     if (!kernels) return kernels.error();
-    auto pool = ThreadPool::make(n_threads > 0 ? n_threads : usable_cores());
+    auto pool = ThreadPool::shared_or_own(std::move(shared), n_threads);
     if (!pool) return std::move(pool).error();
     std::unique_ptr<Ops> ops(new Ops());
     ops->kernels_ = *kernels;

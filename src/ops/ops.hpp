@@ -73,7 +73,9 @@ class OwnCache {
 
 class Ops {
   public:
-    static Result<std::unique_ptr<Ops>> make(int n_threads);
+    // pool: threads shared with others, for which n_threads is 0; null: threads of its own.
+    static Result<std::unique_ptr<Ops>> make(int n_threads, std::shared_ptr<ThreadPool> pool = nullptr);
+    ThreadPool& pool() const noexcept { return *pool_; }
 
     // rows: n rows of row_bytes(type, width) each, exactly.
     Result<void> quantize(DType type, FloatRows x, std::span<std::byte> rows);
@@ -105,7 +107,7 @@ class Ops {
     Result<std::byte*> scratch(size_t n_bytes);  // 64-byte aligned, valid until the next call
 
     const KernelTable* kernels_ = nullptr;
-    std::unique_ptr<ThreadPool> pool_;
+    std::shared_ptr<ThreadPool> pool_;
     AlignedBuffer scratch_;
 };
 

@@ -58,9 +58,7 @@ Result<Machine> measure_machine(const Model& model) {
     const KernelTable& kernels = model.kernels();
     ThreadPool& pool = model.pool();
     Machine out;
-    if (pool.inside())
-        return Error(Status::busy, "called from a function that a pass of the same model asks whether to go on",
-                     "model");
+    if (auto free = model.check_free(); !free) return std::move(free).error();
     if (kernels.peak_dots == nullptr) return out;
     constexpr size_t n_bytes = size_t{256} << 20;
     auto buffer = AlignedBuffer::make(n_bytes, "the bandwidth measurement");
@@ -69,6 +67,7 @@ Result<Machine> measure_machine(const Model& model) {
     const auto n_threads = static_cast<size_t>(pool.n_threads());
     std::vector<int32_t> sinks(n_threads * 16);
     const auto* bytes = reinterpret_cast<const uint8_t*>(buffer->data());
+    const ThreadPool::Turn turn(pool);
     for (int round = 0; round < 5; ++round) {
         constexpr uint64_t steps = 8'000'000;  // about 20 ms: waking the threads does not count
         std::atomic<uint64_t> n_ops{0};

@@ -134,6 +134,7 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
     arena_ = *std::move(arena);
     const std::vector<Piece> all = pieces();
     std::atomic<size_t> next{0}, done{0};
+    size_t end = 0;  // of the pieces that a run takes
     std::atomic<bool> stop{false};
     std::atomic<const Piece*> unreadable{nullptr};
     std::exception_ptr thrown;
@@ -141,7 +142,7 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
         constexpr size_t ahead = 8;
         while (!stop.load(std::memory_order_relaxed)) {
             const size_t i = next.fetch_add(1, std::memory_order_relaxed);
-            if (i >= all.size()) return;
+            if (i >= end) return;
             const Piece& piece = all[i];
             if (i + ahead < all.size()) {
                 const Piece& later = all[i + ahead];
@@ -164,8 +165,13 @@ Result<void> Weights::load(ThreadPool& pool, const Progress& progress, const Can
             }
         }
     };
-    pool.run([](void* context, int worker) { (*static_cast<decltype(work)*>(context))(worker); },
-             const_cast<void*>(static_cast<const void*>(&work)));
+    // Between runs of some 64 MiB others who share the pool have their turns.
+    constexpr size_t pieces_at_once = 64;
+    for (size_t first = 0; first < all.size() && !stop; first = end) {
+        next = first;
+        end = std::min(all.size(), first + pieces_at_once);
+        pool.run(work);
+    }
     // Pages that pieces share, and those of the metadata, which sessions do not read.
     for (const ByteSource& part : file_->parts()) part.release(0, part.bytes().size());
     if (!stop && progress) stop = !progress(1.0);
