@@ -78,7 +78,8 @@ Result<SessionOptions> session_options(const elver_session_options* given) {
                           .max_batch = o->max_batch,
                           .cache_type = *cache_type,
                           .go_on = o->go_on,
-                          .context = o->context};
+                          .context = o->context,
+                          .priority = o->priority};
 }
 
 }  // namespace elver::capi

@@ -25,6 +25,9 @@ struct elver_text {
 struct elver_ids {
     std::vector<int32_t> ids;
 };
+struct elver_threads {
+    std::shared_ptr<elver::ThreadPool> pool;
+};
 struct elver_model {
     std::shared_ptr<elver::Model> model;
     // Loading replaces what other calls read: it holds the mutex alone, and they say busy while it does.
@@ -121,12 +124,39 @@ Result<SessionOptions> session_options(const elver_session_options* options);
 Progress progress_of(elver_progress progress, void* context);
 Result<void> check_n_threads(int n_threads);
 
+inline std::shared_ptr<ThreadPool> pool_of(const elver_threads* threads) {
+    return threads == nullptr ? nullptr : threads->pool;
+}
+
+// The models that this thread's calls are at work in: a function of the host's that they call may not use those.
+class AtWork {
+  public:
+    explicit AtWork(const elver_model* model) noexcept : model_(model), outer_(innermost) { innermost = this; }
+    ~AtWork() { innermost = outer_; }
+    AtWork(const AtWork&) = delete;
+    AtWork& operator=(const AtWork&) = delete;
+    static bool in(const elver_model* model) noexcept {
+        const AtWork* w = innermost;
+        while (w != nullptr && w->model_ != model) w = w->outer_;
+        return w != nullptr;
+    }
+
+  private:
+    static constinit inline thread_local const AtWork* innermost = nullptr;
+    const elver_model* model_;
+    const AtWork* outer_;
+};
+inline Error model_busy() {
+    return Error(Status::busy, "the model is being loaded by another call, or at work in this one", "model");
+}
+
 // Runs a body that reads what loading replaces.
 template <class Body>
 elver_status with_model(const elver_model* model, elver_error** error, Body&& body) noexcept {
     if (model == nullptr) return null_argument(error, "model");
     return guarded(error, [&]() -> Result<void> {
-        if (model->loading.load()) return Error(Status::busy, "the model is being loaded by another call", "model");
+        if (model->loading.load() || AtWork::in(model)) return model_busy();
+        const AtWork here(model);
         const std::shared_lock lock(model->mutex);
         return body(*model->model);
     });

@@ -15,6 +15,23 @@ int32_t elver_version_number(void) {
     return ELVER_VERSION_NUMBER;
 }
 
+elver_status elver_threads_create(int32_t n_threads, elver_threads** out, elver_error** error) {
+    if (out == nullptr) return null_argument(error, "out");
+    return guarded(error, [&]() -> Result<void> {
+        if (auto good = check_n_threads(n_threads); !good) return good;
+        auto pool = ThreadPool::shared_or_own(nullptr, n_threads);
+        if (!pool) return std::move(pool).error();
+        *out = new elver_threads{*std::move(pool)};
+        return {};
+    });
+}
+int32_t elver_threads_count(const elver_threads* threads) {
+    return threads == nullptr ? 0 : threads->pool->n_threads();
+}
+void elver_threads_release(elver_threads* threads) {
+    delete threads;
+}
+
 elver_status elver_machine_describe(elver_text** out, elver_error** error) {
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {

@@ -18,7 +18,10 @@ elver_status elver_model_open(const elver_source* source, const elver_model_opti
         if (!bytes) return std::move(bytes).error();
         ModelOptions wanted;
         wanted.n_threads = o->n_threads;
+        wanted.pool = pool_of(o->threads);
         wanted.budget_bytes = o->budget_bytes;
+        wanted.page_bytes = o->page_bytes;
+        wanted.log = Log(o->log, o->log_context);
         wanted.session = *session;
         auto model = Model::open(*std::move(bytes), wanted);
         if (!model) return std::move(model).error();
@@ -31,9 +34,9 @@ elver_status elver_model_open(const elver_source* source, const elver_model_opti
 
 elver_status elver_model_load(elver_model* model, elver_progress progress, void* context, elver_error** error) {
     if (model == nullptr) return null_argument(error, "model");
-    if (model->loading.exchange(true))
-        return fail_text(error, Status::busy, "the model is being loaded by another call");
+    if (AtWork::in(model) || model->loading.exchange(true)) return fail(error, model_busy());
     const elver_status status = guarded(error, [&]() -> Result<void> {
+        const AtWork here(model);
         const std::unique_lock lock(model->mutex);
         return model->model->load(progress_of(progress, context), nullptr);
     });
@@ -58,6 +61,21 @@ elver_status elver_model_plan(const elver_model* model, const elver_session_opti
         const Plan& p = *planned;
         write_struct<elver_plan>(plan, {0, p.weights, p.kv_cache, p.scratch, p.total(), p.n_ctx, p.max_batch,
                                         static_cast<int32_t>(p.cache_type) + ELVER_CACHE_F32, 0});
+        return {};
+    });
+}
+
+elver_status elver_model_fit(const elver_model* model, uint64_t budget_bytes, const elver_session_options* options,
+                             int32_t n_sessions, elver_fit* fit, elver_error** error) {
+    if (fit == nullptr) return null_argument(error, "fit");
+    return with_model(model, error, [&](const Model& m) -> Result<void> {
+        const auto wanted = read_struct<elver_fit>(fit, ELVER_FIT_INIT, "elver_fit");
+        if (!wanted) return wanted.error();
+        const auto session = session_options(options);
+        if (!session) return session.error();
+        const auto found = m.fit(budget_bytes, *session, n_sessions);
+        if (!found) return found.error();
+        write_struct<elver_fit>(fit, {0, found->total, found->least, found->n_ctx, found->n_sessions});
         return {};
     });
 }

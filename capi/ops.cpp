@@ -28,7 +28,8 @@ elver_status with_ops(elver_ops* ops, elver_error** error, Body&& body) noexcept
     if (ops == nullptr) return null_argument(error, "ops");
     return guarded(error, [&]() -> Result<void> {
         const InUse use(ops->in_use);
-        if (!use) return Error(Status::busy, "the operations are used by another thread now", "ops");
+        if (!use || ops->ops->pool().inside())
+            return Error(Status::busy, "the operations, or threads that they share, are at work now", "ops");
         return body(*ops->ops);
     });
 }
@@ -72,7 +73,7 @@ elver_status elver_ops_open(const elver_ops_options* options, elver_ops** out, e
     return guarded(error, [&]() -> Result<void> {
         const auto o = read_struct<elver_ops_options>(options, ELVER_OPS_OPTIONS_INIT, "elver_ops_options");
         if (!o) return o.error();
-        auto ops = Ops::make(o->n_threads);
+        auto ops = Ops::make(o->n_threads, pool_of(o->threads));
         if (!ops) return std::move(ops).error();
         *out = new elver_ops{*std::move(ops)};
         return {};

@@ -74,6 +74,8 @@ typedef struct elver_model elver_model;
 typedef struct elver_session elver_session;
 /** A vocabulary: text to token ids and back. Immutable. */
 typedef struct elver_tokenizer elver_tokenizer;
+/** Threads that models share. */
+typedef struct elver_threads elver_threads;
 /** Text that you own; elver_text_release() it. Immutable. */
 typedef struct elver_text elver_text;
 /** Token ids that you own; elver_ids_release() them. Immutable. */
@@ -155,6 +157,35 @@ typedef struct elver_sink {
  *  call, which returns ELVER_INTERNAL. */
 typedef int (*elver_progress)(double fraction, void* context);
 
+/* ---------------------------------------------------------------------------------------------- threads and the log */
+
+/** Starts threads for several models to share, in elver_model_options: one of them makes a pass at a time, each in
+ * turn. For a function that is called from within a pass they are one model.
+ *  @param n_threads 1 to 1024, the thread of a call included; 0: the physical cores that this process may use.
+ *  @param out       Written only on ELVER_OK: threads you own; elver_threads_release() them, also while models use
+ *                   them, which keep them.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_OUT_OF_MEMORY. Threads: any. Since: 0.1. */
+ELVER_API elver_status elver_threads_create(int32_t n_threads, elver_threads** out, elver_error** error);
+/** @return How many; 0 of NULL. Threads: any. Since: 0.1. */
+ELVER_API int32_t elver_threads_count(const elver_threads* threads);
+/** Releases threads; NULL is allowed. Threads: any, once. Since: 0.1. */
+ELVER_API void elver_threads_release(elver_threads* threads);
+
+/** How much a line of the log matters. Numbers are fixed for ever. */
+typedef enum elver_log_level {
+    ELVER_LOG_DEBUG = 0,  /**< what happens while texts are computed: one is set aside, ... */
+    ELVER_LOG_INFO = 1,   /**< what was chosen: kernels, threads, tensors that are left out, ... */
+    ELVER_LOG_WARNING = 2 /**< what you should know although the call succeeds */
+} elver_log_level;
+
+/** Takes a line of a model's log. elver writes nothing anywhere else, and nothing at all without such a function.
+ * Called on the thread of the call that the line is about, and so by several at once.
+ *  @param level   An elver_log_level.
+ *  @param line    UTF-8, NUL-ended, without a newline. Borrowed until it returns.
+ *  @param size    Bytes of it.
+ *  @param context What was given beside the function. */
+typedef void (*elver_log)(int32_t level, const char* line, size_t size, void* context);
+
 /* ---------------------------------------------------------------------------------------------------------- models */
 
 /** What a session keeps keys and values as. Numbers are fixed for ever. */
@@ -168,8 +199,8 @@ typedef enum elver_cache_type {
 
 /** Whether a call is to go on: a language's own way to interrupt (signals of Python, the interrupt of a Java thread),
  * asked on the thread of the call while it works in the session, at least once a layer. It should be quick and should
- * not throw: an exception stops the call. Calls in this session and in others of the same model return ELVER_BUSY in
- * it, but for elver_session_cancel().
+ * not throw: an exception stops the call. Calls in this session and in others of the same model, or of one that
+ * shares its threads, return ELVER_BUSY in it, but for elver_session_cancel().
  *  @param context What was given beside the function.
  *  @return Nonzero to go on; 0 stops that call as elver_session_cancel() does. */
 typedef int (*elver_go_on)(void* context);
@@ -180,7 +211,7 @@ typedef struct elver_session_options {
     int32_t n_ctx;      /**< positions; 0: the model's, at most 4096 */
     int32_t max_batch;  /**< tokens of a prefill pass; 0: 512 */
     int32_t cache_type; /**< an elver_cache_type */
-    int32_t reserved;   /**< 0 */
+    int32_t priority;   /**< a session of a higher one goes first, and gives up its pages last */
     elver_go_on go_on;  /**< NULL, or asked while a call works in the session */
     void* context;      /**< given to go_on; both must outlive the session */
 } elver_session_options;
@@ -190,13 +221,17 @@ typedef struct elver_session_options {
 /** How a model is opened. */
 typedef struct elver_model_options {
     size_t struct_size;
-    int32_t n_threads;                    /**< 1 to 1024; 0: the physical cores that this process may use */
-    int32_t reserved;                     /**< 0 */
-    uint64_t budget_bytes;                /**< refuse a model that needs more for itself and one session; 0: no limit */
+    int32_t n_threads;      /**< 1 to 1024; 0: the physical cores that this process may use, or those below */
+    int32_t reserved;       /**< 0 */
+    elver_threads* threads; /**< that other models use too; NULL: threads of its own */
+    uint64_t budget_bytes;  /**< refuse a model that needs more for itself and one session; 0: no limit */
     const elver_session_options* session; /**< that session; NULL: defaults */
+    uint64_t page_bytes; /**< the most that all sessions' pages take; 0: as much as those that are open may need */
+    elver_log log;       /**< NULL, or takes the lines of the log for as long as the model or a session of it lives */
+    void* log_context;   /**< given to log */
 } elver_model_options;
 #define ELVER_MODEL_OPTIONS_INIT \
-    { sizeof(elver_model_options), 0, 0, 0, NULL }
+    { sizeof(elver_model_options), 0, 0, NULL, 0, NULL, 0, NULL, NULL }
 
 /** Opens a GGUF model: reads and checks its metadata, tensors' directory, vocabulary and chat template; maps its
  *  weights. Does not pack them: see elver_model_load().
@@ -245,6 +280,28 @@ typedef struct elver_plan {
  *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_model_plan(const elver_model* model, const elver_session_options* options,
                                         elver_plan* plan, elver_error** error);
+
+/** What a budget has room for. */
+typedef struct elver_fit {
+    size_t struct_size;
+    uint64_t total;     /**< bytes that the model and these sessions take */
+    uint64_t least;     /**< bytes of the least that was asked for: with more than the budget nothing fits */
+    int32_t n_ctx;      /**< positions of each session; 0: nothing fits */
+    int32_t n_sessions; /**< how many; 0: nothing fits */
+} elver_fit;
+#define ELVER_FIT_INIT \
+    { sizeof(elver_fit), 0, 0, 0, 0 }
+
+/** The largest context, or the most sessions, that a budget has room for, exactly. The model need not be loaded.
+ *  @param options    Of each session; NULL for defaults. Its n_ctx 0: the largest context is looked for, up to the
+ *                    model's own.
+ *  @param n_sessions 0: one where the context is looked for, else as many as there is room for.
+ *  @param fit        Initialised with ELVER_FIT_INIT; the rest is written only on ELVER_OK.
+ *  @return ELVER_OK, also where nothing fits; ELVER_INVALID_ARGUMENT; ELVER_BUSY (another thread loads the model now).
+ *  Threads: any. Since: 0.1. */
+ELVER_API elver_status elver_model_fit(const elver_model* model, uint64_t budget_bytes,
+                                       const elver_session_options* options, int32_t n_sessions, elver_fit* fit,
+                                       elver_error** error);
 
 /** @return The size of the vocabulary that the model's logits are over; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API int32_t elver_model_n_vocab(const elver_model* model);

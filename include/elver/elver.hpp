@@ -310,6 +310,23 @@ class Tokenizer {
     detail::Handle<elver_tokenizer, elver_tokenizer_release> handle_;
 };
 
+// Threads that models share: set elver_model_options::threads to c(). They live as long as who uses them.
+class Threads {
+  public:
+    explicit Threads(elver_threads* owned) noexcept : handle_(owned) {}
+    // 0: the physical cores that this process may use.
+    static Outcome<Threads> create(int32_t n_threads = 0) {
+        elver_threads* out = nullptr;
+        return detail::outcome<Threads>([&](elver_error** e) { return elver_threads_create(n_threads, &out, e); },
+                                        [&] { return Threads(out); });
+    }
+    int32_t count() const noexcept { return elver_threads_count(c()); }
+    elver_threads* c() const noexcept { return handle_.get(); }  // borrowed
+
+  private:
+    detail::Handle<elver_threads, elver_threads_release> handle_;
+};
+
 class Model {
   public:
     explicit Model(elver_model* owned) noexcept : handle_(owned) {}
@@ -341,6 +358,14 @@ class Model {
         elver_plan out = ELVER_PLAN_INIT;
         return detail::outcome<elver_plan>([&](elver_error** e) { return elver_model_plan(c(), &options, &out, e); },
                                            [&] { return out; });
+    }
+    // The largest context, or the most sessions, that a budget has room for; see elver_model_fit.
+    Outcome<elver_fit> fit(uint64_t budget_bytes, const elver_session_options& options = ELVER_SESSION_OPTIONS_INIT,
+                           int32_t n_sessions = 0) const {
+        elver_fit out = ELVER_FIT_INIT;
+        return detail::outcome<elver_fit>(
+            [&](elver_error** e) { return elver_model_fit(c(), budget_bytes, &options, n_sessions, &out, e); },
+            [&] { return out; });
     }
     Outcome<Text> describe(elver_describe what) const {
         elver_text* out = nullptr;

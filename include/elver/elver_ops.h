@@ -28,11 +28,12 @@ typedef struct elver_cache elver_cache;
 
 typedef struct elver_ops_options {
     size_t struct_size;
-    int32_t n_threads; /* 0: the physical cores this process may use */
-    int32_t reserved;  /* 0 */
+    int32_t n_threads;      /* 0: the physical cores this process may use, or those below */
+    int32_t reserved;       /* 0 */
+    elver_threads* threads; /* that models use too; NULL: threads of its own */
 } elver_ops_options;
 #define ELVER_OPS_OPTIONS_INIT \
-    { sizeof(elver_ops_options), 0, 0 }
+    { sizeof(elver_ops_options), 0, 0, NULL }
 
 /** Starts the threads and picks the kernels of this machine (or those that ELVER_FORCE_ISA names).
  *  @param options NULL for defaults. Borrowed for this call.

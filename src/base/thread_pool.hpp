@@ -1,6 +1,6 @@
 // A pool of threads that run one function together, in step. The caller's thread is worker 0. Between runs the others
-// sleep; inside a run they meet at barriers that spin briefly and then sleep. One run at a time: who shares a pool takes
-// turns.
+// sleep; inside a run they meet at barriers that spin briefly and then sleep. One run at a time: who shares a pool
+// takes turns.
 #pragma once
 
 #include <atomic>
@@ -49,8 +49,8 @@ class ThreadPool {
     // calls from there may not use the pool: it would wait for itself.
     bool inside() const noexcept { return is_inside(false); }
 
-    // The right to run, for as long as it lives. Who asks for it gets it in the order of asking, so that of models which
-    // share a pool each makes a pass in turn.
+    // The right to run, for as long as it lives. Who asks for it gets it in the order of asking, so that of models
+    // which share a pool each makes a pass in turn.
     class Turn {
       public:
         // Waits; a cancel, which is looked for now and then, ends the wait. A thread that has a turn has it again.

@@ -101,8 +101,8 @@ class Engine {
     using Fill = std::function<Result<void>(std::span<float> logits, std::span<const std::span<std::byte>> memory)>;
     Result<void> restore(Sequence& sequence, std::vector<int32_t> ids, bool has_logits, const Fill& fill);
 
-    // Whether the calling thread makes a pass, of this engine or of one that shares its threads: a function that it calls
-    // meanwhile may not wait for another.
+    // Whether the calling thread makes a pass, of this engine or of one that shares its threads: a function that it
+    // calls meanwhile may not wait for another.
     bool inside() const noexcept {
         return driver_.load(std::memory_order_relaxed) == std::this_thread::get_id() ||
                model_.executor->pool().inside();

@@ -68,8 +68,8 @@ Result<void> Model::load(const Progress& progress, const CancelToken* cancel) {
     auto done = weights_->load(*pool_, progress, cancel);
     if (!done) return done;
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
-    log_.line(LogLevel::info, file_->name(), ": weights of ", weights_->n_bytes(), " bytes are ready after ", ms.count(),
-              " ms");
+    log_.line(LogLevel::info, file_->name(), ": weights of ", weights_->n_bytes(), " bytes are ready after ",
+              ms.count(), " ms");
     const auto plan = this->plan(session_);
     engine_ = std::make_unique<Engine>(engine_model(), page_bytes_, plan ? plan->kv_cache : 0);
     return {};
@@ -88,7 +88,8 @@ void Model::tell_opened() const {
         if (!weights_->wants(tensor) && n_unused++ == 0) first = tensor.name;
     }
     if (n_unused > 0)
-        log_.line(LogLevel::info, file_->name(), ": ", n_unused, " tensors are not used, among them ", in_quotes(first));
+        log_.line(LogLevel::info, file_->name(), ": tensors that are not used: ", n_unused, ", ", in_quotes(first),
+                  n_unused > 1 ? " and others" : "");
 }
 
 Result<void> Model::check_free() const {

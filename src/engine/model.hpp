@@ -33,7 +33,7 @@ struct SessionOptions {
 };
 
 struct ModelOptions {
-    int n_threads = 0;  // default: usable_cores()
+    int n_threads = 0;                 // default: usable_cores()
     std::shared_ptr<ThreadPool> pool;  // threads shared with other models, for which n_threads is 0
     Log log;
     std::string isa;            // a level's name; default: the best, or ELVER_FORCE_ISA
@@ -69,8 +69,8 @@ class Model {
     bool loaded() const noexcept { return engine_ != nullptr; }
 
     Result<Plan> plan(const SessionOptions& options) const;
-    // With options.n_ctx 0 the largest context, up to the model's own, that n_sessions (0: one) sessions can have; else,
-    // with n_sessions 0, the most sessions of that context. With both, whether they fit.
+    // With options.n_ctx 0 the largest context, up to the model's own, that n_sessions (0: one) sessions can have;
+    // else, with n_sessions 0, the most sessions of that context. With both, whether they fit.
     Result<Fit> fit(uint64_t budget_bytes, const SessionOptions& options, int n_sessions) const;
     // An error where the thread is in a pass of this model, or of one that shares its threads.
     Result<void> check_free() const;

@@ -275,3 +275,61 @@ TEST_CASE("thread pool: a thread knows the pools in whose runs it is") {
     });
     CHECK(!a.inside());
 }
+
+TEST_CASE("thread pool: turns come in the order of asking, and a thread that has one has it again") {
+    const auto pool = pool_of(2);
+    std::vector<int> order;
+    std::vector<std::thread> threads;
+    {
+        const ThreadPool::Turn turn(*pool);
+        REQUIRE(turn);
+        CHECK(pool->inside());
+        for (int i = 0; i < 5; ++i) {
+            threads.emplace_back([&, i] {
+                const ThreadPool::Turn mine(*pool);
+                const ThreadPool::Turn again(*pool);
+                order.push_back(i);  // whoever has the turn is alone
+                int n = 0;
+                pool->run([&](int worker) { n += worker == 0; });
+                CHECK(n == 1);
+            });
+            while (pool->n_waiting() != i + 1) std::this_thread::yield();
+        }
+        CHECK(order.empty());
+        std::atomic<int> n{0};
+        pool->run([&](int) { ++n; });  // in the turn that this thread has, before those who wait
+        CHECK(n == 2);
+    }
+    CHECK(!pool->inside());
+    for (std::thread& thread : threads) thread.join();
+    CHECK(order == std::vector<int>{0, 1, 2, 3, 4});
+    CHECK(pool->n_waiting() == 0);
+}
+
+TEST_CASE("thread pool: who waits for a turn may be cancelled, and those behind it lose nothing") {
+    const auto pool = pool_of(2);
+    CancelToken tokens[3];
+    std::atomic<int> n_had{0}, n_not{0}, asked{0};
+    tokens[1].watch([](void* context) { return ++*static_cast<std::atomic<int>*>(context) < 4 ? 1 : 0; }, &asked);
+    std::vector<std::thread> threads;
+    {
+        const ThreadPool::Turn turn(*pool);
+        for (int i = 0; i < 3; ++i) {
+            threads.emplace_back([&, i] {
+                const ThreadPool::Turn mine(*pool, &tokens[i]);
+                CHECK(pool->inside());
+                (mine ? n_had : n_not) += 1;
+            });
+            while (pool->n_waiting() == i && n_not == 0) std::this_thread::yield();
+        }
+        threads[1].join();  // its function says so
+        CHECK(asked == 4);
+        tokens[0].cancel();
+        threads[0].join();
+        CHECK(n_not == 2);
+        CHECK(pool->n_waiting() == 1);
+    }
+    threads[2].join();
+    CHECK(n_had == 1);
+    CHECK(ThreadPool::Turn(*pool));
+}

@@ -17,6 +17,8 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     elver_plan plan = ELVER_PLAN_INIT, bad_plan = ELVER_PLAN_INIT;
     elver_machine machine = ELVER_MACHINE_INIT, bad_machine = ELVER_MACHINE_INIT;
     elver_event event = ELVER_EVENT_INIT, bad_event = ELVER_EVENT_INIT;
+    elver_fit fit = ELVER_FIT_INIT, bad_fit = ELVER_FIT_INIT;
+    elver_threads* threads = NULL;
     elver_model* model = NULL;
     elver_tokenizer* tokenizer = NULL;
     elver_session* session = NULL;
@@ -36,6 +38,7 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     bad_session.struct_size = 0;
     bad_prefill.struct_size = (size_t)-1;
     bad_plan.struct_size = 3;
+    bad_fit.struct_size = 3;
     bad_machine.struct_size = 3;
     bad_event.struct_size = 5000;
     sink.write = take_nothing;
@@ -58,6 +61,11 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     EQUAL(elver_model_n_ctx_train(NULL), 0);
     EQUAL(elver_model_width(NULL), 0);
     EQUAL(strcmp(elver_version(), "") != 0, 1);
+    EQUAL(elver_threads_count(NULL), 0);
+    elver_threads_release(NULL);
+    INVALID(elver_threads_create(-1, &threads, error), "n_threads");
+    INVALID(elver_threads_create(1025, &threads, error), "1025");
+    INVALID(elver_threads_create(1, NULL, error), "out");
     EQUAL(elver_version_number(), ELVER_VERSION_NUMBER);
     EQUAL(elver_tokenizer_n_vocab(NULL), 0);
     EQUAL(elver_tokenizer_is_end(NULL, 0), 0);
@@ -91,6 +99,11 @@ int wrong_arguments(const char* path, char* log, size_t log_size) {
     INVALID(elver_model_plan(model, &bad_session, &plan, error), "elver_session_options");
     INVALID(elver_model_plan(model, NULL, NULL, error), "plan");
     INVALID(elver_model_plan(model, NULL, &bad_plan, error), "elver_plan");
+    INVALID(elver_model_fit(NULL, 1, NULL, 0, &fit, error), "model");
+    INVALID(elver_model_fit(model, 1, &bad_session, 0, &fit, error), "elver_session_options");
+    INVALID(elver_model_fit(model, 1, NULL, -1, &fit, error), "n_sessions");
+    INVALID(elver_model_fit(model, 1, NULL, 0, NULL, error), "fit");
+    INVALID(elver_model_fit(model, 1, NULL, 0, &bad_fit, error), "elver_fit");
     INVALID(elver_model_describe(NULL, ELVER_DESCRIBE_SPEC, &out, error), "model");
     INVALID(elver_model_describe(model, (elver_describe)6, &out, error), "what");
     INVALID(elver_model_describe(model, (elver_describe)-1, &out, error), "what");

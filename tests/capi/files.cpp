@@ -20,21 +20,27 @@ Bytes read_bytes(const std::string& path) {
     return {first, first + text.size()};
 }
 
-Bytes tiny_with_template() {
+Bytes tiny_with(const std::string& chat_template, const std::string& tensor) {
     const Bytes bytes = read_bytes(tiny_path());
     const auto file = elver::Gguf::parse(elver::ByteSource::borrow(bytes));
     REQUIRE(file);
     elver::GgufWriter writer;
     for (const auto& [key, value] : file->metadata()) writer.copy(key, value);
-    writer.set_string(
-        "tokenizer.chat_template",
-        "{% for m in messages %}{{ m.role }} {{ m.content }}\n{% endfor %}"
-        "{% if tools %}{{ tools | length }}{% endif %}{% if add_generation_prompt %}assistant {% endif %}");
+    writer.set_string("tokenizer.chat_template", chat_template);
     for (const elver::GgufTensor& t : file->tensors())
         writer.add_tensor(t.name, t.view.type, t.view.shape, t.view.bytes);
+    const Bytes zeros(4 * sizeof(float));
+    if (!tensor.empty()) writer.add_tensor(tensor, elver::DType::f32, {4}, zeros);
     auto out = writer.write_memory();
     REQUIRE(out);
     return *std::move(out);
+}
+
+Bytes tiny_with_template() {
+    return tiny_with(
+        "{% for m in messages %}{{ m.role }} {{ m.content }}\n{% endfor %}"
+        "{% if tools %}{{ tools | length }}{% endif %}{% if add_generation_prompt %}assistant {% endif %}",
+        {});
 }
 
 }  // namespace capi_test

@@ -110,6 +110,26 @@ TEST_CASE("engine: a fork takes no page, and what both write behind it is their 
     CHECK(logits_of(*session) == fresh("llama", longer));
 }
 
+TEST_CASE("engine: what a fit says is what its sessions hold, to the byte") {
+    for (const char* name : {"llama", "gemma3"}) {
+        CAPTURE(name);
+        const auto model = opened(name);
+        const SessionOptions options{.n_ctx = 50, .max_batch = 20};
+        const Plan plan = *model->plan(options);
+        const auto fit = model->fit(plan.total(5) + plan.kv_cache / 2, options, 0);
+        REQUIRE(fit);
+        CHECK(fit->n_sessions == 5);
+        std::vector<std::unique_ptr<Session>> sessions;
+        for (int i = 0; i < fit->n_sessions; ++i) {
+            sessions.push_back(session_of(model, 50, 20));
+            REQUIRE(sessions.back()->prefill(text_of(static_cast<uint32_t>(40 + i), 50, model->spec().n_vocab)));
+        }
+        const auto held = model->engine().held();
+        CHECK(held.pages == 5 * plan.kv_cache);
+        CHECK(fit->total == plan.weights + held.scratch + held.pages + 5 * plan.logits);
+    }
+}
+
 TEST_CASE("engine: scratch is there once, and closed sessions leave no bytes behind but what is kept for later ones") {
     const auto model = opened("gemma3");
     const auto ids = text_of(3, 100, model->spec().n_vocab);
