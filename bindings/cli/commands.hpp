@@ -18,11 +18,13 @@ struct Options {
     std::optional<std::string> question, tokens;
     std::vector<int> sequences;
     int cache_type = ELVER_CACHE_DEFAULT, pooling = ELVER_POOLING_DEFAULT;
+    std::optional<uint64_t> budget;  // bytes
+    int n_sessions = 0;
     int layers = 0, threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512,
         generate_tokens = 64;
     Json sampling = Json::object();  // fields of a request
-    bool json = false, special = false, ignore_eos = false, spec = false, program = false, tensors = false,
-         show_template = false, show_sampling = false;
+    bool verbose = false, json = false, special = false, ignore_eos = false, spec = false, program = false,
+         tensors = false, show_template = false, show_sampling = false;
 };
 
 // A whole file, standard input for "-", or an error naming it.
@@ -39,6 +41,7 @@ struct SamplingDefaults {
 };
 SamplingDefaults sampling_defaults(const Model& model);
 
+elver_model_options model_options(const Options& o);
 elver_session_options session_options(const Options& o);
 // Opens and loads with a progress line on the terminal.
 Model load_model(const Options& o);

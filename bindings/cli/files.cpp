@@ -25,9 +25,7 @@ int run_synth(const Options& o) {
 }
 
 int run_pack(const Options& o) {
-    elver_model_options m = ELVER_MODEL_OPTIONS_INIT;
-    m.n_threads = o.threads;
-    const Model model = Model::open(o.model, m);
+    const Model model = Model::open(o.model, model_options(o));
     until_signal([&] { model.pack(path_sink(o.output), Meter("packing")); });
     return 0;
 }

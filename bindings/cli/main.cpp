@@ -118,6 +118,7 @@ int main(int argc, char** argv) {
     };
     const auto threads = [&](CLI::App* sub) {
         sub->add_option("--threads", o.threads, "threads; 0: the physical cores (default)")->check(whole(0, 1024));
+        sub->add_flag("--verbose", o.verbose, "say on standard error what is chosen and noticed");
     };
     const auto session = [&](CLI::App* sub) {
         threads(sub);
@@ -225,6 +226,12 @@ int main(int argc, char** argv) {
 
     auto* plan = command("plan", "Memory it will take, to the byte", run_plan);
     plan->add_flag("--json", o.json, "print JSON");
+    plan->add_option("--budget", o.budget,
+                     "bytes, as 4g: what there is room for, the largest context or, with --context, "
+                     "the most sessions")
+        ->transform(CLI::AsSizeValue(false));
+    plan->add_option("--sessions", o.n_sessions, "with --budget: how many sessions there are to be")
+        ->check(whole(1, INT32_MAX));
     session(plan);
 
     const auto layers = [&](CLI::App* sub) {

@@ -17,12 +17,6 @@ namespace elver::cli {
 
 namespace {
 
-elver_model_options model_options(const Options& o) {
-    elver_model_options m = ELVER_MODEL_OPTIONS_INIT;
-    m.n_threads = o.threads;
-    return m;
-}
-
 Json parse_line(const std::string& line, const std::string& file, size_t number) {
     Json json = Json::parse(line, nullptr, false);
     if (json.is_discarded()) throw std::runtime_error(file + ": line " + std::to_string(number) + ": not valid JSON");
@@ -47,6 +41,13 @@ std::string_view trimmed(std::string_view text) {
 
 std::string dump(const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+elver_model_options model_options(const Options& o) {
+    elver_model_options m = ELVER_MODEL_OPTIONS_INIT;
+    m.n_threads = o.threads;
+    if (o.verbose) m.log = [](int32_t, const char* line, size_t, void*) { std::fprintf(stderr, "elver: %s\n", line); };
+    return m;
 }
 
 elver_session_options session_options(const Options& o) {
@@ -211,8 +212,29 @@ int run_info(const Options& o) {
     return 0;
 }
 
+namespace {
+
+// What a budget has room for.
+int run_fit(const Options& o, const Model& model) {
+    const elver_fit f = model.fit(*o.budget, session_options(o), o.n_sessions);
+    if (o.json) {
+        std::printf(
+            "%s\n",
+            dump({{"context", f.n_ctx}, {"sessions", f.n_sessions}, {"total", f.total}, {"least", f.least}}).c_str());
+    } else if (f.n_sessions == 0) {
+        std::printf("nothing: at least %llu bytes are needed\n", static_cast<unsigned long long>(f.least));
+    } else {
+        std::printf("a context of %d positions, %d session%s: %llu bytes\n", f.n_ctx, f.n_sessions,
+                    f.n_sessions == 1 ? "" : "s", static_cast<unsigned long long>(f.total));
+    }
+    return 0;
+}
+
+}  // namespace
+
 int run_plan(const Options& o) {
     const Model model = Model::open(o.model, model_options(o));
+    if (o.budget) return run_fit(o, model);
     const elver_plan p = model.plan(session_options(o));
     if (o.json) {
         std::printf("%s\n", dump({{"weights", p.weights},

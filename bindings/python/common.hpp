@@ -191,11 +191,16 @@ void check(Callback& callback, Call&& call, More&... more) {
     rethrow();  // a call whose work was done does not fail
 }
 
-elver_session_options session_options(int n_ctx, int max_batch, int cache_type);
+elver_session_options session_options(int n_ctx, int max_batch, int cache_type, int priority = 0);
 
 struct Tokenizer {
     Tokenizer(elver_tokenizer* owned, std::shared_ptr<void> keeps) { handle.reset(owned, std::move(keeps)); }
     Owned<elver_tokenizer, elver_tokenizer_release> handle{"tokenizer"};
+};
+
+struct Threads {
+    explicit Threads(int n_threads);
+    Owned<elver_threads, elver_threads_release> handle{"threads"};
 };
 
 struct Model {

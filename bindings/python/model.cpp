@@ -5,19 +5,62 @@ namespace elver::python {
 
 namespace {
 
-std::unique_ptr<Model> open_model(const py::object& given, int n_threads, uint64_t budget_bytes, int n_ctx,
-                                  int max_batch, int cache_type) {
+// A function of Python that takes the lines of a model's log. What it raises is printed, as all that nobody can catch.
+struct LogFunction {
+    py::object function;
+
+    static void take(int32_t level, const char* line, size_t size, void* context) noexcept {
+        const py::gil_scoped_acquire locked;
+        try {
+            // The numbers of the module logging: DEBUG is 10, INFO 20, WARNING 30.
+            static_cast<LogFunction*>(context)->function(10 * (level + 1), py::str(line, size));
+        } catch (py::error_already_set& raised) {
+            raised.discard_as_unraisable("elver's log");
+        } catch (...) {
+        }
+    }
+    static std::shared_ptr<LogFunction> make(py::object function) {
+        return {new LogFunction{std::move(function)}, [](LogFunction* log) {
+                    const py::gil_scoped_acquire locked;
+                    delete log;
+                }};
+    }
+};
+
+std::unique_ptr<Model> open_model(const py::object& given, int n_threads, const Threads* threads, uint64_t budget_bytes,
+                                  uint64_t page_bytes, int n_ctx, int max_batch, int cache_type, py::object log) {
     const Source source(given);
     const elver_session_options session = session_options(n_ctx, max_batch, cache_type);
+    const std::shared_ptr<elver_threads> shared = threads == nullptr ? nullptr : threads->handle.get();
+    struct Keeps {
+        std::shared_ptr<void> source;
+        std::shared_ptr<LogFunction> log;
+    };
+    const auto keeps = std::make_shared<Keeps>(Keeps{source.keeps(), {}});
     elver_model_options options = ELVER_MODEL_OPTIONS_INIT;
     options.n_threads = n_threads;
+    options.threads = shared.get();
     options.budget_bytes = budget_bytes;
+    options.page_bytes = page_bytes;
     options.session = &session;
+    if (!log.is_none()) {
+        keeps->log = LogFunction::make(std::move(log));
+        options.log = LogFunction::take;
+        options.log_context = keeps->log.get();
+    }
     elver_model* out = nullptr;
     check([&](elver_error** e) { return elver_model_open(source.c(), &options, &out, e); });
     auto model = std::make_unique<Model>();
-    model->handle.reset(out, source.keeps());
+    model->handle.reset(out, keeps);
     return model;
+}
+
+py::tuple fit(const Model& self, uint64_t budget_bytes, int n_sessions, int n_ctx, int max_batch, int cache_type) {
+    const auto model = self.handle.get();
+    const elver_session_options options = session_options(n_ctx, max_batch, cache_type);
+    elver_fit f = ELVER_FIT_INIT;
+    check([&](elver_error** e) { return elver_model_fit(model.get(), budget_bytes, &options, n_sessions, &f, e); });
+    return py::make_tuple(f.n_ctx, f.n_sessions, f.total, f.least);
 }
 
 void load(const Model& self, py::object progress) {
@@ -130,6 +173,12 @@ py::str render(const Tokenizer& self, const py::object& json) {
 
 }  // namespace
 
+Threads::Threads(int n_threads) {
+    elver_threads* out = nullptr;
+    check([&](elver_error** e) { return elver_threads_create(n_threads, &out, e); });
+    handle.reset(out);
+}
+
 std::unique_ptr<Tokenizer> tokenizer_of(std::shared_ptr<elver_model> model) {
     elver_tokenizer* out = nullptr;
     check([&](elver_error** e) { return elver_model_tokenizer(model.get(), &out, e); });
@@ -140,11 +189,19 @@ void bind_model(py::module_& m) {
     m.def("quantize", &quantize, py::arg("source"), py::arg("sink"), py::arg("type"), py::arg("n_threads"),
           py::arg("progress"));
     m.def("write_synth", &write_synth, py::arg("name"), py::arg("n_layers"), py::arg("sink"), py::arg("progress"));
+    py::class_<Threads>(m, "Threads")
+        .def(py::init<int>(), py::arg("n_threads"))
+        .def("count", [](const Threads& self) { return elver_threads_count(self.handle.get().get()); })
+        .def("close", [](Threads& self) { self.handle.close(); })
+        .def("closed", [](const Threads& self) { return self.handle.closed(); });
     py::class_<Model>(m, "Model")
-        .def(py::init(&open_model), py::arg("source"), py::arg("n_threads"), py::arg("budget_bytes"), py::arg("n_ctx"),
-             py::arg("max_batch"), py::arg("cache_type"))
+        .def(py::init(&open_model), py::arg("source"), py::arg("n_threads"), py::arg("threads"),
+             py::arg("budget_bytes"), py::arg("page_bytes"), py::arg("n_ctx"), py::arg("max_batch"),
+             py::arg("cache_type"), py::arg("log"))
         .def("load", &load, py::arg("progress"))
         .def("plan", &plan, py::arg("n_ctx"), py::arg("max_batch"), py::arg("cache_type"))
+        .def("fit", &fit, py::arg("budget_bytes"), py::arg("n_sessions"), py::arg("n_ctx"), py::arg("max_batch"),
+             py::arg("cache_type"))
         .def("describe", &describe, py::arg("what"))
         .def("measure", &measure)
         .def("tokenizer", [](const Model& self) { return tokenizer_of(self.handle.get()); })

@@ -18,7 +18,7 @@ class Log {
     using Write = void (*)(int level, const char* line, size_t n_bytes, void* context);
 
     Log() = default;
-    Log(Write write, void* context) noexcept : write_(write), context_(context) {}
+    Log(Write function, void* context) noexcept : write_(function), context_(context) {}
 
     explicit operator bool() const noexcept { return write_ != nullptr; }
     // Joined as cat() does.

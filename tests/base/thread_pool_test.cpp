@@ -282,7 +282,7 @@ TEST_CASE("thread pool: turns come in the order of asking, and a thread that has
     std::vector<std::thread> threads;
     {
         const ThreadPool::Turn turn(*pool);
-        REQUIRE(turn);
+        REQUIRE(bool(turn));
         CHECK(pool->inside());
         for (int i = 0; i < 5; ++i) {
             threads.emplace_back([&, i] {
@@ -331,5 +331,6 @@ TEST_CASE("thread pool: who waits for a turn may be cancelled, and those behind 
     }
     threads[2].join();
     CHECK(n_had == 1);
-    CHECK(ThreadPool::Turn(*pool));
+    const ThreadPool::Turn turn(*pool);
+    CHECK(bool(turn));
 }

@@ -19,9 +19,10 @@ elver_fit fit(const elver_model* model, uint64_t budget, const elver_session_opt
 }  // namespace
 
 TEST_CASE("fit: the largest context is the last whose plan fits, to the byte") {
-    for (const char* name : {"llama", "mistral", "mamba", "gpt2", "bert", "falcon-h1"}) {
+    for (const char* name :
+         {"archs/llama", "archs/mistral", "archs/mamba", "archs/gpt2", "encoders/bert", "archs/falcon-h1"}) {
         CAPTURE(name);
-        const auto model = open(path_source(ELVER_TEST_DATA "/golden/archs/" + std::string(name) + ".gguf"));
+        const auto model = open(path_source(ELVER_TEST_DATA "/golden/" + std::string(name) + ".gguf"));
         const int n_train = elver_model_n_ctx_train(model.get());
         for (const int max_batch : {0, 5}) {
             CAPTURE(max_batch);

@@ -289,6 +289,27 @@ class Others(ProgramTest):
         self.assertLessEqual(sizes[16], sizes[32])
         self.assertIn("total", self.good("plan", TINY))
 
+    def test_plan_with_a_budget(self):
+        plan = lambda *options: json.loads(self.good("plan", TINY, *options, "--json"))
+        total, more = (plan("--context", n)["total"] for n in (32, 64))
+        self.assertEqual(plan("--budget", more, "--sessions", 1)["context"], 64)
+        self.assertLess(plan("--budget", more - 1)["context"], 64)
+        self.assertEqual(plan("--budget", total, "--context", 32), {"context": 32, "sessions": 1, "total": total, "least": total})
+        self.assertEqual(plan("--budget", total - 1, "--context", 32),
+                         {"context": 0, "sessions": 0, "total": total, "least": total})
+        self.assertEqual(plan("--budget", "1g", "--context", 32, "--sessions", 9)["sessions"], 9)
+        self.assertIn("64 positions, 1 session:", self.good("plan", TINY, "--budget", "1G"))
+        self.assertIn(f"at least {total} bytes", self.good("plan", TINY, "--budget", "1k", "--context", 32))
+
+    def test_verbose(self):
+        quiet = run("complete", TINY, "--tokens", "1", "--max-tokens", "1")
+        self.assertEqual((quiet.returncode, quiet.stderr), (0, b""))
+        told = run("complete", TINY, "--tokens", "1", "--max-tokens", "1", "--threads", 1, "--verbose")
+        self.assertEqual((told.returncode, told.stdout), (0, quiet.stdout))
+        lines = told.stderr.decode().splitlines()
+        self.assertTrue(any(line.endswith("kernels, 1 threads") for line in lines), lines)
+        self.assertTrue(all(line.startswith("elver: ") for line in lines), lines)
+
     def test_bench(self):
         out = json.loads(self.good("bench", TINY, "--prompt", 16, "--generate", 4, "--threads", 2, "--repeat", 3, "--json"))
         self.assertGreater(out["prefill"]["tokens_per_s"], 0)

@@ -48,14 +48,18 @@ class Door:
     def __init__(self, path):
         self.path = path
 
-    def open(self, **options):
-        self.model = elver.Model(self.path, load=False, **options)
+    def open(self, shared_threads=None, **options):
+        threads = None if shared_threads is None else elver.Threads(shared_threads)
+        self.model = elver.Model(self.path, load=False, threads=threads, **options)
         return {"n_vocab": self.model.n_vocab, "n_ctx_train": self.model.n_ctx_train}
 
     def plan(self, **options):
         plan = self.model.plan(**options)
         assert plan.total == plan.weights + plan.kv_cache + plan.scratch
         return plan._asdict()
+
+    def fit(self, budget_of, more=0, **options):
+        return self.model.fit(self.model.plan(**budget_of).total + more, **options)._asdict()
 
     def load(self, cancel_at=None):
         self.model.load(progress=progress(cancel_at))

@@ -45,6 +45,7 @@ class CDoor final : public Door {
     ~CDoor() override {
         for (elver_session* s : sessions_) elver_session_release(s);
         elver_model_release(model_);
+        elver_threads_release(threads_);
         elver_cache_release(cache_);
         for (elver_matrix* m : matrices_) elver_matrix_release(m);
         elver_ops_release(ops_);
@@ -55,6 +56,7 @@ class CDoor final : public Door {
             {"open", &CDoor::open},
             {"load", &CDoor::load},
             {"plan", &CDoor::plan},
+            {"fit", &CDoor::fit},
             {"encode", &CDoor::encode},
             {"decode", &CDoor::decode},
             {"render", &CDoor::render},
@@ -106,6 +108,8 @@ class CDoor final : public Door {
         elver_model_options options = ELVER_MODEL_OPTIONS_INIT;
         options.n_threads = with.value("n_threads", 0);
         options.budget_bytes = with.value("budget_bytes", uint64_t{0});
+        if (with.contains("shared_threads")) CALL(elver_threads_create(with["shared_threads"], &threads_, &e));
+        options.threads = threads_;
         CALL(elver_model_open(&source, &options, &model_, &e));
         return {{"n_vocab", elver_model_n_vocab(model_)}, {"n_ctx_train", elver_model_n_ctx_train(model_)}};
     }
@@ -123,6 +127,15 @@ class CDoor final : public Door {
                 {"n_ctx", p.n_ctx},
                 {"max_batch", p.max_batch},
                 {"cache_type", cache_type_name(p.cache_type)}};
+    }
+    json fit(const json& with) {
+        const elver_session_options assumed = session_options(with["budget_of"]), options = session_options(with);
+        elver_plan p = ELVER_PLAN_INIT;
+        CALL(elver_model_plan(model_, &assumed, &p, &e));
+        const uint64_t budget = p.total + static_cast<uint64_t>(with.value("more", int64_t{0}));
+        elver_fit f = ELVER_FIT_INIT;
+        CALL(elver_model_fit(model_, budget, &options, with.value("n_sessions", 0), &f, &e));
+        return {{"n_ctx", f.n_ctx}, {"n_sessions", f.n_sessions}};
     }
 
     // Runs body(tokenizer).
@@ -365,6 +378,7 @@ class CDoor final : public Door {
     }
 
     std::string path_, saved_;
+    elver_threads* threads_ = nullptr;
     elver_model* model_ = nullptr;
     std::vector<elver_session*> sessions_;  // the last is in use
     elver_ops* ops_ = nullptr;

@@ -27,6 +27,7 @@ class CppDoor final : public Door {
             {"open", &CppDoor::open},
             {"load", &CppDoor::load},
             {"plan", &CppDoor::plan},
+            {"fit", &CppDoor::fit},
             {"encode", &CppDoor::encode},
             {"decode", &CppDoor::decode},
             {"render", &CppDoor::render},
@@ -82,6 +83,9 @@ class CppDoor final : public Door {
         elver_model_options options = ELVER_MODEL_OPTIONS_INIT;
         options.n_threads = with.value("n_threads", 0);
         options.budget_bytes = with.value("budget_bytes", uint64_t{0});
+        std::optional<elver::Threads> threads;  // which the model keeps
+        if (with.contains("shared_threads")) threads.emplace(elver::Threads::create(with["shared_threads"]));
+        if (threads) options.threads = threads->c();
         model_.emplace(elver::Model::open(path_, options));
         return {{"n_vocab", model_->n_vocab()}, {"n_ctx_train", model_->n_ctx_train()}};
     }
@@ -96,6 +100,12 @@ class CppDoor final : public Door {
                 {"n_ctx", p.n_ctx},
                 {"max_batch", p.max_batch},
                 {"cache_type", cache_type_name(p.cache_type)}};
+    }
+    json fit(const json& with) {
+        const uint64_t more = static_cast<uint64_t>(with.value("more", int64_t{0}));
+        const uint64_t budget = model_->plan(session_options(with["budget_of"])).total + more;
+        const elver_fit f = model_->fit(budget, session_options(with), with.value("n_sessions", 0));
+        return {{"n_ctx", f.n_ctx}, {"n_sessions", f.n_sessions}};
     }
     json encode(const json& with) {
         const elver::Ids ids = model_->tokenizer().encode(

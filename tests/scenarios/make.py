@@ -175,6 +175,17 @@ def plan_rows(o):
     rows.append({"name": "a cache type that is not one", "file": "smollm2", "steps": [
         step("open"),
         step("plan", fails=("invalid_argument", "cache_type", ["cache_type", "77"]), cache_type=77)]})
+    one = kv_bytes(o.path, 128, "f16") + 4 * len(o.tokens)  # pages, and the logits after the last token
+    rows.append({"name": "what a budget has room for", "file": "smollm2", "steps": [
+        step("open"),
+        step("fit", {"n_ctx": 2048, "n_sessions": 1}, budget_of={"n_ctx": 2048}),
+        step("fit", {"n_ctx": o.key("llama.context_length"), "n_sessions": 3}, budget_of={"n_ctx": 4096}, more=2**40, n_sessions=3),
+        step("fit", {"n_ctx": 128, "n_sessions": 4}, budget_of={"n_ctx": 128}, more=3 * one, n_ctx=128),
+        step("fit", {"n_ctx": 128, "n_sessions": 3}, budget_of={"n_ctx": 128}, more=3 * one - 1, n_ctx=128),
+        step("fit", {"n_ctx": 0, "n_sessions": 0}, budget_of={"n_ctx": 128}, more=3 * one - 1, n_ctx=128, n_sessions=4),
+        step("fit", {"n_ctx": 0, "n_sessions": 0}, budget_of={"n_ctx": 1, "max_batch": 1}, more=-1)]})
+    rows.append({"name": "a number of threads beside those that are shared", "file": "smollm2", "steps": [
+        step("open", fails=("invalid_argument", "n_threads", ["expected 0", "2"]), n_threads=2, shared_threads=2)]})
     rows.append({"name": "a budget that cannot be met", "file": "smollm2", "steps": [
         step("open", fails=("over_budget", None, ["1000000"]), budget_bytes=1000000)]})
     return rows

@@ -57,6 +57,7 @@ enum JSONValue: Codable, Sendable, Equatable {
     var double: Double? { if case .number(let v) = self { v } else { nil } }
     var bool: Bool? { if case .bool(let v) = self { v } else { nil } }
     var string: String? { if case .text(let v) = self { v } else { nil } }
+    var object: [String: JSONValue]? { if case .object(let v) = self { v } else { nil } }
     var list: [JSONValue]? { if case .list(let v) = self { v } else { nil } }
     /// Of a tensor.
     var floats: [Float]? { self["values"]?.list?.compactMap { $0.double.map(Float.init) } }
@@ -185,6 +186,7 @@ private final class Door {
             var options = ModelOptions()
             options.threads = with["n_threads"]?.int ?? 0
             options.budget = UInt64(with["budget_bytes"]?.int ?? 0)
+            if let shared = with["shared_threads"]?.int { options.sharedThreads = try Threads(shared) }
             let model = try await Model.open(#require(url), options: options)
             self.model = model
             return [
@@ -199,6 +201,13 @@ private final class Door {
                 "kv_cache": JSONValue(Int(plan.cache)), "n_ctx": JSONValue(plan.session.contextLength),
                 "max_batch": JSONValue(plan.session.maximumBatch), "cache_type": .text("\(plan.session.cacheType)"),
             ]
+        case "fit":
+            let model = try #require(model)
+            let total = try model.plan(try sessionOptions(with["budget_of"]?.object ?? [:])).total
+            let fit = try model.fit(
+                UInt64(Int(total) + (with["more"]?.int ?? 0)), try sessionOptions(with),
+                sessions: with["n_sessions"]?.int ?? 0)
+            return ["n_ctx": JSONValue(fit.contextLength), "n_sessions": JSONValue(fit.sessions)]
         case "encode":
             let ids = try #require(model).tokenizer.encode(
                 with["text"]?.string ?? "", addSpecial: with["add_special"]?.bool ?? true,

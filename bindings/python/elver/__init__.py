@@ -29,7 +29,7 @@ from ._errors import (
     Status,
     UnsupportedError,
 )
-from ._model import Measurement, Model, Plan, Tensor, Tokenizer, machine, quantize, render_template, write_synth
+from ._model import Fit, Measurement, Model, Plan, Tensor, Threads, Tokenizer, machine, quantize, render_template, write_synth
 from ._session import Event, Logprob, Session, Stream
 
 __version__: str = _version()
@@ -44,6 +44,7 @@ __all__ = [
     "ContextFullError",
     "Error",
     "Event",
+    "Fit",
     "InternalError",
     "InvalidArgumentError",
     "IoError",
@@ -59,6 +60,7 @@ __all__ = [
     "Status",
     "Stream",
     "Tensor",
+    "Threads",
     "Tokenizer",
     "UnsupportedError",
     "chat",

@@ -2,11 +2,11 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, Sequence, Union
 
 from . import _elver
-from ._errors import NotPicklable, choose, flag, option, whole
-from ._files import Sink, Source, path_of, sink_of, source_of
+from ._errors import InvalidArgumentError, NotPicklable, choose, flag, function, is_a, option, shown, whole
+from ._files import Sink, Source, sink_of, source_of
 from ._progress import Progress, progress_function
 from ._request import Ids, Message, dump
 from ._session import Session
@@ -29,6 +29,16 @@ class Plan(NamedTuple):
     n_ctx: int
     max_batch: int
     cache_type: CacheType
+
+
+class Fit(NamedTuple):
+    """Sessions that a budget has room for, and the bytes that they and the model take; ``n_ctx`` and ``n_sessions`` are 0
+    where not even the least fits, which takes ``least``."""
+
+    n_ctx: int
+    n_sessions: int
+    total: int
+    least: int
 
 
 class Tensor(NamedTuple):
@@ -149,12 +159,43 @@ class Tokenizer(NotPicklable):
         return "<elver.Tokenizer, closed>" if self._handle.closed() else f"<elver.Tokenizer of {self.n_vocab} tokens>"
 
 
+class Threads(NotPicklable):
+    """Threads for several models to share: one of them makes a pass at a time, each in turn.
+
+    >>> threads = elver.Threads(2)
+    >>> threads
+    <elver.Threads: 2>
+    >>> models = [elver.Model(MODEL, threads=threads) for _ in range(2)]
+    """
+
+    def __init__(self, n_threads: Optional[int] = None) -> None:
+        self._handle = _elver.Threads(option("n_threads", n_threads))
+
+    def __len__(self) -> int:
+        return self._handle.count()
+
+    def close(self) -> None:
+        """Lets go of them; models that share them keep them. To close twice is allowed."""
+        self._handle.close()
+
+    def __enter__(self) -> "Threads":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return "<elver.Threads, closed>" if self._handle.closed() else f"<elver.Threads: {len(self)}>"
+
+
 class Model(NotPicklable):
     """A model file. Any thread may use it; sessions share its weights.
 
-    ``source`` is a path, an open file, which is read from its position on, or bytes. ``n_threads`` is by default the physical cores that the process may use.
-    A model that needs more than ``budget_bytes`` for itself and one session of ``n_ctx`` positions is refused. With
-    ``load=False`` it is only opened: see what it will take with :meth:`plan`, then :meth:`load` it.
+    ``source`` is a path, an open file, which is read from its position on, or bytes. ``n_threads`` is by default the physical
+    cores that the process may use; ``threads`` are shared with other models. A model that needs more than ``budget_bytes``
+    for itself and one session of ``n_ctx`` positions is refused; the pages of all sessions take at most ``page_bytes``. With
+    ``load=False`` it is only opened: see what it will take with :meth:`plan`, then :meth:`load` it. ``log`` takes the lines
+    of its log and their levels, as ``logging.getLogger("elver").log`` does; without it nothing is logged.
     ``progress=True`` shows a bar while it loads where tqdm is installed; a function gets the fraction, and cancels with
     False.
 
@@ -174,17 +215,27 @@ class Model(NotPicklable):
         *,
         load: bool = True,
         n_threads: Optional[int] = None,
+        threads: Optional[Threads] = None,
         budget_bytes: Optional[int] = None,
+        page_bytes: Optional[int] = None,
         n_ctx: Optional[int] = None,
         max_batch: Optional[int] = None,
         cache_type: Optional[CacheType] = None,
         progress: Progress = None,
+        log: Optional[Callable[[int, str], object]] = None,
     ) -> None:
-        budget = 0 if budget_bytes is None else whole("budget_bytes", budget_bytes, 0, 2**64 - 1)
+        if threads is not None and not is_a(threads, Threads):
+            raise InvalidArgumentError(f"threads: expected elver.Threads, found {shown(threads)}", "threads")
         self._loaded = False
         self._name: str = os.path.basename(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
         self._handle = _elver.Model(
-            source_of(source), option("n_threads", n_threads), budget, *_session_options(n_ctx, max_batch, cache_type)
+            source_of(source),
+            option("n_threads", n_threads),
+            None if threads is None else threads._handle,
+            _bytes("budget_bytes", budget_bytes),
+            _bytes("page_bytes", page_bytes),
+            *_session_options(n_ctx, max_batch, cache_type),
+            function("log", log),
         )
         if flag("load", load):
             self.load(progress=progress)
@@ -202,11 +253,39 @@ class Model(NotPicklable):
         names: "dict[int, CacheType]" = {number: name for name, number in CACHE_TYPES.items()}
         return Plan(*plan[:6], names[plan[6]])
 
+    def fit(
+        self,
+        budget_bytes: int,
+        *,
+        n_sessions: Optional[int] = None,
+        n_ctx: Optional[int] = None,
+        max_batch: Optional[int] = None,
+        cache_type: Optional[CacheType] = None,
+    ) -> Fit:
+        """The largest context that a budget has room for, of ``n_sessions`` sessions (by default one), or with ``n_ctx`` the
+        most sessions of that context.
+
+        >>> model = elver.Model(MODEL, load=False)
+        >>> model.fit(model.plan(n_ctx=1024).total).n_ctx
+        1024
+        >>> model.fit(2**20).n_ctx
+        0
+        """
+        options = _session_options(n_ctx, max_batch, cache_type)
+        return Fit(*self._handle.fit(_bytes("budget_bytes", budget_bytes), option("n_sessions", n_sessions), *options))
+
     def session(
-        self, *, n_ctx: Optional[int] = None, max_batch: Optional[int] = None, cache_type: Optional[CacheType] = None
+        self,
+        *,
+        n_ctx: Optional[int] = None,
+        max_batch: Optional[int] = None,
+        cache_type: Optional[CacheType] = None,
+        priority: Optional[int] = None,
     ) -> Session:
-        """Opens a session of ``n_ctx`` positions (by default the model's, at most 4096) in the loaded model."""
-        return Session(_elver.Session(self._handle, *_session_options(n_ctx, max_batch, cache_type)), self._name)
+        """Opens a session of ``n_ctx`` positions (by default the model's, at most 4096) in the loaded model. One of a higher
+        ``priority`` goes first, and gives up its pages last."""
+        options = _session_options(n_ctx, max_batch, cache_type)
+        return Session(_elver.Session(self._handle, *options, option("priority", priority)), self._name)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -307,6 +386,10 @@ class Model(NotPicklable):
 
 def _session_options(n_ctx: Optional[int], max_batch: Optional[int], cache_type: Optional[str]) -> "tuple[int, int, int]":
     return option("n_ctx", n_ctx), option("max_batch", max_batch), choose("cache_type", cache_type, CACHE_TYPES)
+
+
+def _bytes(name: str, given: Optional[int]) -> int:
+    return 0 if given is None else whole(name, given, 0, 2**64 - 1)
 
 
 def _object(text: str) -> "dict[str, Any]":

@@ -18,6 +18,9 @@ static inline elver_model_options celver_model_options(void) {
 static inline elver_plan celver_plan(void) {
     return (elver_plan)ELVER_PLAN_INIT;
 }
+static inline elver_fit celver_fit(void) {
+    return (elver_fit)ELVER_FIT_INIT;
+}
 static inline elver_event celver_event(void) {
     return (elver_event)ELVER_EVENT_INIT;
 }

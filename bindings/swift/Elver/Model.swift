@@ -13,12 +13,22 @@ public final class Model: Sendable {
     private init(handle: Handle) { self.handle = handle }
 
     /// Opens a GGUF file: reads and checks what it says, maps its weights. `load` makes it ready for sessions.
-    public static func open(_ url: URL, options: ModelOptions = ModelOptions()) async throws -> Model {
+    /// `log` takes the lines of its log for as long as the model or a session of it lives.
+    public static func open(
+        _ url: URL, options: ModelOptions = ModelOptions(), log: OnLog? = nil
+    ) async throws -> Model {
         try await offTasks {
             try options.withC { options in
-                try Model(
+                let lines = log.map(LogLines.init)
+                if let lines {
+                    options.log = LogLines.take
+                    options.log_context = Unmanaged.passUnretained(lines).toOpaque()
+                }
+                return try Model(
                     handle: withSource(url) { source in
-                        try Handle("model", release: elver_model_release) { elver_model_open(&source, options, $0, $1) }
+                        try Handle("model", release: { model in withExtendedLifetime(lines) { elver_model_release(model) } }) {
+                            elver_model_open(&source, &options, $0, $1)
+                        }
                     })
             }
         }
@@ -26,9 +36,9 @@ public final class Model: Sendable {
 
     /// Opens and loads.
     public convenience init(
-        contentsOf url: URL, options: ModelOptions = ModelOptions(), progress: OnProgress? = nil
+        contentsOf url: URL, options: ModelOptions = ModelOptions(), log: OnLog? = nil, progress: OnProgress? = nil
     ) async throws {
-        let opened = try await Model.open(url, options: options)
+        let opened = try await Model.open(url, options: options, log: log)
         try await opened.load(progress: progress)
         self.init(handle: opened.handle)
     }
@@ -58,6 +68,15 @@ public final class Model: Sendable {
         var plan = celver_plan(), options = try options.c()
         try handle { model in try check { elver_model_plan(model, &options, &plan, $0) } }
         return Plan(plan)
+    }
+
+    /// The largest context that a budget of bytes has room for, of so many sessions (0: one); with a context length in
+    /// the options the most sessions of that context, or whether so many fit.
+    public func fit(_ budget: UInt64, _ options: SessionOptions = SessionOptions(), sessions: Int = 0) throws -> Fit {
+        var fit = celver_fit(), options = try options.c()
+        let sessions = try int32(sessions, "n_sessions")
+        try handle { model in try check { elver_model_fit(model, budget, &options, sessions, &fit, $0) } }
+        return Fit(fit)
     }
 
     /// Ids of the vocabulary.
@@ -119,6 +138,19 @@ public final class Model: Sendable {
 
     /// Lets go of the model: later calls are errors, open sessions go on.
     public func close() { handle.close() }
+}
+
+/// A closure as the log function of the C ABI.
+final class LogLines: Sendable {
+    private let body: OnLog
+
+    init(_ body: @escaping OnLog) { self.body = body }
+
+    static let take: elver_log = { level, line, size, context in
+        guard let context else { return }
+        Unmanaged<LogLines>.fromOpaque(context).takeUnretainedValue().body(
+            LogLevel(rawValue: level) ?? .warning, string(line, size))
+    }
 }
 
 /// Where a file is, as the C ABI takes it.

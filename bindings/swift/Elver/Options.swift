@@ -16,11 +16,14 @@ public struct SessionOptions: Hashable, Sendable {
     /// Tokens of a prefill pass.
     public var maximumBatch: Int
     public var cacheType: CacheType
+    /// A session of a higher one goes first, and gives up its pages last.
+    public var priority: Int
 
-    public init(contextLength: Int = 0, maximumBatch: Int = 0, cacheType: CacheType = .default) {
+    public init(contextLength: Int = 0, maximumBatch: Int = 0, cacheType: CacheType = .default, priority: Int = 0) {
         self.contextLength = contextLength
         self.maximumBatch = maximumBatch
         self.cacheType = cacheType
+        self.priority = priority
     }
 
     func c() throws(ElverError) -> elver_session_options {
@@ -28,33 +31,91 @@ public struct SessionOptions: Hashable, Sendable {
         c.n_ctx = try int32(contextLength, "n_ctx")
         c.max_batch = try int32(maximumBatch, "max_batch")
         c.cache_type = cacheType.rawValue
+        c.priority = try int32(priority, "priority")
         return c
     }
 }
 
 public struct ModelOptions: Hashable, Sendable {
-    /// 0: the physical cores that this process may use.
+    /// 0: the physical cores that this process may use, or those that are shared.
     public var threads: Int
+    /// Threads that other models use too; nil: threads of its own.
+    public var sharedThreads: Threads?
     /// Refuse a model whose plan for `session` needs more bytes; 0: no limit.
     public var budget: UInt64
+    /// The most bytes that the pages of all sessions take; 0: as much as those that are open may need.
+    public var pageBudget: UInt64
     /// What the budget is for.
     public var session: SessionOptions
 
-    public init(threads: Int = 0, budget: UInt64 = 0, session: SessionOptions = SessionOptions()) {
+    public init(
+        threads: Int = 0, sharedThreads: Threads? = nil, budget: UInt64 = 0, pageBudget: UInt64 = 0,
+        session: SessionOptions = SessionOptions()
+    ) {
         self.threads = threads
+        self.sharedThreads = sharedThreads
         self.budget = budget
+        self.pageBudget = pageBudget
         self.session = session
     }
 
     /// The C struct borrows the session's.
-    func withC<R>(_ body: (UnsafePointer<elver_model_options>) throws -> R) throws -> R {
+    func withC<R>(_ body: (inout elver_model_options) throws -> R) throws -> R {
         var c = celver_model_options()
         c.n_threads = try int32(threads, "n_threads")
+        c.threads = sharedThreads?.owned.pointer
         c.budget_bytes = budget
-        return try withUnsafePointer(to: session.c()) { session in
-            c.session = session
-            return try body(&c)
+        c.page_bytes = pageBudget
+        return try withExtendedLifetime(sharedThreads) {
+            try withUnsafePointer(to: session.c()) { session in
+                c.session = session
+                return try body(&c)
+            }
         }
+    }
+}
+
+/// Threads for several models to share: one of them makes a pass at a time, each in turn.
+public final class Threads: Hashable, Sendable {
+    let owned: Owned
+
+    /// 0: the physical cores that this process may use.
+    public init(_ count: Int = 0) throws {
+        let count = try int32(count, "n_threads")
+        owned = try Handle("threads", release: elver_threads_release) { elver_threads_create(count, $0, $1) }.owned()
+    }
+
+    public var count: Int { Int(elver_threads_count(owned.pointer)) }
+
+    public static func == (a: Threads, b: Threads) -> Bool { a === b }
+    public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+}
+
+/// How much a line of the log matters.
+public enum LogLevel: Int32, Sendable, CaseIterable {
+    /// What happens while texts are computed.
+    case debug = 0
+    /// What was chosen.
+    case info = 1
+    /// What you should know although the call succeeds.
+    case warning = 2
+}
+
+/// Takes a line of a model's log, on the thread of the call that it is about.
+public typealias OnLog = @Sendable (LogLevel, String) -> Void
+
+/// Sessions that a budget has room for, and the bytes that they and the model take.
+public struct Fit: Hashable, Sendable {
+    /// 0 where not even the least fits.
+    public let contextLength, sessions: Int
+    /// `least`: of the least that was asked for.
+    public let total, least: UInt64
+
+    init(_ c: elver_fit) {
+        contextLength = Int(c.n_ctx)
+        sessions = Int(c.n_sessions)
+        total = c.total
+        least = c.least
     }
 }
 

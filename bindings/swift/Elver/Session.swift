@@ -14,7 +14,7 @@ public actor Session {
 
     public init(model: Model, options: SessionOptions = SessionOptions()) throws {
         var options = try options.c()
-        let interruption = Interruption()
+        let interruption = Interruption(model: try model.handle.owned())
         options.go_on = Interruption.goOn
         options.context = interruption.context
         handle = try model.handle { model in
@@ -139,7 +139,7 @@ public actor Session {
 
     /// A session that holds the same, in memory of its own.
     public func fork() async throws -> Session {
-        let use = try Use(self), interruption = Interruption()
+        let use = try Use(self), interruption = Interruption(model: self.interruption.model)
         let handle = try await run(use) { session in
             try Handle("session", release: interruption.releaseSession) { out, error in
                 elver_session_fork(session, Interruption.goOn, interruption.context, out, error)
@@ -239,6 +239,10 @@ final class Interruption: Sendable {
         var stop = Locked(false)
     }
     private let state = Locked(State())
+    /// Whose log function the session may call.
+    let model: Owned
+
+    init(model: Owned) { self.model = model }
 
     func begin(_ stop: Locked<Bool>) { state { $0.stop = stop } }
     func close() { state { $0.isClosed = true } }
