@@ -2,9 +2,9 @@
  *  elver: language models on the machine in front of you. This header is the ABI; operations on tensors stand in
  *  elver_ops.h, and what may still change before version 1.0 in elver_experimental.h.
  *
- *  A tour: open a model (elver_model_open), see what it will take (elver_model_plan), load it (elver_model_load), open
- *  a session (elver_session_open), ask (elver_session_chat), and pull the answer (elver_session_next) until an event
- *  says that it is over.
+ *  A tour: open a model (elver_model_open), see what it will take (elver_model_plan) or what there is room for
+ *  (elver_model_fit), load it (elver_model_load), open a session (elver_session_open), ask (elver_session_chat), and
+ *  pull the answer (elver_session_next) until an event says that it is over.
  *
  *  What holds everywhere:
  *  - A call that can fail returns an elver_status and takes an error last. `error` may be NULL; else it is written only
@@ -305,6 +305,8 @@ ELVER_API elver_status elver_model_fit(const elver_model* model, uint64_t budget
 
 /** @return The size of the vocabulary that the model's logits are over; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API int32_t elver_model_n_vocab(const elver_model* model);
+/** @return The width of the model's hidden states and embeddings; 0 of NULL. Threads: any. Since: 0.1. */
+ELVER_API int32_t elver_model_width(const elver_model* model);
 /** @return The positions that the model was trained for; 0 of NULL. Threads: any. Since: 0.1. */
 ELVER_API int32_t elver_model_n_ctx_train(const elver_model* model);
 
@@ -577,9 +579,6 @@ typedef struct elver_event {
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (no answer was begun, or it has ended); ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_next(elver_session* session, elver_event* event, elver_error** error);
-
-/** @return The width of the model's hidden states and embeddings; 0 of NULL. Threads: any. Since: 0.1. */
-ELVER_API int32_t elver_model_width(const elver_model* model);
 
 /** Which hidden states make an embedding. Numbers are fixed for ever. */
 typedef enum elver_pooling {

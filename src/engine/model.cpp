@@ -85,7 +85,7 @@ void Model::tell_opened() const {
     size_t n_unused = 0;
     std::string_view first;
     for (const GgufTensor& tensor : file_->tensors()) {
-        if (!weights_->wants(tensor) && n_unused++ == 0) first = tensor.name;
+        if (spec_.ignores(tensor.name) && n_unused++ == 0) first = tensor.name;
     }
     if (n_unused > 0)
         log_.line(LogLevel::info, file_->name(), ": tensors that are not used: ", n_unused, ", ", in_quotes(first),

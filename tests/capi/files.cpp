@@ -20,8 +20,8 @@ Bytes read_bytes(const std::string& path) {
     return {first, first + text.size()};
 }
 
-Bytes tiny_with(const std::string& chat_template, const std::string& tensor) {
-    const Bytes bytes = read_bytes(tiny_path());
+Bytes changed(const std::string& path, const std::string& chat_template, const std::string& tensor) {
+    const Bytes bytes = read_bytes(path);
     const auto file = elver::Gguf::parse(elver::ByteSource::borrow(bytes));
     REQUIRE(file);
     elver::GgufWriter writer;
@@ -37,10 +37,10 @@ Bytes tiny_with(const std::string& chat_template, const std::string& tensor) {
 }
 
 Bytes tiny_with_template() {
-    return tiny_with(
-        "{% for m in messages %}{{ m.role }} {{ m.content }}\n{% endfor %}"
-        "{% if tools %}{{ tools | length }}{% endif %}{% if add_generation_prompt %}assistant {% endif %}",
-        {});
+    return changed(tiny_path(),
+                   "{% for m in messages %}{{ m.role }} {{ m.content }}\n{% endfor %}"
+                   "{% if tools %}{{ tools | length }}{% endif %}{% if add_generation_prompt %}assistant {% endif %}",
+                   {});
 }
 
 }  // namespace capi_test

@@ -14,7 +14,7 @@ std::string tiny_path();
 Bytes read_bytes(const std::string& path);
 // The same with a chat template, and with tokens enough to spell it.
 Bytes tiny_with_template();
-// The same with this chat template, and with a tensor of that name if it is not empty.
-Bytes tiny_with(const std::string& chat_template, const std::string& tensor);
+// A model with this chat template, and with a tensor of that name if it is not empty.
+Bytes changed(const std::string& path, const std::string& chat_template, const std::string& tensor);
 
 }  // namespace capi_test

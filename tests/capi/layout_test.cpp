@@ -255,7 +255,6 @@ TEST_CASE("abi: what is reserved in a struct must be zero") {
     elver_sink sink = ELVER_SINK_INIT;
     sink.write = [](const void*, size_t, void*) { return 1; };
     elver_model* m = nullptr;
-    elver_plan plan = ELVER_PLAN_INIT;
     elver_ops* ops = nullptr;
     const float logits[2] = {0, 1};
     int32_t ids[2];

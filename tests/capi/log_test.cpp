@@ -2,6 +2,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "handles.hpp"
@@ -63,10 +64,10 @@ TEST_CASE("log: opening, loading and sessions say what was chosen") {
 
 TEST_CASE("log: what of a file is not used is told") {
     Lines lines;
-    const Bytes bytes = tiny_with("{% for", "blk.99.attn_q.weight");
+    const Bytes bytes = changed(ELVER_TEST_DATA "/golden/encoders/bert.gguf", "{% for", "cls.output.weight");
     const auto model = open_with(lines, memory_source(bytes));
     CHECK(lines.count(ELVER_LOG_WARNING, "\"tokenizer.chat_template\"") == 1);
-    CHECK(lines.count(ELVER_LOG_INFO, "tensors that are not used: 1, \"blk.99.attn_q.weight\"") == 1);
+    CHECK(lines.count(ELVER_LOG_INFO, "tensors that are not used: 1, \"cls.output.weight\"") == 1);
     CHECK(lines.all.size() == 3);
 }
 
@@ -81,8 +82,9 @@ TEST_CASE("log: a text that is set aside is told without a lock: the function ma
     const auto a = session(model.get(), 64), b = session(model.get(), 64), c = session(model.get(), 64);
     REQUIRE(prefill(a.get(), 0, 60) == ELVER_OK);
     elver_status own = ELVER_OK, other = ELVER_INTERNAL;
+    bool first = true;
     lines.then = [&](const std::string&) {
-        lines.then = {};
+        if (!std::exchange(first, false)) return;
         own = prefill(b.get(), 7, 1);
         other = prefill(c.get(), 20, 5);
     };

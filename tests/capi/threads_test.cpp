@@ -103,6 +103,17 @@ TEST_CASE("threads: a callback that calls into its own session or model gets bus
         return 1;
     };
     CHECK(elver_model_load(model.get(), reenter, model.get(), nullptr) == ELVER_OK);
+
+    elver_sink sink = ELVER_SINK_INIT;
+    sink.context = model.get();
+    sink.write = [](const void*, size_t, void* context) {
+        auto* packed = static_cast<elver_model*>(context);
+        elver_plan plan = ELVER_PLAN_INIT;
+        CHECK(elver_model_plan(packed, nullptr, &plan, nullptr) == ELVER_BUSY);
+        CHECK(elver_model_load(packed, nullptr, nullptr, nullptr) == ELVER_BUSY);
+        return 1;
+    };
+    CHECK(elver_model_pack(model.get(), &sink, nullptr, nullptr) == ELVER_OK);
 }
 
 TEST_CASE("threads: two sessions of one model at once give the bits that each gives alone") {

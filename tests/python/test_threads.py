@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import gc
 import io
+import logging
 import os
 import signal
 import threading
@@ -369,3 +370,56 @@ def test_no_token_is_lost_by_a_timeout(session):
         return texts
 
     assert "".join(asyncio.run(main())) == alone
+
+
+def test_models_that_share_threads_answer_as_alone(model_path, session):
+    expected = session.respond(QUESTION, temperature=0)
+    with elver.Threads(2) as threads:
+        assert len(threads) == 2
+        models = [elver.Model(model_path, threads=threads) for _ in range(2)]
+    assert repr(threads) == "<elver.Threads, closed>"
+    asked = [in_thread(lambda m=m: m.session(n_ctx=256).respond(QUESTION, temperature=0)) for m in models]
+    assert [answer() for answer in asked] == [expected, expected] == [ANSWER, ANSWER]
+    with pytest.raises(elver.InvalidArgumentError, match="threads: expected elver.Threads, found 2"):
+        elver.Model(model_path, threads=2)
+    with pytest.raises(elver.InvalidArgumentError, match="n_threads: expected 0"):
+        elver.Model(model_path, threads=elver.Threads(1), n_threads=1, load=False)
+
+
+def test_the_log_is_a_function_that_outlives_the_model(small_path, capfd):
+    lines = []
+
+    def log(level, line):
+        lines.append((level, line))
+
+    model = elver.Model(small_path, n_threads=1, log=log)
+    assert {level for level, _ in lines} == {logging.INFO}
+    assert any(line.endswith("kernels, 1 threads") for _, line in lines), lines
+    session = model.session(n_ctx=16)
+    assert lines[-1][0] == logging.DEBUG and "a session of 16 positions" in lines[-1][1]
+    weak = weakref.ref(log)
+    model.close()
+    del model, log
+    gc.collect()
+    session.prefill([1, 2])
+    assert weak() is not None  # a session may have something to tell
+    session.close()
+    del session
+    gc.collect()
+    assert weak() is None
+    elver.Model(small_path, log=logging.getLogger("elver").log)
+    assert capfd.readouterr().out == ""
+
+
+def test_what_a_log_raises_goes_to_nobody(small_path, monkeypatch):
+    raised = []
+    monkeypatch.setattr("sys.unraisablehook", lambda what: raised.append(str(what.exc_value)))
+
+    def log(level, line):
+        raise ValueError(line)
+
+    with elver.Model(small_path, log=log) as model:
+        assert model.n_vocab > 0
+    assert any("are ready" in text for text in raised), raised
+    with pytest.raises(elver.InvalidArgumentError, match="log: expected a function, found 3"):
+        elver.Model(small_path, log=3)

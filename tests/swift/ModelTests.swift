@@ -16,6 +16,45 @@ extension ElverTests {
         #expect(try model.trainedContextLength == 8192)
     }
 
+    @Test func aBudgetHasRoomForSoMuch() async throws {
+        let model = try await Model.open(modelURL())
+        let total = try model.plan(SessionOptions(contextLength: 1024)).total
+        #expect(try model.fit(total).contextLength == 1024)
+        #expect(try model.fit(total).total == total)
+        #expect(try model.fit(total - 1, SessionOptions(contextLength: 1024)).sessions == 0)
+        #expect(try model.fit(total - 1, SessionOptions(contextLength: 1024)).least == total)
+        #expect(try model.fit(.max, sessions: 3).sessions == 3)
+        await expectError(.invalidArgument, naming: "n_sessions") { _ = try model.fit(total, sessions: -1) }
+    }
+
+    @Test func modelsShareThreadsAndTellTheirLogs() async throws {
+        let lines = Locked<[(LogLevel, String)]>([])
+        let shared = try Threads(2)
+        #expect(shared.count == 2)
+        var options = ModelOptions(sharedThreads: shared)
+        func loaded() async throws -> Session {
+            let model = try await Model(contentsOf: modelURL(), options: options) { level, line in lines { $0.append((level, line)) } }
+            return try Session(model: model, options: SessionOptions(contextLength: 64))
+        }
+        let sessions = try await [loaded(), loaded()]
+        try await withThrowingTaskGroup(of: [Float].self) { group in
+            for session in sessions {
+                group.addTask {
+                    try await session.prefill([504, 3575, 282])
+                    return try await session.logits
+                }
+            }
+            let first = try await group.next(), second = try await group.next()
+            #expect(first?.isEmpty == false)
+            #expect(first == second)
+        }
+        let told = lines { $0 }
+        #expect(told.filter { $0.0 == .info && $0.1.hasSuffix("2 threads") }.count == 2)
+        #expect(told.filter { $0.0 == .debug && $0.1.contains("a session of 64 positions") }.count == 2)
+        options.threads = 2
+        await expectError(.invalidArgument, naming: "n_threads") { [options] in _ = try await Model.open(modelURL(), options: options) }
+    }
+
     @Test func loadReportsItsProgress() async throws {
         let fractions = Locked<[Double]>([])
         let model = try await Model.open(modelURL())
