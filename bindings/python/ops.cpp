@@ -181,9 +181,11 @@ struct Cache {
 
 class Ops {
   public:
-    explicit Ops(int n_threads) {
+    Ops(int n_threads, const Threads* threads) {
+        const std::shared_ptr<elver_threads> shared = threads == nullptr ? nullptr : threads->handle.get();
         elver_ops_options options = ELVER_OPS_OPTIONS_INIT;
         options.n_threads = n_threads;
+        options.threads = shared.get();
         elver_ops* out = nullptr;
         check([&](elver_error** e) { return elver_ops_open(&options, &out, e); });
         handle.reset(out);
@@ -373,7 +375,7 @@ void bind_ops(py::module_& m) {
              py::arg("n_heads"), py::arg("n_kv_heads"), py::arg("head_dim"), py::arg("v_head_dim"), py::arg("causal"),
              py::arg("window"), py::arg("scale"), py::arg("soft_cap"), py::arg("alibi_slopes"), py::arg("sinks"));
     py::class_<Ops>(m, "Ops")
-        .def(py::init<int>(), py::arg("n_threads"))
+        .def(py::init<int, const Threads*>(), py::arg("n_threads"), py::arg("threads"))
         .def("quantize", &Ops::quantize, py::arg("dtype"), py::arg("x"))
         .def("dequantize", &Ops::dequantize, py::arg("dtype"), py::arg("rows"), py::arg("n_rows"), py::arg("k"),
              py::arg("out"))

@@ -109,6 +109,15 @@ class Ops {
     static Outcome<Ops> open(int32_t n_threads = 0) {
         elver_ops_options options = ELVER_OPS_OPTIONS_INIT;
         options.n_threads = n_threads;
+        return open(options);
+    }
+    // With threads that models use too.
+    static Outcome<Ops> open(const Threads& threads) {
+        elver_ops_options options = ELVER_OPS_OPTIONS_INIT;
+        options.threads = threads.c();
+        return open(options);
+    }
+    static Outcome<Ops> open(const elver_ops_options& options) {
         elver_ops* out = nullptr;
         return detail::outcome<Ops>([&](elver_error** e) { return elver_ops_open(&options, &out, e); },
                                     [&] { return Ops(out); });

@@ -164,3 +164,28 @@ TEST_CASE("elver_ops.hpp: views that do not fit are errors") {
     CHECK(cache.position() == 3);
     CHECK(cache.n_bytes() > 0);
 }
+
+TEST_CASE("elver_ops.hpp: operations and a model share threads, and a budget has room for so many sessions") {
+    const auto threads = elver::Threads::create(2);
+    CHECK(threads.count() == 2);
+    auto ops = elver::Ops::open(threads);
+    elver_model_options options = ELVER_MODEL_OPTIONS_INIT;
+    options.threads = threads.c();
+    auto model = elver::Model::open(capi_test::tiny_path(), options);
+    model.load();
+    elver::Session session(model);
+    session.complete(R"({"ids": [1, 2, 3], "max_tokens": 4, "ignore_eos": true})");
+    const std::vector<float> x{1, 2, 3, 4};
+    std::vector<float> y(1);
+    const auto w = ops.pack(ELVER_DTYPE_F32, std::as_bytes(std::span(x)), 1, 4);
+    int n = 0;
+    for (const elver::Event& event : session.events()) {
+        ops.matmul(w, {x.data(), 1, 4}, {y.data(), 1, 1});
+        n += event.id >= 0;
+    }
+    CHECK(n == 4);
+    CHECK(y[0] == 30);
+    const elver_fit fit = model.fit(model.plan().total);
+    CHECK(fit.n_ctx == 64);
+    CHECK(fit.n_sessions == 1);
+}

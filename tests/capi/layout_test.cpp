@@ -251,7 +251,8 @@ TEST_CASE("abi: a smaller struct is an older host's, a larger one a newer host's
 TEST_CASE("abi: what is reserved in a struct must be zero") {
     const auto model = load(path_source(tiny_path()));
     const auto s = session(model.get());
-    const elver_source source = path_source(tiny_path());
+    const std::string path = tiny_path();
+    const elver_source source = path_source(path);
     elver_sink sink = ELVER_SINK_INIT;
     sink.write = [](const void*, size_t, void*) { return 1; };
     elver_model* m = nullptr;

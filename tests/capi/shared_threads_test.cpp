@@ -173,7 +173,8 @@ TEST_CASE("shared threads: a number of threads beside them is an error") {
     elver_model_options options = ELVER_MODEL_OPTIONS_INIT;
     options.threads = threads.get();
     options.n_threads = 2;
-    const elver_source source = path_source(tiny_path());
+    const std::string path = tiny_path();
+    const elver_source source = path_source(path);
     elver_model* model = nullptr;
     const Failure f = failure([&](elver_error** e) { return elver_model_open(&source, &options, &model, e); });
     CHECK(f.status == ELVER_INVALID_ARGUMENT);

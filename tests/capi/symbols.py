@@ -3,6 +3,7 @@
 symbols.py library LIBRARY INCLUDE   exactly the headers' functions are exported, and nothing that ends the process or prints
                                      is called by elver's own code
 symbols.py size LIBRARY BYTES        the library, stripped, is no larger
+symbols.py windows INCLUDE           a header marks every function for Windows as the one who includes it needs
 symbols.py kernels OBJECTS...        a kernel object's only global symbol is its table (architecture.md, law 8)
 symbols.py covered SOURCE            every function is called wrongly in tests/capi/arguments*.c, every enum value and struct is
                                      pinned in layout_test.cpp, and every door opens every function
@@ -58,6 +59,20 @@ def size(path, most):
     return [f"{path}: expected at most {most} bytes, found {n_bytes}"] if n_bytes > int(most) else []
 
 
+def windows(include):
+    wrong = []
+    declared = list(functions(include))
+    source = "".join(f"#include <elver/{p.name}>\n" for p in sorted(pathlib.Path(include).glob("*.h")))
+    for defined, mark in (("ELVER_BUILDING", "__declspec(dllexport)"), ("ELVER_STATIC", ""), ("NOTHING", "__declspec(dllimport)")):
+        text = subprocess.run(["cc", "-E", "-P", "-D_WIN32", f"-D{defined}", f"-I{pathlib.Path(include).parent}", "-x", "c", "-"],
+                              input=source, check=True, capture_output=True, text=True).stdout
+        marked = re.findall(r"(?:^|;|\})\s*(__declspec\(\w+\)|)\s*(?:[\w*]+ +)+\**(elver_\w+)\(", text)
+        found = {name for its_mark, name in marked if its_mark == mark}
+        wrong += [f"{name}: not marked as {mark or 'nothing'} with {defined}" for name in declared if name not in found]
+    print(f"{len(declared)} functions")
+    return wrong
+
+
 def kernels(objects):
     wrong, seen = [], 0
     for path in objects:
@@ -100,7 +115,7 @@ def covered(source):
 
 
 run = {"library": lambda: library(*sys.argv[2:]), "size": lambda: size(*sys.argv[2:]), "kernels": lambda: kernels(sys.argv[2:]),
-       "covered": lambda: covered(sys.argv[2])}
+       "windows": lambda: windows(sys.argv[2]), "covered": lambda: covered(sys.argv[2])}
 problems = run[sys.argv[1]]()
 print("\n".join(problems))
 sys.exit(bool(problems))

@@ -29,8 +29,9 @@ from ._errors import (
     Status,
     UnsupportedError,
 )
-from ._model import Fit, Measurement, Model, Plan, Tensor, Threads, Tokenizer, machine, quantize, render_template, write_synth
+from ._model import Fit, Measurement, Model, Plan, Tensor, Tokenizer, machine, quantize, render_template, write_synth
 from ._session import Event, Logprob, Session, Stream
+from ._threads import Threads
 
 __version__: str = _version()
 

@@ -5,11 +5,12 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, Sequence, Union
 
 from . import _elver
-from ._errors import InvalidArgumentError, NotPicklable, choose, flag, function, is_a, option, shown, whole
+from ._errors import NotPicklable, choose, flag, function, option, whole
 from ._files import Sink, Source, sink_of, source_of
 from ._progress import Progress, progress_function
 from ._request import Ids, Message, dump
 from ._session import Session
+from ._threads import Threads, threads_of
 
 if TYPE_CHECKING:  # for whoever resolves what Ids is here
     import numpy  # noqa: F401  # pyright: ignore[reportUnusedImport]
@@ -159,35 +160,6 @@ class Tokenizer(NotPicklable):
         return "<elver.Tokenizer, closed>" if self._handle.closed() else f"<elver.Tokenizer of {self.n_vocab} tokens>"
 
 
-class Threads(NotPicklable):
-    """Threads for several models to share: one of them makes a pass at a time, each in turn.
-
-    >>> threads = elver.Threads(2)
-    >>> threads
-    <elver.Threads: 2>
-    >>> models = [elver.Model(MODEL, threads=threads) for _ in range(2)]
-    """
-
-    def __init__(self, n_threads: Optional[int] = None) -> None:
-        self._handle = _elver.Threads(option("n_threads", n_threads))
-
-    def __len__(self) -> int:
-        return self._handle.count()
-
-    def close(self) -> None:
-        """Lets go of them; models that share them keep them. To close twice is allowed."""
-        self._handle.close()
-
-    def __enter__(self) -> "Threads":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return "<elver.Threads, closed>" if self._handle.closed() else f"<elver.Threads: {len(self)}>"
-
-
 class Model(NotPicklable):
     """A model file. Any thread may use it; sessions share its weights.
 
@@ -224,14 +196,12 @@ class Model(NotPicklable):
         progress: Progress = None,
         log: Optional[Callable[[int, str], object]] = None,
     ) -> None:
-        if threads is not None and not is_a(threads, Threads):
-            raise InvalidArgumentError(f"threads: expected elver.Threads, found {shown(threads)}", "threads")
         self._loaded = False
         self._name: str = os.path.basename(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else type(source).__name__
         self._handle = _elver.Model(
             source_of(source),
             option("n_threads", n_threads),
-            None if threads is None else threads._handle,
+            threads_of(threads),
             _bytes("budget_bytes", budget_bytes),
             _bytes("page_bytes", page_bytes),
             *_session_options(n_ctx, max_batch, cache_type),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, Sequence
 from . import _elver
 from ._errors import InvalidArgumentError, NotPicklable, choose, flag, number, option, shown, whole
 from ._model import CACHE_TYPES, CacheType
+from ._threads import Threads, threads_of
 
 if TYPE_CHECKING:
     import numpy
@@ -133,10 +134,11 @@ class Cache(NotPicklable):
 
 
 class Ops(NotPicklable):
-    """Threads and kernels. One call at a time: a second thread gets :class:`elver.BusyError`."""
+    """Threads and kernels. One call at a time: a second thread gets :class:`elver.BusyError`. ``threads`` are shared with
+    models."""
 
-    def __init__(self, *, n_threads: Optional[int] = None) -> None:
-        self._handle = _elver.Ops(option("n_threads", n_threads))
+    def __init__(self, *, n_threads: Optional[int] = None, threads: Optional[Threads] = None) -> None:
+        self._handle = _elver.Ops(option("n_threads", n_threads), threads_of(threads))
 
     def quantize(self, x: "Floats", dtype: str) -> "NDArray[numpy.uint8]":
         """Encodes rows x [n_rows, k], to the nearest that the format can say: [n_rows, row_bytes] as a GGUF file holds them.

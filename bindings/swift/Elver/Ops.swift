@@ -49,10 +49,13 @@ public final class Ops: Sendable {
     private let handle: Handle
 
     /// 0 threads: the physical cores that this process may use.
-    public init(threads: Int = 0) throws {
+    public init(threads: Int = 0, sharedThreads: Threads? = nil) throws {
         var options = celver_ops_options()
         options.n_threads = try int32(threads, "n_threads")
-        handle = try Handle("ops", release: elver_ops_release) { elver_ops_open(&options, $0, $1) }
+        options.threads = sharedThreads?.owned.pointer
+        handle = try withExtendedLifetime(sharedThreads) {
+            try Handle("ops", release: elver_ops_release) { elver_ops_open(&options, $0, $1) }
+        }
     }
 
     /// Encodes rows of so many columns, to the nearest that the type can say.
