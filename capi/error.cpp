@@ -28,9 +28,11 @@ elver_status null_argument(elver_error** out, const char* name) noexcept {
     });
 }
 
-Result<void> check_n_threads(int n_threads) {
-    if (n_threads >= 0 && n_threads <= 1024) return {};
-    return Error(Status::invalid_argument, cat("n_threads: expected 0 to 1024, found ", n_threads), "n_threads");
+Result<void> check_n_threads(int n_threads, const elver_threads* shared) {
+    const bool beside = shared != nullptr && n_threads != 0;
+    if (n_threads >= 0 && n_threads <= 1024 && !beside) return {};
+    const char* expected = beside ? "0 beside threads that are shared" : "0 to 1024";
+    return Error(Status::invalid_argument, cat("n_threads: expected ", expected, ", found ", n_threads), "n_threads");
 }
 
 Progress progress_of(elver_progress progress, void* context) {

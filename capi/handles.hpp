@@ -122,7 +122,7 @@ Result<std::optional<CacheType>> cache_type_of(int number);
 // Null: the defaults.
 Result<SessionOptions> session_options(const elver_session_options* options);
 Progress progress_of(elver_progress progress, void* context);
-Result<void> check_n_threads(int n_threads);
+Result<void> check_n_threads(int n_threads, const elver_threads* shared = nullptr);
 
 inline std::shared_ptr<ThreadPool> pool_of(const elver_threads* threads) {
     return threads == nullptr ? nullptr : threads->pool;

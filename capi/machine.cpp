@@ -1,3 +1,4 @@
+#include "base/cpu.hpp"
 #include "elver/elver_experimental.h"
 #include "handles.hpp"
 #include "tools/measure.hpp"
@@ -19,7 +20,7 @@ elver_status elver_threads_create(int32_t n_threads, elver_threads** out, elver_
     if (out == nullptr) return null_argument(error, "out");
     return guarded(error, [&]() -> Result<void> {
         if (auto good = check_n_threads(n_threads); !good) return good;
-        auto pool = ThreadPool::shared_or_own(nullptr, n_threads);
+        auto pool = ThreadPool::make(n_threads > 0 ? n_threads : usable_cores());
         if (!pool) return std::move(pool).error();
         *out = new elver_threads{*std::move(pool)};
         return {};

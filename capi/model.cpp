@@ -11,7 +11,7 @@ elver_status elver_model_open(const elver_source* source, const elver_model_opti
     return guarded(error, [&]() -> Result<void> {
         const auto o = read_struct<elver_model_options>(options, ELVER_MODEL_OPTIONS_INIT, "elver_model_options");
         if (!o) return o.error();
-        if (auto good = check_n_threads(o->n_threads); !good) return good;
+        if (auto good = check_n_threads(o->n_threads, o->threads); !good) return good;
         const auto session = session_options(o->session);
         if (!session) return session.error();
         auto bytes = open_source(source);

@@ -73,6 +73,7 @@ elver_status elver_ops_open(const elver_ops_options* options, elver_ops** out, e
     return guarded(error, [&]() -> Result<void> {
         const auto o = read_struct<elver_ops_options>(options, ELVER_OPS_OPTIONS_INIT, "elver_ops_options");
         if (!o) return o.error();
+        if (auto good = check_n_threads(o->n_threads, o->threads); !good) return good;
         auto ops = Ops::make(o->n_threads, pool_of(o->threads));
         if (!ops) return std::move(ops).error();
         *out = new elver_ops{*std::move(ops)};

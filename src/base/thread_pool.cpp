@@ -10,7 +10,6 @@
 #include <system_error>
 #include <utility>
 
-#include "base/cpu.hpp"
 #include "base/text.hpp"
 
 namespace elver {
@@ -97,17 +96,6 @@ Result<std::unique_ptr<ThreadPool>> ThreadPool::make(int n_threads) {
                      cat("the system refused thread ", pool->threads_.size() + 2, " of ", n_threads), "n_threads");
     }
     return pool;
-}
-
-Result<std::shared_ptr<ThreadPool>> ThreadPool::shared_or_own(std::shared_ptr<ThreadPool> shared, int n_threads) {
-    if (shared != nullptr && n_threads != 0) {
-        return Error(Status::invalid_argument,
-                     cat("n_threads: expected 0 beside threads that are shared, found ", n_threads), "n_threads");
-    }
-    if (shared != nullptr) return shared;
-    auto own = make(n_threads == 0 ? usable_cores() : n_threads);
-    if (!own) return std::move(own).error();
-    return std::shared_ptr<ThreadPool>(*std::move(own));
 }
 
 ThreadPool::~ThreadPool() {

@@ -40,8 +40,6 @@ class ThreadPool {
 
     // n_threads at least 1; the caller's thread counts. An error if the system refuses threads.
     static Result<std::unique_ptr<ThreadPool>> make(int n_threads);
-    // One that is shared, for which n_threads is 0; or, where it is null, a new one, of usable_cores() for 0.
-    static Result<std::shared_ptr<ThreadPool>> shared_or_own(std::shared_ptr<ThreadPool> shared, int n_threads);
     ~ThreadPool();
 
     int n_threads() const noexcept { return n_threads_; }

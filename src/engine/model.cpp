@@ -38,9 +38,12 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     }
     if (!tokenizer) return std::move(tokenizer).error();
     m->tokenizer_ = *std::move(tokenizer);
-    auto pool = ThreadPool::shared_or_own(options.pool, options.n_threads);
-    if (!pool) return std::move(pool).error();
-    m->pool_ = *std::move(pool);
+    m->pool_ = options.pool;
+    if (m->pool_ == nullptr) {
+        auto pool = ThreadPool::make(options.n_threads > 0 ? options.n_threads : usable_cores());
+        if (!pool) return std::move(pool).error();
+        m->pool_ = *std::move(pool);
+    }
     m->templates_ = templates_from_gguf(*m->file_);
     m->program_ = m->builder_->build(*m->weights_);
     m->executor_.emplace(m->program_, *m->weights_, *m->kernels_, *m->pool_);

@@ -34,7 +34,7 @@ struct SessionOptions {
 
 struct ModelOptions {
     int n_threads = 0;                 // default: usable_cores()
-    std::shared_ptr<ThreadPool> pool;  // threads shared with other models, for which n_threads is 0
+    std::shared_ptr<ThreadPool> pool;  // threads shared with other models; null: threads of its own
     Log log;
     std::string isa;            // a level's name; default: the best, or ELVER_FORCE_ISA
     uint64_t budget_bytes = 0;  // refuse to load when the plan for `session` needs more; 0: no limit

@@ -47,11 +47,14 @@ Result<std::unique_ptr<Ops>> Ops::make(int n_threads, std::shared_ptr<ThreadPool
     if (n_threads < 0) return wrong("n_threads", "0 or more", n_threads);
     const auto kernels = select_kernels();
     if (!kernels) return kernels.error();
-    auto pool = ThreadPool::shared_or_own(std::move(shared), n_threads);
-    if (!pool) return std::move(pool).error();
     std::unique_ptr<Ops> ops(new Ops());
     ops->kernels_ = *kernels;
-    ops->pool_ = *std::move(pool);
+    ops->pool_ = std::move(shared);
+    if (ops->pool_ == nullptr) {
+        auto pool = ThreadPool::make(n_threads > 0 ? n_threads : usable_cores());
+        if (!pool) return std::move(pool).error();
+        ops->pool_ = *std::move(pool);
+    }
     return ops;
 }
 

@@ -73,7 +73,7 @@ class OwnCache {
 
 class Ops {
   public:
-    // pool: threads shared with others, for which n_threads is 0; null: threads of its own.
+    // pool: threads shared with others; null: n_threads of its own, for 0 usable_cores().
     static Result<std::unique_ptr<Ops>> make(int n_threads, std::shared_ptr<ThreadPool> pool = nullptr);
     ThreadPool& pool() const noexcept { return *pool_; }
 
