@@ -76,12 +76,18 @@ Result<SessionOptions> session_options(const elver_session_options* given) {
         return Error(Status::invalid_argument, cat("max_batch: expected 0 or more, found ", o->max_batch), "max_batch");
     const auto cache_type = cache_type_of(o->cache_type);
     if (!cache_type) return cache_type.error();
+    if (o->context_policy != ELVER_CONTEXT_STOP && o->context_policy != ELVER_CONTEXT_SLIDE)
+        return Error(Status::invalid_argument,
+                     cat("context_policy: expected an elver_context_policy, 0 or 1, found ", o->context_policy),
+                     "context_policy");
     return SessionOptions{.n_ctx = o->n_ctx,
                           .max_batch = o->max_batch,
                           .cache_type = *cache_type,
                           .go_on = o->go_on,
                           .context = o->context,
-                          .priority = o->priority};
+                          .priority = o->priority,
+                          .context_policy = static_cast<ContextPolicy>(o->context_policy),
+                          .n_keep = o->n_keep};
 }
 
 }  // namespace elver::capi

@@ -23,8 +23,9 @@ struct Options {
     int layers = 0, threads = 0, batch = 0, context = 0, max_tokens = -1, repeat = 3, prompt_tokens = 512,
         generate_tokens = 64;
     Json sampling = Json::object();  // fields of a request
-    bool verbose = false, json = false, special = false, ignore_eos = false, spec = false, program = false,
-         tensors = false, show_template = false, show_sampling = false;
+    int keep = 0;
+    bool slide = false, verbose = false, json = false, special = false, ignore_eos = false, spec = false,
+         program = false, tensors = false, show_template = false, show_sampling = false;
 };
 
 // A whole file, standard input for "-", or an error naming it.

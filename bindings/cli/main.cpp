@@ -125,6 +125,9 @@ int main(int argc, char** argv) {
         sub->add_option("--context", o.context, "positions of the context; 0: the model's, at most 4096 (default)")
             ->check(whole(0, 1 << 24));
         sub->add_option("--batch", o.batch, "tokens of a prefill pass; 0: 512 (default)")->check(whole(0, 65536));
+        sub->add_flag("--slide", o.slide,
+                      "when the context is full drop the older half of the text, in place of ending");
+        sub->add_option("--keep", o.keep, "with --slide: tokens at the beginning that stay")->check(whole(0, 1 << 24));
         sub->add_option("--cache-type", o.cache_type, "what keys and values are kept as: f32, f16, q8_0 or q4_0")
             ->transform(CLI::CheckedTransformer(cache_types));
     };

@@ -55,6 +55,8 @@ elver_session_options session_options(const Options& o) {
     s.n_ctx = o.context;
     s.max_batch = o.batch;
     s.cache_type = o.cache_type;
+    s.context_policy = o.slide ? ELVER_CONTEXT_SLIDE : ELVER_CONTEXT_STOP;
+    s.n_keep = o.keep;
     return s;
 }
 

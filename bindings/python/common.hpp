@@ -191,7 +191,9 @@ void check(Callback& callback, Call&& call, More&... more) {
     rethrow();  // a call whose work was done does not fail
 }
 
-elver_session_options session_options(int n_ctx, int max_batch, int cache_type, int priority = 0);
+// What every call that asks for a session is told of it; priority, context_policy and n_keep where one is opened.
+elver_session_options session_options(int n_ctx, int max_batch, int cache_type, int priority = 0,
+                                      int context_policy = 0, int n_keep = 0);
 
 struct Tokenizer {
     Tokenizer(elver_tokenizer* owned, std::shared_ptr<void> keeps) { handle.reset(owned, std::move(keeps)); }

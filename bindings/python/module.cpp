@@ -93,12 +93,15 @@ Ids::Ids(const py::object& given, const char* name) {
     }
 }
 
-elver_session_options session_options(int n_ctx, int max_batch, int cache_type, int priority) {
+elver_session_options session_options(int n_ctx, int max_batch, int cache_type, int priority, int context_policy,
+                                      int n_keep) {
     elver_session_options options = ELVER_SESSION_OPTIONS_INIT;
     options.n_ctx = n_ctx;
     options.max_batch = max_batch;
     options.cache_type = cache_type;
     options.priority = priority;
+    options.context_policy = context_policy;
+    options.n_keep = n_keep;
     return options;
 }
 

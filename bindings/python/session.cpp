@@ -98,8 +98,9 @@ class Session {
     }
 
   public:
-    Session(const Model& model, int n_ctx, int max_batch, int cache_type, int priority) : model_(model.handle.get()) {
-        elver_session_options options = session_options(n_ctx, max_batch, cache_type, priority);
+    Session(const Model& model, int n_ctx, int max_batch, int cache_type, int priority, int context_policy, int n_keep)
+        : model_(model.handle.get()) {
+        elver_session_options options = session_options(n_ctx, max_batch, cache_type, priority, context_policy, n_keep);
         options.go_on = Interruption::go_on;
         options.context = interruption_.get();
         elver_session* out = nullptr;
@@ -252,8 +253,9 @@ void bind_session(py::module_& m) {
         .def("set", [](Stop& self) { self.set.store(true); })
         .def("is_set", [](const Stop& self) { return self.set.load(); });
     py::class_<Session>(m, "Session")
-        .def(py::init<const Model&, int, int, int, int>(), py::arg("model"), py::arg("n_ctx"), py::arg("max_batch"),
-             py::arg("cache_type"), py::arg("priority"))
+        .def(py::init<const Model&, int, int, int, int, int, int>(), py::arg("model"), py::arg("n_ctx"),
+             py::arg("max_batch"), py::arg("cache_type"), py::arg("priority"), py::arg("context_policy"),
+             py::arg("n_keep"))
         .def("prefill", &Session::prefill, py::arg("ids"), py::arg("on_logits"), py::arg("wanted"), py::arg("progress"))
         .def("logits", &Session::logits)
         .def("rewind", &Session::rewind, py::arg("position"))

@@ -197,6 +197,12 @@ typedef enum elver_cache_type {
     ELVER_CACHE_Q4_0 = 4  /**< 4 bits and a scale for 32 values: 28 % of f16 */
 } elver_cache_type;
 
+/** What an answer does when the context is full. Numbers are fixed for ever. */
+typedef enum elver_context_policy {
+    ELVER_CONTEXT_STOP = 0, /**< it ends, with ELVER_FINISH_LENGTH */
+    ELVER_CONTEXT_SLIDE = 1 /**< the text drops its older half, n_keep tokens aside, and the rest is computed anew */
+} elver_context_policy;
+
 /** Whether a call is to go on: a language's own way to interrupt (signals of Python, the interrupt of a Java thread),
  * asked on the thread of the call while it works in the session, at least once a layer. It should be quick and should
  * not throw: an exception stops the call. Calls in this session and in others of the same model, or of one that
@@ -205,18 +211,20 @@ typedef enum elver_cache_type {
  *  @return Nonzero to go on; 0 stops that call as elver_session_cancel() does. */
 typedef int (*elver_go_on)(void* context);
 
-/** How large a session is, and who may interrupt it. */
+/** How large a session is, what becomes of it, and who may interrupt it. */
 typedef struct elver_session_options {
     size_t struct_size;
-    int32_t n_ctx;      /**< positions; 0: the model's, at most 4096 */
-    int32_t max_batch;  /**< tokens of a prefill pass; 0: 512 */
-    int32_t cache_type; /**< an elver_cache_type */
-    int32_t priority;   /**< a session of a higher one goes first, and gives up its pages last */
-    elver_go_on go_on;  /**< NULL, or asked while a call works in the session */
-    void* context;      /**< given to go_on; both must outlive the session */
+    int32_t n_ctx;          /**< positions; 0: the model's, at most 4096 */
+    int32_t max_batch;      /**< tokens of a prefill pass; 0: 512 */
+    int32_t cache_type;     /**< an elver_cache_type */
+    int32_t priority;       /**< a session of a higher one goes first, and gives up its pages last */
+    int32_t context_policy; /**< an elver_context_policy */
+    int32_t n_keep; /**< tokens at the beginning that ELVER_CONTEXT_SLIDE keeps; one that begins every text is kept */
+    elver_go_on go_on; /**< NULL, or asked while a call works in the session */
+    void* context;     /**< given to go_on; both must outlive the session */
 } elver_session_options;
 #define ELVER_SESSION_OPTIONS_INIT \
-    { sizeof(elver_session_options), 0, 0, ELVER_CACHE_DEFAULT, 0, NULL, NULL }
+    { sizeof(elver_session_options), 0, 0, ELVER_CACHE_DEFAULT, 0, ELVER_CONTEXT_STOP, 0, NULL, NULL }
 
 /** How a model is opened. */
 typedef struct elver_model_options {

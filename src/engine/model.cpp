@@ -184,7 +184,7 @@ Result<Fit> Model::fit(uint64_t budget, const SessionOptions& options, int n_ses
     const bool seeks_context = options.n_ctx == 0;
     const auto sessions = static_cast<uint64_t>(std::max(n_sessions, 1));
     SessionOptions wanted = options;
-    if (seeks_context) wanted.n_ctx = 1;
+    if (seeks_context) wanted.n_ctx = options.context_policy == ContextPolicy::slide ? options.n_keep + 2 : 1;
     const auto least = plan(wanted);
     if (!least) return least.error();
     Fit fit;

@@ -85,6 +85,14 @@ TEST_CASE("fit: each further session takes the same, and the most is one more th
     CHECK(eight.total <= 3 * plan.total);
     options.n_ctx = eight.n_ctx;
     CHECK(fit(model.get(), eight.total, options, 0).n_sessions == 8);
+    options.n_ctx = 0;
+    options.context_policy = ELVER_CONTEXT_SLIDE;
+    options.n_keep = 20;
+    CHECK(fit(model.get(), UINT64_MAX, options, 1).n_ctx == 64);
+    options.n_ctx = 22;
+    REQUIRE(elver_model_plan(model.get(), &options, &plan, nullptr) == ELVER_OK);
+    options.n_ctx = 0;
+    CHECK(fit(model.get(), 0, options, 1).least == plan.total);  // two positions behind those that are kept
     options.n_ctx = 65;  // beyond what it was trained for, which its rope allows
     CHECK(fit(model.get(), UINT64_MAX, options, 1).n_ctx == 65);
 }

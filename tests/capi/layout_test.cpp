@@ -26,6 +26,8 @@ TEST_CASE("abi: the numbers of enums never change") {
     CHECK(ELVER_LOG_DEBUG == 0);
     CHECK(ELVER_LOG_INFO == 1);
     CHECK(ELVER_LOG_WARNING == 2);
+    CHECK(ELVER_CONTEXT_STOP == 0);
+    CHECK(ELVER_CONTEXT_SLIDE == 1);
     CHECK(ELVER_CACHE_DEFAULT == 0);
     CHECK(ELVER_CACHE_F32 == 1);
     CHECK(ELVER_CACHE_F16 == 2);
@@ -89,13 +91,15 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_source, length, 40);
     AT(elver_source, memory, 48);
     AT(elver_source, memory_size, 56);
-    CHECK(sizeof(elver_session_options) == 40);
+    CHECK(sizeof(elver_session_options) == 48);
     AT(elver_session_options, n_ctx, 8);
     AT(elver_session_options, max_batch, 12);
     AT(elver_session_options, cache_type, 16);
     AT(elver_session_options, priority, 20);
-    AT(elver_session_options, go_on, 24);
-    AT(elver_session_options, context, 32);
+    AT(elver_session_options, context_policy, 24);
+    AT(elver_session_options, n_keep, 28);
+    AT(elver_session_options, go_on, 32);
+    AT(elver_session_options, context, 40);
     CHECK(sizeof(elver_model_options) == 64);
     AT(elver_model_options, n_threads, 8);
     AT(elver_model_options, threads, 16);

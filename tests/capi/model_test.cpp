@@ -131,6 +131,15 @@ TEST_CASE("capi: options out of range name themselves") {
     s.max_batch = 0;
     s.cache_type = 5;
     CHECK(contains(message(), "cache_type"));
+    s.cache_type = 0;
+    s.context_policy = 2;
+    CHECK(contains(message(), "context_policy: expected an elver_context_policy, 0 or 1, found 2"));
+    s.context_policy = ELVER_CONTEXT_SLIDE;
+    s.n_keep = -1;
+    CHECK(contains(message(), "n_keep: expected 0 or more, found -1"));
+    s.n_ctx = 32;
+    s.n_keep = 31;
+    CHECK(contains(message(), "n_keep"));
 }
 
 TEST_CASE("capi: the plan is exact, and a budget below it is refused with the least that is needed") {

@@ -64,7 +64,16 @@ class Stop:
     def is_set(self) -> bool: ...
 
 class Session:
-    def __init__(self, model: Model, n_ctx: int, max_batch: int, cache_type: int, priority: int) -> None: ...
+    def __init__(
+        self,
+        model: Model,
+        n_ctx: int,
+        max_batch: int,
+        cache_type: int,
+        priority: int,
+        context_policy: int,
+        n_keep: int,
+    ) -> None: ...
     def prefill(
         self,
         ids: object,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # for whoever resolves what Ids is here
 
 CacheType = Literal["f32", "f16", "q8_0", "q4_0"]
 CACHE_TYPES: "dict[CacheType, int]" = {"f32": 1, "f16": 2, "q8_0": 3, "q4_0": 4}
+ContextPolicy = Literal["stop", "slide"]
+CONTEXT_POLICIES: "dict[ContextPolicy, int]" = {"stop": 0, "slide": 1}
 
 
 class Plan(NamedTuple):
@@ -251,11 +253,19 @@ class Model(NotPicklable):
         max_batch: Optional[int] = None,
         cache_type: Optional[CacheType] = None,
         priority: Optional[int] = None,
+        context_policy: Optional[ContextPolicy] = None,
+        n_keep: Optional[int] = None,
     ) -> Session:
         """Opens a session of ``n_ctx`` positions (by default the model's, at most 4096) in the loaded model. One of a higher
-        ``priority`` goes first, and gives up its pages last."""
-        options = _session_options(n_ctx, max_batch, cache_type)
-        return Session(_elver.Session(self._handle, *options, option("priority", priority)), self._name)
+        ``priority`` goes first, and gives up its pages last. When the context is full an answer ends, or with
+        ``context_policy="slide"`` the text drops its older half, its first ``n_keep`` tokens aside."""
+        options = (
+            *_session_options(n_ctx, max_batch, cache_type),
+            option("priority", priority),
+            choose("context_policy", context_policy, CONTEXT_POLICIES),
+            option("n_keep", n_keep),
+        )
+        return Session(_elver.Session(self._handle, *options), self._name)
 
     @property
     def tokenizer(self) -> Tokenizer:

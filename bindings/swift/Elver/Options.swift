@@ -9,6 +9,14 @@ public enum CacheType: Int32, Sendable, CaseIterable {
     case q4_0 = 4
 }
 
+/// What an answer does when the context is full.
+public enum ContextPolicy: Int32, Sendable, CaseIterable {
+    /// It ends, with the reason `length`.
+    case stop = 0
+    /// The text drops its older half, the tokens to keep aside, and the rest is computed anew.
+    case slide = 1
+}
+
 /// Zeros leave the choice to the library, as elver.h says at `elver_session_options`.
 public struct SessionOptions: Hashable, Sendable {
     /// Positions.
@@ -18,12 +26,20 @@ public struct SessionOptions: Hashable, Sendable {
     public var cacheType: CacheType
     /// A session of a higher one goes first, and gives up its pages last.
     public var priority: Int
+    public var contextPolicy: ContextPolicy
+    /// Tokens at the beginning that `slide` never drops.
+    public var keptTokens: Int
 
-    public init(contextLength: Int = 0, maximumBatch: Int = 0, cacheType: CacheType = .default, priority: Int = 0) {
+    public init(
+        contextLength: Int = 0, maximumBatch: Int = 0, cacheType: CacheType = .default, priority: Int = 0,
+        contextPolicy: ContextPolicy = .stop, keptTokens: Int = 0
+    ) {
         self.contextLength = contextLength
         self.maximumBatch = maximumBatch
         self.cacheType = cacheType
         self.priority = priority
+        self.contextPolicy = contextPolicy
+        self.keptTokens = keptTokens
     }
 
     func c() throws(ElverError) -> elver_session_options {
@@ -32,6 +48,8 @@ public struct SessionOptions: Hashable, Sendable {
         c.max_batch = try int32(maximumBatch, "max_batch")
         c.cache_type = cacheType.rawValue
         c.priority = try int32(priority, "priority")
+        c.context_policy = contextPolicy.rawValue
+        c.n_keep = try int32(keptTokens, "n_keep")
         return c
     }
 }
