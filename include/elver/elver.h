@@ -159,8 +159,8 @@ typedef int (*elver_progress)(double fraction, void* context);
 
 /* ---------------------------------------------------------------------------------------------- threads and the log */
 
-/** Starts threads for several models to share, in elver_model_options: one of them makes a pass at a time, each in
- * turn. For a function that is called from within a pass they are one model.
+/** Starts threads for several models to share, by elver_model_options: one model makes a pass at a time, each in turn.
+ *  For a function that is called from within a pass they are one model.
  *  @param n_threads 1 to 1024, the thread of a call included; 0: the physical cores that this process may use.
  *  @param out       Written only on ELVER_OK: threads you own; elver_threads_release() them, also while models use
  *                   them, which keep them.
@@ -178,8 +178,8 @@ typedef enum elver_log_level {
     ELVER_LOG_WARNING = 2 /**< what you should know although the call succeeds */
 } elver_log_level;
 
-/** Takes a line of a model's log. elver writes nothing anywhere else, and nothing at all without such a function.
- * Called on the thread of the call that the line is about, and so by several at once.
+/** Takes a line of a model's log, which is written nowhere else. Called on the thread of the call that the line is
+ *  about, and so by several at once.
  *  @param level   An elver_log_level.
  *  @param line    UTF-8, NUL-ended, without a newline. Borrowed until it returns.
  *  @param size    Bytes of it.
@@ -203,10 +203,10 @@ typedef enum elver_context_policy {
     ELVER_CONTEXT_SLIDE = 1 /**< the text drops its older half, n_keep tokens aside, and the rest is computed anew */
 } elver_context_policy;
 
-/** Whether a call is to go on: a language's own way to interrupt (signals of Python, the interrupt of a Java thread),
- * asked on the thread of the call while it works in the session, at least once a layer. It should be quick and should
- * not throw: an exception stops the call. Calls in this session and in others of the same model, or of one that
- * shares its threads, return ELVER_BUSY in it, but for elver_session_cancel().
+/** Whether a call is to go on: a language's own way to interrupt (signals of Python, the interrupt of a Java thread).
+ *  Asked on the thread of the call while it works in the session, at least once a layer. It should be quick and should
+ *  not throw: an exception stops the call. Calls in this session and in others of the same model, or of one that shares
+ *  its threads, return ELVER_BUSY in it, but for elver_session_cancel().
  *  @param context What was given beside the function.
  *  @return Nonzero to go on; 0 stops that call as elver_session_cancel() does. */
 typedef int (*elver_go_on)(void* context);
