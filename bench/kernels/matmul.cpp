@@ -52,13 +52,15 @@ void product(benchmark::State& state, const KernelTable& kernels, DType type, Si
     std::vector<float> x(tokens * k);
     std::mt19937 random(3);
     for (float& v : x) v = static_cast<float>(random() % 2001) / 1000.0f - 1.0f;
-    AlignedBuffer acts = zeros(quantized_acts_bytes(tokens, k)), y = zeros(tokens * rows * sizeof(float)),
+    ActForms forms;
+    forms.add(kernels.form(type));
+    AlignedBuffer acts = zeros(acts_bytes(forms, tokens, k)), y = zeros(tokens * rows * sizeof(float)),
                   scratch = zeros(n_workers * round_up(matmul_scratch_bytes(tokens), 64));
     MatmulArgs args{};
     args.k = size.k;
     args.n_rows = size.n_rows;
     args.n = n;
-    args.acts = place_acts(acts.data(), tokens, k);
+    args.acts = PlacedActs(acts.data(), forms, tokens, k).acts;
     args.x = x.data();
     args.x_stride = k;
     args.y = y.as<float>(0);

@@ -83,10 +83,11 @@ ELVER_API elver_status elver_dtype_row_bytes(elver_dtype dtype, int64_t k, size_
 
 /** Encodes rows of floats in a block format, to the nearest that the format can say (Q4_0 to Q6_K, Q8_0, IQ4_NL, MXFP4,
  *  F16, BF16, F32).
- *  @param x        [n_rows, k], x_stride floats apart. Borrowed for this call. Not finite: an error.
+ *  @param x        [n_rows, k], x_stride floats apart. Borrowed for this call. Not finite, or beyond what the
+ *                  format holds (its scales are F16): an error which names the row.
  *  @param rows     [n_rows] rows of elver_dtype_row_bytes(dtype, k), `rows_size` bytes in all: exactly those.
  *                  Written only on ELVER_OK.
- *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (a shape, a size, a value that is not finite); ELVER_UNSUPPORTED (a type
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (a shape, a size, a value); ELVER_UNSUPPORTED (a type
  *          that elver only reads); ELVER_BUSY. Since: 0.1. */
 ELVER_API elver_status elver_ops_quantize(elver_ops* ops, elver_dtype dtype, const float* x, int64_t n_rows, int64_t k,
                                           int64_t x_stride, void* rows, size_t rows_size, elver_error** error);

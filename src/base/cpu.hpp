@@ -11,6 +11,7 @@ struct CpuFeatures {
     bool avxvnni = false;     // 256-bit VPDPBUSD, VEX-coded
     bool avx512vnni = false;  // with F, BW, VL, DQ
     bool avx512bf16 = false;
+    bool slow_bf16 = false;  // dots of bfloat16 do less a cycle than multiply-adds in f32
     bool neon_dotprod = false;
     bool neon_i8mm = false;
 };

@@ -9,15 +9,7 @@
 
 namespace elver::cpu {
 
-namespace {
-
-// A quantised row of k values, and what alignment may add for each expert.
-constexpr size_t acts_row_bytes(size_t k) noexcept {
-    return k + k / 32 * 28;
-}
-constexpr size_t acts_expert_slack = 256;
-
-}  // namespace
+namespace {}  // namespace
 
 void sort_pairs(const SortedPairs& s, const int32_t* ids) noexcept {
     std::fill_n(s.first, s.n_experts + 1, 0);
@@ -31,19 +23,17 @@ void sort_pairs(const SortedPairs& s, const int32_t* ids) noexcept {
     s.first[0] = 0;
 }
 
-size_t sorted_acts_bytes(size_t n_pairs, size_t n_experts, int k) noexcept {
-    return n_pairs * acts_row_bytes(round_up(static_cast<size_t>(k), 32)) + (n_experts + 1) * acts_expert_slack;
+size_t sorted_acts_bytes(ActForms forms, size_t n_pairs, int k) noexcept {
+    return n_pairs * acts_bytes(forms, 1, static_cast<size_t>(k));
 }
 
-QuantizedActs SortedRows::acts_of(const SortedPairs& pairs, int expert) const noexcept {
+Acts SortedRows::acts_of(const SortedPairs& pairs, int expert) const noexcept {
     const auto columns = static_cast<size_t>(k), first = static_cast<size_t>(pairs.first[expert]);
-    return place_acts(
-        acts + round_up(first * acts_row_bytes(columns), 64) + static_cast<size_t>(expert) * acts_expert_slack,
-        static_cast<size_t>(pairs.n_rows(expert)), columns);
+    std::byte* const at = acts + first * acts_bytes(forms, 1, columns);
+    return PlacedActs(at, forms, static_cast<size_t>(pairs.n_rows(expert)), columns).acts;
 }
 
 void quantize_sorted(const KernelTable& kernels, const SortedPairs& pairs, const SortedRows& in, Share rows) noexcept {
-    if (!quantizes(kernels, in.k)) return;
     const size_t stride = graph::padded_row(in.k);
     for (int e = 0; e < pairs.n_experts; ++e) {
         const int first = pairs.first[e], n = pairs.n_rows(e);
@@ -54,7 +44,21 @@ void quantize_sorted(const KernelTable& kernels, const SortedPairs& pairs, const
     }
 }
 
-ExpertsMemory place_experts(const graph::Experts& op, std::byte* memory, int max_rows) noexcept {
+// What experts' first products read, and their last.
+struct ExpertForms {
+    ActForms in, hidden;
+
+    ExpertForms(const graph::Experts& op, const KernelTable& kernels) noexcept {
+        for (const auto& expert : op.experts) {
+            in.add(kernels.form(expert.up.type));
+            if (expert.gate.there()) in.add(kernels.form(expert.gate.type));
+            hidden.add(kernels.form(expert.down.type));
+        }
+    }
+};
+
+ExpertsMemory place_experts(const graph::Experts& op, const KernelTable& kernels, std::byte* memory,
+                            int max_rows) noexcept {
     const int width = op.experts.front().up.k, hidden = op.experts.front().up.n_rows;
     const auto n_experts = static_cast<size_t>(op.router.n_experts),
                n_pairs = static_cast<size_t>(max_rows) * static_cast<size_t>(op.router.top_k);
@@ -72,7 +76,9 @@ ExpertsMemory place_experts(const graph::Experts& op, std::byte* memory, int max
     s.pairs.first = reinterpret_cast<int32_t*>(take((n_experts + 1) * sizeof(int32_t)));
     s.rows = reinterpret_cast<float*>(take(n_pairs * graph::padded_row(width) * sizeof(float)));
     s.hidden = reinterpret_cast<float*>(take(n_pairs * graph::padded_row(hidden) * sizeof(float)));
-    s.acts = take(sorted_acts_bytes(n_pairs, n_experts, std::max(width, hidden)));
+    const ExpertForms forms(op, kernels);
+    s.acts =
+        take(std::max(sorted_acts_bytes(forms.in, n_pairs, width), sorted_acts_bytes(forms.hidden, n_pairs, hidden)));
     return s;
 }
 
@@ -87,7 +93,8 @@ class SparseFfn {
           width_(op.experts.front().up.k),
           hidden_(op.experts.front().up.n_rows),
           top_k_(op.router.top_k),
-          m_(place_experts(op, step.shared(), step.pass.scratch->max_rows)) {
+          forms_(op, step.kernels()),
+          m_(place_experts(op, step.kernels(), step.shared(), step.pass.scratch->max_rows)) {
         m_.pairs.n_pairs = step.pass.n_rows * top_k_;
     }
 
@@ -121,8 +128,8 @@ class SparseFfn {
     }
 
   private:
-    SortedRows input_rows() const noexcept { return {m_.rows, width_, m_.acts}; }
-    SortedRows hidden_rows() const noexcept { return {m_.hidden, hidden_, m_.acts}; }
+    SortedRows input_rows() const noexcept { return {m_.rows, width_, m_.acts, forms_.in}; }
+    SortedRows hidden_rows() const noexcept { return {m_.hidden, hidden_, m_.acts, forms_.hidden}; }
 
     void choose(Share tokens) const noexcept {
         const auto first = static_cast<size_t>(tokens.begin) * static_cast<size_t>(top_k_);
@@ -223,6 +230,7 @@ class SparseFfn {
     const Step& step_;
     const graph::Experts& op_;
     int width_, hidden_, top_k_;
+    ExpertForms forms_;
     ExpertsMemory m_;
 };
 

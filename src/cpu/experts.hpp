@@ -26,12 +26,13 @@ struct SortedRows {
     float* x;  // [n_pairs, k], padded_row(k) apart
     int k;
     std::byte* acts;  // sorted_acts_bytes
+    ActForms forms;   // that their products read
 
-    QuantizedActs acts_of(const SortedPairs& pairs, int expert) const noexcept;
+    Acts acts_of(const SortedPairs& pairs, int expert) const noexcept;
 };
-size_t sorted_acts_bytes(size_t n_pairs, size_t n_experts, int k) noexcept;
+size_t sorted_acts_bytes(ActForms forms, size_t n_pairs, int k) noexcept;
 
-// Quantises rows [rows.begin, rows.end) where the level reads them so.
+// Brings rows [rows.begin, rows.end) into these forms.
 void quantize_sorted(const KernelTable& kernels, const SortedPairs& pairs, const SortedRows& in, Share rows) noexcept;
 
 // What an expert does to its rows: one product, or a gate's and what it gates.
@@ -87,7 +88,7 @@ void multiply_sorted(const ExpertsArgs& a, int worker, const ProductsOf& product
         const auto first = static_cast<size_t>(pairs.first[e]);
         const ExpertProducts products = products_of(e);
         args.n = pairs.n_rows(e);
-        if (quantizes(*a.kernels, a.in.k)) args.acts = a.in.acts_of(pairs, e);
+        args.acts = a.in.acts_of(pairs, e);
         args.x = a.in.x + first * x_stride;
         args.y = a.y + first * a.y_stride;
         products.panels().choose(piece - before, args);
@@ -113,6 +114,7 @@ struct ExpertsMemory {
     size_t n_bytes = 0;
 };
 // Placed from `memory` on, for up to max_rows rows of the batch; with null, to know its size.
-ExpertsMemory place_experts(const graph::Experts& op, std::byte* memory, int max_rows) noexcept;
+ExpertsMemory place_experts(const graph::Experts& op, const KernelTable& kernels, std::byte* memory,
+                            int max_rows) noexcept;
 
 }  // namespace elver::cpu

@@ -20,7 +20,9 @@ void run_op(const Step& step, const graph::Copy& op) noexcept {
 void run_op(const Step& step, const graph::HeadLinear& op) noexcept {
     const int k = op.heads.front().k, n_rows = op.heads.front().n_rows;
     const Own own = step.own();
-    const QuantizedActs acts = place_acts(own.acts, 1, static_cast<size_t>(k));
+    ActForms forms;
+    forms.add(step.kernels().form(op.heads.front().type));
+    const Acts acts = PlacedActs(own.acts, forms, 1, static_cast<size_t>(k)).acts;
     MatmulArgs args{};
     args.k = k;
     args.n_rows = n_rows;
@@ -38,7 +40,7 @@ void run_op(const Step& step, const graph::HeadLinear& op) noexcept {
         for (int t = 0; t < step.pass.n_rows; ++t) {
             std::memcpy(own.row, step.row(op.from, t) + h * op.from_stride, static_cast<size_t>(k) * sizeof(float));
             step.probe(t, h, false, own.row, k);
-            if (quantizes(step.kernels(), k)) step.kernels().quantize({own.row, 0, 1, k, 0, 1, acts});
+            step.kernels().quantize({own.row, 0, 1, k, 0, 1, acts});
             m.matmul(args);
             std::memcpy(step.row(op.to, t) + h * op.to_stride, args.y, static_cast<size_t>(n_rows) * sizeof(float));
         }

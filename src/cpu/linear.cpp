@@ -9,29 +9,25 @@ namespace elver::cpu {
 
 namespace {
 
-bool is_float(DType type) noexcept {
-    return dtype_info(type).block_size == 1;
-}
-
 // What the products read.
 struct Inputs {
-    QuantizedActs acts;
-    const float* x;  // rows for float formats and the reference level
+    Acts acts;
+    const float* x;  // rows for the reference level
     size_t x_stride;
 };
 
-// Normalises and quantises the rows; the workers share them, or each makes a single row for itself, which is cheaper
-// than a barrier.
+// Normalises the rows and brings them into the forms that the products read; the workers share them, or each makes a
+// single row for itself, which is cheaper than a barrier.
 Inputs prepare(const LinearArgs& a, int worker) noexcept {
-    const bool alone = a.n == 1, quantized = quantizes(*a.kernels, a.k);
-    bool float_weights = false;
-    for (const LinearProduct& p : a.products) float_weights = float_weights || is_float(p.matrix->type);
-    const auto n_rows = static_cast<size_t>(a.n) * static_cast<size_t>(a.parts), k = static_cast<size_t>(a.k);
-    Inputs in{place_acts(alone ? a.own.acts : a.shared, n_rows, k), a.x, a.x_stride};
+    const bool alone = a.n == 1;
+    ActForms forms;
+    for (const LinearProduct& p : a.products) forms.add(a.kernels->form(p.matrix->type));
+    const auto n = static_cast<size_t>(a.n), k = static_cast<size_t>(a.k), parts = static_cast<size_t>(a.parts);
+    const PlacedActs placed(alone ? a.own.acts : a.shared, forms, n, k, parts);
+    Inputs in{placed.acts, a.x, a.x_stride};
     const Share mine = alone ? Share{0, 1} : share(a.n, worker, a.pool->n_threads());
-    const bool shares_rows = !alone && a.norm.there() && reads_rows(*a.kernels, a.k, float_weights);
-    const size_t acts_bytes = quantized ? round_up(quantized_acts_bytes(n_rows, k), 64) : 0;
-    float* rows = shares_rows ? reinterpret_cast<float*>(a.shared + acts_bytes) : a.own.row;
+    const bool shares_rows = !alone && a.norm.there() && forms.has(ActForm::rows);
+    float* rows = shares_rows ? reinterpret_cast<float*>(a.shared + placed.n_bytes) : a.own.row;
     const size_t stride = shares_rows ? graph::padded_row(a.k) : 0;
     for (int t = mine.begin; t < mine.end; ++t) {
         const float* x = a.x + static_cast<size_t>(t) * a.x_stride;
@@ -41,7 +37,8 @@ Inputs prepare(const LinearArgs& a, int worker) noexcept {
             x = row;
         }
         if (a.probed != nullptr && (!alone || worker == 0)) a.probed->probe(t, -1, false, x, a.k);
-        if (quantized) a.kernels->quantize({x, 0, a.n, a.k, t, t + 1, in.acts, a.parts});
+        // The row stands where row t of x would.
+        a.kernels->quantize({x, 0, a.n, a.k, t, t + 1, in.acts, a.parts});
     }
     if (a.norm.there()) in.x = rows, in.x_stride = stride;
     if (!alone) a.pool->barrier();
@@ -63,16 +60,9 @@ struct Set {
 
 }  // namespace
 
-bool reads_rows(const KernelTable& kernels, int k, bool float_weights) noexcept {
-    return float_weights || !quantizes(kernels, k);
-}
-
-size_t linear_shared_bytes(const KernelTable& kernels, size_t n, int k, int parts, bool norms,
-                           bool float_weights) noexcept {
-    const auto columns = static_cast<size_t>(k);
-    const size_t acts = quantized_acts_bytes(n * static_cast<size_t>(parts), columns);
-    const size_t rows = norms && reads_rows(kernels, k, float_weights) ? n * graph::padded_row(k) * sizeof(float) : 0;
-    return (quantizes(kernels, k) ? round_up(acts, 64) : 0) + rows;
+size_t linear_shared_bytes(ActForms forms, size_t n, int k, int parts, bool norms) noexcept {
+    const size_t rows = norms && forms.has(ActForm::rows) ? n * graph::padded_row(k) * sizeof(float) : 0;
+    return acts_bytes(forms, n, static_cast<size_t>(k), static_cast<size_t>(parts)) + rows;
 }
 
 void linear_share(const LinearArgs& a, int worker) noexcept {

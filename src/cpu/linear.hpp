@@ -61,16 +61,8 @@ struct LinearArgs {
     const Step* probed = nullptr;             // whose probe sees the rows; or null
 };
 
-// Whether rows of k values are quantised at this level.
-inline bool quantizes(const KernelTable& kernels, int k) noexcept {
-    return kernels.reads_packs && k % 32 == 0;
-}
-// Whether products read normalised rows as floats too.
-bool reads_rows(const KernelTable& kernels, int k, bool float_weights) noexcept;
-
-// Memory that the workers share for up to n rows.
-size_t linear_shared_bytes(const KernelTable& kernels, size_t n, int k, int parts, bool norms,
-                           bool float_weights) noexcept;
+// Memory that the workers share for up to n rows, which products read in these forms.
+size_t linear_shared_bytes(ActForms forms, size_t n, int k, int parts, bool norms) noexcept;
 
 // Floats of a worker's own row for HeadLinear: a head's input, and behind it what its matrix makes of it.
 inline int head_linear_row(const graph::Matrix& m) noexcept {

@@ -15,9 +15,10 @@ namespace {
 
 // What an operation needs besides its buffers.
 struct Needs {
-    size_t shared = 0;      // bytes that its workers use together
-    int row = 0, acts = 0;  // floats of a worker's own row, and of two such rows quantised
-    size_t kernel = 0;      // bytes of scratch of a worker's kernels
+    size_t shared = 0;  // bytes that its workers use together
+    int row = 0;        // floats of a worker's own row
+    size_t acts = 0;    // bytes of such a row as products read it
+    size_t kernel = 0;  // of scratch of a worker's kernels
 };
 
 class Needed {
@@ -27,18 +28,20 @@ class Needed {
 
     Needs operator()(const graph::Linear& op) const {
         const size_t n = rows(op.input.buffer);
-        const bool float_weights = std::any_of(op.products.begin(), op.products.end(), [](const graph::Product& p) {
-            return dtype_info(p.matrix.type).block_size == 1;
-        });
+        ActForms forms;
+        for (const graph::Product& p : op.products) forms.add(executor_.kernels().form(p.matrix.type));
         const int k = op.products.front().matrix.k;
         const bool norms = op.norm.kind != graph::Norm::Kind::none;
-        Needs out{linear_shared_bytes(executor_.kernels(), n, k, op.parts, norms, float_weights), k, k, 0};
+        Needs out{linear_shared_bytes(forms, n, k, op.parts, norms), k,
+                  acts_bytes(forms, 1, static_cast<size_t>(k), static_cast<size_t>(op.parts)), 0};
         out.kernel = matmul_scratch_bytes(std::max<size_t>(n, 2) * static_cast<size_t>(op.parts));
         return out;
     }
     Needs operator()(const graph::HeadLinear& op) const {
         const graph::Matrix& m = op.heads.front();
-        return {0, head_linear_row(m), m.k, matmul_scratch_bytes(2)};
+        ActForms forms;
+        forms.add(executor_.kernels().form(m.type));
+        return {0, head_linear_row(m), acts_bytes(forms, 1, static_cast<size_t>(m.k)), matmul_scratch_bytes(2)};
     }
     Needs operator()(const graph::Attention& op) const {
         const CacheShape widest{CacheType::q8_0, op.head_dim, op.v_head_dim};  // of all types
@@ -49,7 +52,7 @@ class Needed {
     }
     Needs operator()(const graph::Experts& op) const {
         const graph::Matrix& up = op.experts.front().up;
-        return {place_experts(op, nullptr, static_cast<int>(max_rows_)).n_bytes, up.k, 0,
+        return {place_experts(op, executor_.kernels(), nullptr, static_cast<int>(max_rows_)).n_bytes, up.k, 0,
                 std::max(matmul_scratch_bytes(max_rows_), router_scratch(op.router.n_experts) * sizeof(float))};
     }
     template <class Other>
@@ -92,10 +95,9 @@ Scratch Executor::plan_scratch(int max_rows, int max_outputs, int n_ctx) const {
     const auto first_shared = placed.at.begin() + static_cast<std::ptrdiff_t>(strides_.size());
     s.buffer_at.assign(placed.at.begin(), first_shared);
     s.shared_at.assign(first_shared, placed.at.end());
-    const auto row_floats = round_up(static_cast<size_t>(own.row), 32),
-               acts = round_up(static_cast<size_t>(own.acts), 32);
+    const size_t row_floats = round_up(static_cast<size_t>(own.row), 32);
     s.worker_acts_at = round_up(row_floats * sizeof(float), 64);
-    s.worker_kernel_at = s.worker_acts_at + round_up(quantized_acts_bytes(2, acts), 64);
+    s.worker_kernel_at = s.worker_acts_at + own.acts;
     s.worker_bytes = s.worker_kernel_at + round_up(own.kernel, 64);
     s.worker_at = placed.n_bytes;
     s.n_bytes = s.worker_at + static_cast<size_t>(s.n_workers) * s.worker_bytes;

@@ -27,7 +27,7 @@ struct NormWeights {
 // A worker's own memory.
 struct Own {
     float* row;       // as many floats as the widest input of a product
-    std::byte* acts;  // two such rows, quantised
+    std::byte* acts;  // such a row as products read it
     float* kernel;    // scratch of kernels
 };
 

@@ -17,16 +17,35 @@
 
 namespace elver {
 
-// Rows of activations, quantised to 8 bits in blocks of 32 along k: a row a token, or two (`parts`): its values, then
-// what rounding took from them, together about 16 bits. Rows come in tiles (ActTiles) of w rows.
-struct QuantizedActs {
-    int8_t* q;             // tile: [k / 4][w][4]
-    float* d;              // tile: [k / 32][w], x ~ d * q
-    float* dsum;           // tile: [k / 32][w], d * sum of q
-    int32_t* minus_sum;    // tile: [k / 32][w], sum of -q
-    float* dsum16;         // tile: [k / 16][w]
-    int32_t* minus_sum16;  // tile: [k / 16][w]
+// What products read of their activations: block formats 8-bit codes, float formats floats, or pairs of bfloat16 where
+// the level multiplies them (KernelTable::pairs), the reference level the rows themselves.
+enum class ActForm : uint8_t { rows = 1, codes = 2, floats = 4, pairs = 8 };
+// A set of forms.
+struct ActForms {
+    uint8_t bits = 0;
+
+    constexpr void add(ActForm form) noexcept { bits = static_cast<uint8_t>(bits | static_cast<uint8_t>(form)); }
+    constexpr bool has(ActForm form) const noexcept { return (bits & static_cast<uint8_t>(form)) != 0; }
+    static constexpr ActForms all() noexcept { return {15}; }
 };
+
+// Rows of activations in the forms that products read; a form that none reads is null. Rows come in tiles (ActTiles)
+// of w rows. Codes have 8 bits in blocks of 32 along k: a row a token, or two (`parts`): its values, then what rounding
+// took from them, together about 16 bits. Pairs of bfloat16 come in parts too, floats do not.
+struct Acts {
+    int8_t* q = nullptr;             // tile: [k / 4][w][4]
+    float* d = nullptr;              // tile: [k / 32][w], x ~ d * q
+    float* dsum = nullptr;           // tile: [k / 32][w], d * sum of q
+    int32_t* minus_sum = nullptr;    // tile: [k / 32][w], sum of -q
+    float* dsum16 = nullptr;         // tile: [k / 16][w]
+    int32_t* minus_sum16 = nullptr;  // tile: [k / 16][w]
+    float* floats = nullptr;         // tile: [even_k(k)][w], padded with zeros
+    float* pairs = nullptr;          // tile: [even_k(k) / 2][w], two bfloat16 where a float would be
+};
+
+constexpr size_t even_k(size_t k) noexcept {
+    return (k + 1) & ~size_t{1};
+}
 
 // How n rows are cut into tiles of at most `most`: as few as that takes, and as even as they can be, since a tile of
 // one or two rows costs nearly what a full one does. The first n_wide tiles have width rows, the others one less.
@@ -45,31 +64,37 @@ struct ActTiles {
     }
 };
 
-// Bytes that quantised activations take for n rows of k values.
-inline size_t quantized_acts_bytes(size_t n, size_t k) noexcept {
-    const size_t n_blocks = k / 32;
-    return ((n * k + 63) & ~size_t{63}) + n * n_blocks * 28 + 64;
+// Lays the forms of n tokens of k values out in one run of memory, and counts its bytes.
+struct PlacedActs {
+    Acts acts;
+    size_t n_bytes = 0;
+
+    PlacedActs(std::byte* memory, ActForms forms, size_t n, size_t k, size_t parts = 1) noexcept {
+        const auto take = [&]<class T>(T*& field, size_t count) {
+            field = memory == nullptr ? nullptr : reinterpret_cast<T*>(memory + n_bytes);
+            n_bytes += (count * sizeof(T) + 63) & ~size_t{63};
+        };
+        if (forms.has(ActForm::codes)) {
+            const size_t n_blocks = n * parts * (k / 32);
+            take(acts.q, n * parts * k);
+            take(acts.d, n_blocks), take(acts.dsum, n_blocks), take(acts.minus_sum, n_blocks);
+            take(acts.dsum16, 2 * n_blocks), take(acts.minus_sum16, 2 * n_blocks);
+        }
+        if (forms.has(ActForm::floats)) take(acts.floats, n * even_k(k));
+        if (forms.has(ActForm::pairs)) take(acts.pairs, n * parts * even_k(k) / 2);
+    }
+};
+inline size_t acts_bytes(ActForms forms, size_t n, size_t k, size_t parts = 1) noexcept {
+    return PlacedActs(nullptr, forms, n, k, parts).n_bytes;
 }
 
-// Lays the fields out in one run of memory.
-inline QuantizedActs place_acts(std::byte* memory, size_t n, size_t k) noexcept {
-    const size_t n_blocks = n * (k / 32);
-    QuantizedActs a;
-    a.q = reinterpret_cast<int8_t*>(memory);
-    a.d = reinterpret_cast<float*>(memory + ((n * k + 63) & ~size_t{63}));
-    a.dsum = a.d + n_blocks;
-    a.dsum16 = a.dsum + n_blocks;
-    a.minus_sum = reinterpret_cast<int32_t*>(a.dsum16 + 2 * n_blocks);
-    a.minus_sum16 = a.minus_sum + n_blocks;
-    return a;
-}
-
+// Brings rows into the forms that acts has room for.
 struct QuantizeArgs {
     const float* x;  // [n, k], rows x_stride apart
     size_t x_stride;
-    int n, k;  // k is a multiple of 32
+    int n, k;  // k is a multiple of 32 for codes
     int token_begin, token_end;
-    QuantizedActs acts;  // n * parts rows
+    Acts acts;
     int parts = 1;
 };
 
@@ -104,11 +129,11 @@ struct Grid {
 struct MatmulArgs {
     const std::byte* pack;  // the matrix's groups (quant/pack.hpp), or the file's rows for the reference level
     int k;
-    int n_rows;          // rows before padding
-    int n;               // tokens
-    int parts = 1;       // rows of acts a token; their products are added
-    QuantizedActs acts;  // read by block formats
-    const float* x;      // [n, k] rows x_stride apart; read by float formats and by the reference level
+    int n_rows;     // rows before padding
+    int n;          // tokens
+    int parts = 1;  // rows of acts a token; their products are added
+    Acts acts;
+    const float* x;  // [n, k] rows x_stride apart; read by the reference level
     size_t x_stride;
     float* y;  // [n, rows] rows y_stride apart
     size_t y_stride;
@@ -120,7 +145,8 @@ struct MatmulArgs {
     Grid grid = {};              // the kernel's own entry fills it in
 };
 
-// Panel of 32 rows by at most 640 k as bytes with scales, and a 32-row strip of sums for n rows of activations.
+// Panel of 32 rows by at most 640 k as bytes with scales (or less k as floats), and a 32-row strip of sums for n rows
+// of activations.
 inline constexpr int panel_k = 640;
 inline size_t matmul_scratch_bytes(size_t n) noexcept {
     return 32 * panel_k + (panel_k / 16) * 2 * 32 * sizeof(float) + (n + 16) * 32 * sizeof(float) + 256;

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "base/cpu.hpp"
 #include "base/text.hpp"
@@ -20,7 +21,7 @@ struct Level {
     bool CpuFeatures::*needs;
 };
 
-// Best first.
+// Best first, but for what available_kernels() knows of some processors.
 constexpr Level levels[] = {
 #define ELVER_LEVEL(name) {&table_##name, &CpuFeatures::name},
 #include "kernels/levels.inc"
@@ -35,6 +36,8 @@ std::vector<const char*> available_kernels() {
         if (cpu_features().*level.needs) names.push_back(level.table->name);
     }
     names.push_back(table_reference.name);
+    // The next level has all of the best one but its dots of bfloat16.
+    if (cpu_features().avx512bf16 && cpu_features().slow_bf16) std::swap(names[0], names[1]);
     return names;
 }
 

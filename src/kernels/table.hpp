@@ -8,8 +8,9 @@ namespace elver {
 
 struct KernelTable {
     const char* name;
-    int tile_tokens;   // tokens interleaved in a tile of quantised activations
+    int tile_tokens;   // tokens interleaved in a tile of activations
     bool reads_packs;  // false: matmul takes the file's rows and f32 activations (the reference level)
+    bool pairs;        // products with BF16 weights take activations rounded to bfloat16
     void (*quantize)(const QuantizeArgs&) noexcept;
     // The product for a weight type; null where the level has none.
     void (*(*matmul)(DType) noexcept)(const MatmulArgs&) noexcept;
@@ -30,6 +31,13 @@ struct KernelTable {
     // For benchmarks; null where a level has no packed dot product.
     uint64_t (*peak_dots)(uint64_t n_steps, int32_t* sink) noexcept;
     void (*peak_read)(const uint8_t* bytes, size_t n, int32_t* sink) noexcept;
+
+    // What the product with a weight type reads.
+    ActForm form(DType type) const noexcept {
+        if (!reads_packs) return ActForm::rows;
+        if (dtype_info(type).block_size > 1) return ActForm::codes;
+        return type == DType::bf16 && pairs ? ActForm::pairs : ActForm::floats;
+    }
 };
 
 }  // namespace elver

@@ -47,13 +47,15 @@ Result<void> Ops::matmul_experts(const Choices& c, FloatRows x, MutableFloatRows
     const auto floats = checked_mul(count, x_stride + y_stride);
     const auto row_bytes = floats ? checked_mul(*floats, sizeof(float)) : floats;
     if (!row_bytes) return wrong("n_x", "rows that fit in memory", x.n);
-    const size_t acts_bytes = round_up(cpu::sorted_acts_bytes(count, c.experts.size(), shape.k), 64),
+    ActForms forms;
+    for (const OwnMatrix* expert : c.experts) forms.add(kernels_->form(expert->matrix().type));
+    const size_t acts_bytes = round_up(cpu::sorted_acts_bytes(forms, count, shape.k), 64),
                  own_bytes = round_up(matmul_scratch_bytes(static_cast<size_t>(most)), 64);
     const auto memory = scratch(*row_bytes + acts_bytes + n_workers * own_bytes);
     if (!memory) return memory.error();
     auto* const in = reinterpret_cast<float*>(*memory);
     float* const out = in + count * x_stride;
-    const cpu::SortedRows rows{in, shape.k, *memory + *row_bytes};
+    const cpu::SortedRows rows{in, shape.k, *memory + *row_bytes, forms};
     std::byte* const own = *memory + *row_bytes + acts_bytes;
     pool_->run([&](int worker) {
         const Share mine = share(n_pairs, worker, pool_->n_threads());

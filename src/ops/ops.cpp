@@ -85,13 +85,15 @@ Result<void> Ops::quantize(DType type, FloatRows x, std::span<std::byte> rows) {
     if (encoder(type) == nullptr)
         return Error(Status::unsupported, cat("dtype: elver reads ", dtype_name(type), ", but does not write it"),
                      "dtype");
+    const float greatest = greatest_encodable(type);
     for (int64_t r = 0; r < x.n; ++r) {
-        const float* bad = std::find_if_not(x.row(r), x.row(r) + x.width, [](float v) { return std::isfinite(v); });
-        if (bad != x.row(r) + x.width) {
-            return Error(Status::invalid_argument,
-                         cat("x: expected finite numbers, found ", *bad, " in row ", r, ", column ", bad - x.row(r)),
-                         "x");
-        }
+        const float *end = x.row(r) + x.width,
+                    *bad = std::find_if_not(x.row(r), end, [&](float v) { return std::fabs(v) <= greatest; });
+        if (bad == end) continue;
+        const std::string expected =
+            std::isfinite(*bad) ? cat("numbers that ", dtype_name(type), " holds, up to ", greatest) : "finite numbers";
+        return Error(Status::invalid_argument,
+                     cat("x: expected ", expected, ", found ", *bad, " in row ", r, ", column ", bad - x.row(r)), "x");
     }
     const size_t stride = row_bytes(type, static_cast<size_t>(x.width));
     pool_->parallel_for(static_cast<size_t>(x.n), 16, [&](size_t begin, size_t end) {
@@ -148,9 +150,11 @@ Result<void> Ops::matmul(const OwnMatrix& w, FloatRows x, const float* bias, Mut
     if (const auto fine = check_rows("y", x.n, m.n_rows, y.stride); !fine) return fine;
     const auto k = static_cast<size_t>(m.k), padded = round_up(static_cast<size_t>(m.n_rows), 16);
     const size_t batch = std::min(batch_rows(padded), static_cast<size_t>(std::max<int64_t>(x.n, 1)));
-    const size_t shared_bytes = round_up(cpu::linear_shared_bytes(*kernels_, batch, m.k, 1, false, true), 64),
+    ActForms forms;
+    forms.add(kernels_->form(m.type));
+    const size_t shared_bytes = cpu::linear_shared_bytes(forms, batch, m.k, 1, false),
                  y_bytes = batch * padded * sizeof(float), bias_bytes = padded * sizeof(float),
-                 own_acts_bytes = round_up(quantized_acts_bytes(1, k), 64),
+                 own_acts_bytes = acts_bytes(forms, 1, k),
                  own_bytes = own_acts_bytes + round_up(matmul_scratch_bytes(std::max<size_t>(batch, 2)), 64);
     const auto n_workers = static_cast<size_t>(pool_->n_threads());
     const auto memory = scratch(shared_bytes + y_bytes + bias_bytes + own_bytes * n_workers);

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstring>
+#include <limits>
 
 #include "quant/blocks.hpp"
 #include "quant/encode_k.hpp"
@@ -174,6 +175,40 @@ EncodeRow encoder(DType type) noexcept {
         if (row.type == type) return row.encode;
     }
     return nullptr;
+}
+
+float greatest_encodable(DType type) noexcept {
+    constexpr float f16 = 65504.0f;  // the greatest; where a block's scale is one, times its greatest code
+    switch (type) {
+        case DType::f16:
+            return 65519.0f;  // what rounds to the greatest
+        case DType::bf16:
+            return 3.395e38f;  // likewise
+        case DType::q4_0:
+            return 8 * f16;
+        case DType::q4_1:
+        case DType::q5_1:
+            return f16;
+        case DType::q5_0:
+            return 16 * f16;
+        case DType::q8_0:
+            return 127 * f16;
+        case DType::iq4_nl:
+            return 113 * f16;
+        case DType::mxfp4:
+            return 1e18f;  // its scale reaches further, the squares of a block's errors do not
+        case DType::q2_k:
+            return 15 * f16;
+        case DType::q3_k:
+            return 31 * 3 * f16;
+        case DType::q4_k:
+        case DType::q5_k:
+            return 63 * f16;
+        case DType::q6_k:
+            return 127 * 31 * f16;
+        default:
+            return std::numeric_limits<float>::max();
+    }
 }
 
 }  // namespace elver

@@ -10,7 +10,7 @@ namespace elver {
 namespace {
 
 constexpr PackLayout layouts[] = {
-    {DType::f32, 1, 0, 32, 0},       {DType::f16, 1, 0, 16, 0},        {DType::bf16, 1, 0, 16, 0},
+    {DType::f32, 1, 0, 32, 0},       {DType::f16, 1, 0, 16, 0},        {DType::bf16, 2, 0, 16, 0},
     {DType::q4_0, 64, 64, 4, 0},     {DType::q4_1, 64, 128, 4, 0},     {DType::q5_0, 64, 64, 4, 1},
     {DType::q5_1, 64, 128, 4, 1},    {DType::q8_0, 64, 64, 8, 0},      {DType::iq4_nl, 64, 64, 4, 0},
     {DType::mxfp4, 64, 64, 4, 0},    {DType::q2_k, 256, 320, 2, 0},    {DType::q3_k, 256, 320, 2, 1},
@@ -196,17 +196,20 @@ void pack_blocks(const std::byte* rows, size_t row_stride, int n_rows, size_t k,
     }
 }
 
-template <class T>
+// `together` consecutive k of a row lie side by side.
+template <class T, size_t together>
 void pack_floats(const std::byte* rows, size_t row_stride, int n_rows, size_t k, uint8_t* out) noexcept {
-    if (n_rows < pack_rows) std::memset(out, 0, k * pack_rows * sizeof(T));
+    if (n_rows < pack_rows || k % together != 0)
+        std::memset(out, 0, (k + together - 1) / together * together * pack_rows * sizeof(T));
     // 16 k of a row at a time: the lines written to stay in the first cache.
     for (size_t first = 0; first < k; first += 16) {
         const size_t last = first + 16 < k ? first + 16 : k;
         for (int row = 0; row < n_rows; ++row) {
             const std::byte* source = rows + static_cast<size_t>(row) * row_stride;
-            for (size_t i = first; i < last; ++i)
-                std::memcpy(out + (i * pack_rows + static_cast<size_t>(row)) * sizeof(T), source + i * sizeof(T),
-                            sizeof(T));
+            for (size_t i = first; i < last; ++i) {
+                const size_t at = (i / together * pack_rows + static_cast<size_t>(row)) * together + i % together;
+                std::memcpy(out + at * sizeof(T), source + i * sizeof(T), sizeof(T));
+            }
         }
     }
 }
@@ -247,8 +250,9 @@ void pack_group(const PackLayout& layout, const std::byte* rows, size_t row_stri
         case DType::iq1_m: return pack_blocks<DType::iq1_m>(rows, row_stride, n_rows, k, out);
         case DType::tq1_0: return pack_blocks<DType::tq1_0>(rows, row_stride, n_rows, k, out);
         case DType::tq2_0: return pack_blocks<DType::tq2_0>(rows, row_stride, n_rows, k, out);
-        case DType::f32: return pack_floats<uint32_t>(rows, row_stride, n_rows, k, out);
-        default: return pack_floats<uint16_t>(rows, row_stride, n_rows, k, out);
+        case DType::f32: return pack_floats<uint32_t, 1>(rows, row_stride, n_rows, k, out);
+        case DType::f16: return pack_floats<uint16_t, 1>(rows, row_stride, n_rows, k, out);
+        default: return pack_floats<uint16_t, 2>(rows, row_stride, n_rows, k, out);
             // clang-format on
     }
 }

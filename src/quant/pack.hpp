@@ -9,7 +9,8 @@
 //   planes of 2 bits   per 64 k: 4 vectors; bits 2f and 2f + 1 of vector j belong to quad j + 4f
 //   planes of 1 bit    per 32 k: 8 x 8 bytes; bit i of quad j's 64 belongs to byte i of its vector
 //
-// Float types have no blocks: their group is [k][16 rows] in the file's type. What a chunk's scale section holds is the
+// Float types have no blocks: the group of F32 and F16 is [k][16 rows] in the file's type, that of BF16
+// [k / 2][16 rows][2]. What a chunk's scale section holds is the
 // struct PackLayout names; kernels/formats.hpp reads it. Rows are padded with zeros to a multiple of 16, k to whole
 // chunks.
 #pragma once
@@ -26,7 +27,7 @@ inline constexpr int pack_rows = 16;
 
 struct PackLayout {
     DType type;
-    uint32_t chunk_k;      // k in a chunk: 64 or 256; 1 for float types
+    uint32_t chunk_k;      // k in a chunk: 64 or 256; 1 for F32 and F16, 2 for BF16
     uint32_t scale_bytes;  // of a chunk
     uint32_t code_bits;    // of the first code plane: 2, 4 or 8; 16 or 32 for float types
     uint32_t plane_bits;   // of the second: 0, 1 or 2
@@ -41,7 +42,7 @@ struct PackLayout {
 };
 
 // Names the layouts above in files that hold packs; a change of any layout changes the name.
-inline constexpr std::string_view pack_name = "c4.2";
+inline constexpr std::string_view pack_name = "c4.3";
 
 // Null for types that have no pack.
 const PackLayout* pack_layout(DType type) noexcept;

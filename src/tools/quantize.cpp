@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 
 #include "base/cpu.hpp"
 #include "base/text.hpp"
@@ -16,33 +15,19 @@ namespace elver {
 
 namespace {
 
-// The greatest f16; a block's scale is one, so that a block holds this times its greatest code.
-constexpr float f16_max = 65504.0f;
-
 // file_type: the number that GGUF files call a model of this type by. smaller: what rows take that this type's blocks
-// do not fit. greatest: a magnitude that every block holds; where blocks have a min, that min must be held too.
+// do not fit.
 struct Target {
     DType type;
     uint32_t file_type;
     DType smaller;
-    float greatest;
 };
 constexpr Target targets[] = {
-    {DType::f32, 0, DType::f32, std::numeric_limits<float>::max()},
-    {DType::f16, 1, DType::f16, 65519.0f},      // what rounds to the greatest
-    {DType::bf16, 32, DType::bf16, 3.395e38f},  // likewise
-    {DType::q4_0, 2, DType::f16, 8 * f16_max},
-    {DType::q4_1, 3, DType::f16, f16_max},
-    {DType::q5_0, 8, DType::f16, 16 * f16_max},
-    {DType::q5_1, 9, DType::f16, f16_max},
-    {DType::q8_0, 7, DType::f16, 127 * f16_max},
-    {DType::iq4_nl, 25, DType::f16, 113 * f16_max},
-    {DType::mxfp4, 38, DType::f16, 1e18f},  // its scale reaches further, the squares of a block's errors do not
-    {DType::q2_k, 10, DType::q4_0, 15 * f16_max},
-    {DType::q3_k, 11, DType::q4_0, 31 * 3 * f16_max},
-    {DType::q4_k, 14, DType::q5_0, 63 * f16_max},
-    {DType::q5_k, 16, DType::q5_1, 63 * f16_max},
-    {DType::q6_k, 18, DType::q8_0, 127 * 31 * f16_max},
+    {DType::f32, 0, DType::f32},    {DType::f16, 1, DType::f16},    {DType::bf16, 32, DType::bf16},
+    {DType::q4_0, 2, DType::f16},   {DType::q4_1, 3, DType::f16},   {DType::q5_0, 8, DType::f16},
+    {DType::q5_1, 9, DType::f16},   {DType::q8_0, 7, DType::f16},   {DType::iq4_nl, 25, DType::f16},
+    {DType::mxfp4, 38, DType::f16}, {DType::q2_k, 10, DType::q4_0}, {DType::q3_k, 11, DType::q4_0},
+    {DType::q4_k, 14, DType::q5_0}, {DType::q5_k, 16, DType::q5_1}, {DType::q6_k, 18, DType::q8_0},
 };
 
 const Target* find_target(DType type) noexcept {
@@ -84,7 +69,7 @@ class Job {
                 std::string(tensor.name));
         }
         const EncodeRow encode_row = encoder(type);
-        const float greatest = find_target(type)->greatest;
+        const float greatest = greatest_encodable(type);
         const size_t stride = row_bytes(type, columns);
         out_.resize(rows * stride);
         std::atomic<size_t> bad_row{SIZE_MAX};

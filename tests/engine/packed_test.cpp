@@ -143,7 +143,7 @@ TEST_CASE("packed files: damage, another layout and a level that reads no packs 
         return out;
     };
     CHECK(open(bytes, "reference").status() == Status::mismatch);
-    const Error layout = open(replaced("c4.2", "c9.7"));
+    const Error layout = open(replaced("c4.3", "c9.7"));
     CHECK(layout.status() == Status::mismatch);
     CHECK(layout.message().find("c9.7") != std::string::npos);
     CHECK(open(replaced("blk.0.attn_norm", "blk.9.attn_norm")).status() == Status::bad_file);

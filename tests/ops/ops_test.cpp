@@ -161,6 +161,16 @@ TEST_CASE("ops: rows encoded come back within the format's step, by any number o
     const auto refused = ops->quantize(DType::q8_0, {bad.data(), 1, k, k}, rows);
     REQUIRE(!refused);
     CHECK(refused.error().message() == "x: expected finite numbers, found inf in row 0, column 40");
+    bad[40] = -1e9f;  // a block's scale is an f16
+    const auto beyond = ops->quantize(DType::q8_0, {bad.data(), 1, k, k}, rows);
+    REQUIRE(!beyond);
+    CHECK(beyond.error().status() == Status::invalid_argument);
+    CHECK(beyond.error().message() ==
+          "x: expected numbers that Q8_0 holds, up to 8319008, found -1e+09 in row 0, column 40");
+    bad[40] = -8e6f;
+    REQUIRE(ops->quantize(DType::q8_0, {bad.data(), 1, k, k}, rows));
+    REQUIRE(ops->dequantize(DType::q8_0, rows, {back.data(), 1, k, k}));
+    CHECK(back[40] == doctest::Approx(-8e6).epsilon(0.01));
     rows.resize(*checked_rows_bytes(DType::iq2_xxs, 1, 256));
     const std::vector<float> zeros(256);
     CHECK(ops->quantize(DType::iq2_xxs, {zeros.data(), 1, 256, 256}, rows).error().status() == Status::unsupported);

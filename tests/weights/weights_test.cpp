@@ -56,23 +56,23 @@ struct File {
 
 // Row r of a matrix times x, by its own kernel.
 std::vector<float> product(const KernelTable& kernels, const PackedMatrix& m, const std::vector<float>& x) {
-    const size_t acts_bytes = (quantized_acts_bytes(1, static_cast<size_t>(m.k)) + 63) / 64 * 64,
+    const size_t n_acts = acts_bytes(ActForms::all(), 1, static_cast<size_t>(m.k)),
                  scratch_bytes = (matmul_scratch_bytes(2) + 63) / 64 * 64,
                  y_floats = static_cast<size_t>(m.n_groups()) * 16;
-    auto memory = AlignedBuffer::make(acts_bytes + scratch_bytes + y_floats * sizeof(float), "a product");
+    auto memory = AlignedBuffer::make(n_acts + scratch_bytes + y_floats * sizeof(float), "a product");
     REQUIRE(memory);
-    float* y = memory->as<float>(acts_bytes + scratch_bytes);
+    float* y = memory->as<float>(n_acts + scratch_bytes);
     MatmulArgs args{};
     args.pack = m.data;
     args.k = m.k, args.n_rows = m.n_rows, args.n = 1;
     args.x = x.data();
     args.y = y;
-    args.scratch = memory->as<float>(acts_bytes);
+    args.scratch = memory->as<float>(n_acts);
     args.group_end = m.n_groups();
-    if (kernels.reads_packs) {
-        args.acts = place_acts(memory->data(), 1, static_cast<size_t>(m.k));
-        kernels.quantize({x.data(), 0, 1, m.k, 0, 1, args.acts});
-    }
+    ActForms forms;
+    forms.add(kernels.form(m.type));
+    args.acts = PlacedActs(memory->data(), forms, 1, static_cast<size_t>(m.k)).acts;
+    kernels.quantize({x.data(), 0, 1, m.k, 0, 1, args.acts});
     m.matmul(args);
     return {y, y + m.n_rows};
 }

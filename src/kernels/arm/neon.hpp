@@ -28,6 +28,7 @@ struct NeonBase {
     // 4 tokens x 16 rows of integer sums are half of the 32 registers.
     static constexpr int tile_tokens = 4;
     static constexpr int panel_groups = 1;
+    static constexpr int float_groups = 1;
     static bool asks_ahead() noexcept { return false; }
 
     template <class V, class Op>
@@ -128,6 +129,19 @@ struct NeonBase {
     static inline void store_f16(uint16_t* p, F v) noexcept {
         vst1q_u16(p, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(v.a), v.b)));
         vst1q_u16(p + 8, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(v.c), v.d)));
+    }
+    // Of sixteen pairs of bfloat16.
+    static inline F first_of_pair(const uint8_t* p) noexcept {
+        const U v = load_u(p);
+        const auto first = [](uint8x16_t x) { return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_u8(x), 16)); };
+        return {first(v.a), first(v.b), first(v.c), first(v.d)};
+    }
+    static inline F second_of_pair(const uint8_t* p) noexcept {
+        const U v = load_u(p);
+        const auto second = [](uint8x16_t x) {
+            return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_u8(x), vdupq_n_u32(0xffff0000u)));
+        };
+        return {second(v.a), second(v.b), second(v.c), second(v.d)};
     }
     static inline F load_bf16(const void* p) noexcept {
         const auto* bytes = static_cast<const uint8_t*>(p);

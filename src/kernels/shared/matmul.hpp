@@ -415,63 +415,197 @@ struct Matmul {
     }
 };
 
-// Float weights: [k][16 rows] in the file's type against f32 activations; one chain of fma along k per output.
+// Products with float weights: one chain along k for each output, of multiply-adds in f32 or, for BF16 where the level
+// has them, of dots of pairs of bfloat16. So the bits do not depend on the number of tokens.
+//
+//   1 row of activations   four groups of rows at once, straight from the pack
+//   more                   tiles over a panel of 32 rows that stays in the first cache: F16 (and BF16 without dots)
+//                          expanded to f32, other weights where they lie in the pack
 template <class V, DType type>
 struct FloatMatmul {
     using F = typename V::F;
-    static constexpr int element = type == DType::f32 ? 4 : 2;
+    static constexpr bool pairs = type == DType::bf16 && requires {
+        typename V::Pair;
+        V::set_pair;
+    };
+    static constexpr bool expands = !pairs && type != DType::f32;
+    static constexpr int unit_k = type == DType::bf16 ? 2 : 1;  // of a vector of the pack
+    static constexpr int unit_bytes = type == DType::f16 ? 32 : 64;
+    static constexpr int tile = V::tile_tokens;
+    static constexpr int panel_bytes = 24 << 10;                       // beside a tile's activations in the first cache
+    using Element = FloatMatmul<V, pairs ? DType::bf16 : DType::f32>;  // whose tiles multiply the panel
 
-    static inline F weights(const uint8_t* p) noexcept {
-        if constexpr (type == DType::f32)
-            return V::load_f(reinterpret_cast<const float*>(p));
-        else if constexpr (type == DType::f16)
-            return V::load_f16(p);
-        else
-            return V::load_bf16(p);
-    }
+    static inline const float* acts(const MatmulArgs& a) noexcept { return pairs ? a.acts.pairs : a.acts.floats; }
 
-    // G groups x N tokens at once: enough chains to hide the latency of fma.
+    // acc[N][G] += weights of G groups, stride bytes apart, times a tile of N rows, over n vectors. ahead: asks for
+    // what comes later, where the hardware does not (V::asks_ahead()).
     template <int N, int G>
-    static inline void rows(const MatmulArgs& a, int group, int token) noexcept {
-        const size_t group_bytes = static_cast<size_t>(a.k) * 16 * element;
-        const auto* p = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes;
-        const float* x = a.x + static_cast<size_t>(token) * a.x_stride;
-        F acc[N][G];
-        ELVER_UNROLL
-        for (int i = 0; i < N; ++i) {
-            ELVER_UNROLL
-            for (int g = 0; g < G; ++g) acc[i][g] = V::zero_f();
-        }
-        for (int k = 0; k < a.k; ++k) {
-            F w[G];
-            ELVER_UNROLL
-            for (int g = 0; g < G; ++g)
-                w[g] = weights(p + static_cast<size_t>(g) * group_bytes + static_cast<size_t>(k) * 16 * element);
-            ELVER_UNROLL
-            for (int i = 0; i < N; ++i) {
-                const F v = V::set_f(x[static_cast<size_t>(i) * a.x_stride + static_cast<size_t>(k)]);
+    [[gnu::always_inline]] static inline void add(F (&acc)[N][G], const uint8_t* p, size_t stride, int n,
+                                                  const float* x, bool ahead = false) noexcept {
+        for (int i = 0; i < n; ++i, p += unit_bytes) {
+            if (ahead) {
                 ELVER_UNROLL
-                for (int g = 0; g < G; ++g) acc[i][g] = V::fma(w[g], v, acc[i][g]);
+                for (int g = 0; g < G; ++g) V::prefetch(p + static_cast<size_t>(g) * stride + 4096, 1);
+            }
+            if constexpr (pairs) {
+                typename V::Pair w[G];
+                ELVER_UNROLL
+                for (int g = 0; g < G; ++g) w[g] = V::load_u(p + static_cast<size_t>(g) * stride);
+                ELVER_UNROLL
+                for (int t = 0; t < N; ++t) {
+                    const typename V::Pair v = V::set_pair(x + t);
+                    ELVER_UNROLL
+                    for (int g = 0; g < G; ++g) acc[t][g] = V::add_pair(acc[t][g], w[g], v);
+                }
+                x += N;
+            } else {
+                F w[unit_k][G];
+                ELVER_UNROLL
+                for (int g = 0; g < G; ++g) unit(p + static_cast<size_t>(g) * stride, [&](int u, F v) { w[u][g] = v; });
+                ELVER_UNROLL
+                for (int u = 0; u < unit_k; ++u, x += N) {
+                    ELVER_UNROLL
+                    for (int t = 0; t < N; ++t) {
+                        const F v = V::set_f(x[t]);
+                        ELVER_UNROLL
+                        for (int g = 0; g < G; ++g) acc[t][g] = V::fma(w[u][g], v, acc[t][g]);
+                    }
+                }
             }
         }
-        ELVER_UNROLL
-        for (int i = 0; i < N; ++i) {
-            ELVER_UNROLL
-            for (int g = 0; g < G; ++g) finish<V>(a, token + i, (group + g) * 16, acc[i][g]);
+    }
+
+    // The f32 weights of a vector of the pack: put(u, weights) for the u-th k in it.
+    template <class Put>
+    [[gnu::always_inline]] static inline void unit(const uint8_t* p, const Put& put) noexcept {
+        if constexpr (type == DType::f32) {
+            put(0, V::load_f(reinterpret_cast<const float*>(p)));
+        } else if constexpr (type == DType::f16) {
+            put(0, V::load_f16(p));
+        } else {
+            put(0, V::first_of_pair(p));
+            put(1, V::second_of_pair(p));
         }
     }
 
     template <int G>
-    static inline void tokens(const MatmulArgs& a, int group) noexcept {
-        int token = 0;
-        for (; token + 4 <= a.n; token += 4) rows<4, G>(a, group, token);
-        for (; token < a.n; ++token) rows<1, G>(a, group, token);
+    static void one(const MatmulArgs& a, int group, size_t group_bytes) noexcept {
+        F acc[1][G];
+        ELVER_UNROLL
+        for (int g = 0; g < G; ++g) acc[0][g] = V::zero_f();
+        add<1, G>(acc, reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes, group_bytes,
+                  (a.k + unit_k - 1) / unit_k, acts(a), V::asks_ahead());
+        ELVER_UNROLL
+        for (int g = 0; g < G; ++g) finish<V>(a, 0, (group + g) * 16, acc[0][g]);
     }
 
-    static void run(const MatmulArgs& a) noexcept {
+    // What a tile multiplies: G groups from p on, stride bytes apart, n vectors of each.
+    struct Panel {
+        const uint8_t* p;
+        size_t stride;
+        int n;
+    };
+
+    template <int N, int G>
+    static void panel_tile(const Panel& p, const float* x, float* sums) noexcept {
+        F acc[N][G];
+        ELVER_UNROLL
+        for (int t = 0; t < N; ++t) {
+            ELVER_UNROLL
+            for (int g = 0; g < G; ++g) acc[t][g] = V::load_f(sums + t * 32 + g * 16);
+        }
+        add<N, G>(acc, p.p, p.stride, p.n, x);
+        ELVER_UNROLL
+        for (int t = 0; t < N; ++t) {
+            ELVER_UNROLL
+            for (int g = 0; g < G; ++g) V::store_f(sums + t * 32 + g * 16, acc[t][g]);
+        }
+    }
+
+    // All rows of activations; x: whose rows take `step` floats each; the panel begins at the first-th of them.
+    template <int G>
+    [[gnu::noinline]] static void panel_rows(const Panel& p, int n_rows, const float* x, int first, int step,
+                                             float* sums) noexcept {
+        const ActTiles tiles(n_rows, tile);
+        for (int index = 0; index < tiles.count; ++index) {
+            const int width = tiles.width_of(index), row = tiles.begin(index);
+            const float* at = x + static_cast<size_t>(row) * static_cast<size_t>(step) + first * width;
+            float* out = sums + static_cast<size_t>(row) * 32;
+            switch (width) {
+                case 1:
+                    panel_tile<1, G>(p, at, out);
+                    break;
+                case 2:
+                    panel_tile<2, G>(p, at, out);
+                    break;
+                case 3:
+                    panel_tile<3, G>(p, at, out);
+                    break;
+                case 4:
+                    panel_tile<4, G>(p, at, out);
+                    break;
+                case 5:
+                    if constexpr (tile >= 5) panel_tile<5, G>(p, at, out);
+                    break;
+                case 6:
+                    if constexpr (tile >= 6) panel_tile<6, G>(p, at, out);
+                    break;
+                default:
+                    break;
+            }
+        }
+    }
+
+    // Vectors [begin, end) of two groups as f32 at out: [2][k][16]. Asks for what comes after: behind the end of a
+    // group that is the group after the next.
+    static void expand(const uint8_t* p, size_t group_bytes, size_t stride, int begin, int end, float* out) noexcept {
+        for (int g = 0; g < 2; ++g, p += stride) {
+            for (int i = begin; i < end; ++i, out += 16 * unit_k) {
+                const size_t at = static_cast<size_t>(i) * unit_bytes, next = at + 4096;
+                V::prefetch(p + (next < group_bytes ? next : next + group_bytes), 1);
+                unit(p + at, [&](int u, F v) { V::store_f(out + 16 * u, v); });
+            }
+        }
+    }
+
+    static void many(const MatmulArgs& a, size_t group_bytes) noexcept {
+        constexpr int G = V::float_groups;
+        const int n_rows = a.n * a.parts, n_vectors = (a.k + unit_k - 1) / unit_k,
+                  step = static_cast<int>(even_k(static_cast<size_t>(a.k))) / (pairs ? 2 : 1);
+        // With few tiles a whole panel would be waited for.
+        const int most = panel_bytes / (2 * 64 * (expands ? unit_k : 1)) / (n_rows <= 64 && expands ? 3 : 1);
+        const int n_parts = (n_vectors + most - 1) / most, part = (n_vectors + n_parts - 1) / n_parts;
+        float *const panel = a.scratch, *const sums = a.scratch + panel_bytes / sizeof(float);
+        for (int group = a.group_begin; group < a.group_end; group += 2) {
+            const int n_groups = a.group_end - group < 2 ? 1 : 2;
+            const auto* rows = reinterpret_cast<const uint8_t*>(a.pack) + static_cast<size_t>(group) * group_bytes;
+            const size_t stride = n_groups == 2 ? group_bytes : 0;  // the second of one is the first again
+            for (size_t i = 0; i < static_cast<size_t>(n_rows) * 32; i += 16) V::store_f(sums + i, V::zero_f());
+            for (int begin = 0; begin < n_vectors; begin += part) {
+                const int end = begin + part < n_vectors ? begin + part : n_vectors;
+                const int first = begin * (pairs ? 1 : unit_k);
+                typename Element::Panel p{rows + static_cast<size_t>(begin) * unit_bytes, stride, end - begin};
+                if constexpr (expands) {
+                    expand(rows, group_bytes, stride, begin, end, panel);
+                    p.n *= unit_k;
+                    p.p = reinterpret_cast<const uint8_t*>(panel);
+                    p.stride = static_cast<size_t>(p.n) * 64;
+                }
+                for (int g = 0; g < n_groups; g += G, p.p += p.stride * G)
+                    Element::template panel_rows<G>(p, n_rows, acts(a), first, step, sums + 16 * g);
+            }
+            finish_panel<V>(a, group, n_groups, sums);
+        }
+    }
+
+    static void run(const MatmulArgs& args) noexcept {
+        MatmulArgs a = args;
+        if constexpr (!pairs) a.parts = 1;
+        const size_t group_bytes = static_cast<size_t>((a.k + unit_k - 1) / unit_k) * unit_bytes;
+        if (a.n * a.parts > 1) return many(a, group_bytes);
         int group = a.group_begin;
-        for (; group + 4 <= a.group_end; group += 4) tokens<4>(a, group);
-        for (; group < a.group_end; ++group) tokens<1>(a, group);
+        for (; group + 4 <= a.group_end; group += 4) one<4>(a, group, group_bytes);
+        for (; group < a.group_end; ++group) one<1>(a, group, group_bytes);
     }
 };
 

@@ -1,5 +1,5 @@
-// Work on rows of f32: norms, rotary embedding, quantisation of activations, caps. Instantiated per level with its
-// policy V.
+// Work on rows of f32: norms, rotary embedding, activations as products read them, caps. Instantiated per level with
+// its policy V.
 #pragma once
 
 #include "kernels/args.hpp"
@@ -71,6 +71,32 @@ struct Rows {
     }
 
     static void quantize(const QuantizeArgs& a) noexcept {
+        if (a.acts.q != nullptr) quantize_codes(a);
+        if (a.acts.floats == nullptr) return;
+        const ActTiles tiles(a.n, V::tile_tokens);
+        const size_t k = static_cast<size_t>(a.k);
+        for (int t = a.token_begin; t < a.token_end; ++t) {
+            const int tile = tiles.of(t), begin = tiles.begin(tile);
+            const float* x = a.x + static_cast<size_t>(t) * a.x_stride;
+            put_values(x, k, even_k(k), a.acts.floats + static_cast<size_t>(begin) * even_k(k), t - begin,
+                       tiles.width_of(tile));
+        }
+    }
+
+    // Values of a row to lane `lane` of w, and zeros up to `padded`.
+    static inline void put_values(const float* x, size_t n, size_t padded, float* tile, int lane, int w) noexcept {
+        tile += lane;
+        for (size_t i = 0; i < n; ++i, tile += w) __builtin_memcpy(tile, x + i, sizeof(float));
+        for (size_t i = n; i < padded; ++i, tile += w) *tile = 0.0f;
+    }
+
+    static void soft_cap(float* x, size_t n, float cap) noexcept {
+        const F c = V::set_f(cap), inverse = V::set_f(1.0f / cap);
+        for (size_t i = 0; i < n; i += 16) V::store_f(x + i, V::mul(c, V::tanh(V::mul(V::load_f(x + i), inverse))));
+    }
+
+  private:
+    static void quantize_codes(const QuantizeArgs& a) noexcept {
         const ActTiles tiles(a.n * a.parts, V::tile_tokens);
         const auto k = static_cast<size_t>(a.k);
         for (int t = a.token_begin; t < a.token_end; ++t) {
@@ -89,12 +115,6 @@ struct Rows {
         }
     }
 
-    static void soft_cap(float* x, size_t n, float cap) noexcept {
-        const F c = V::set_f(cap), inverse = V::set_f(1.0f / cap);
-        for (size_t i = 0; i < n; i += 16) V::store_f(x + i, V::mul(c, V::tanh(V::mul(V::load_f(x + i), inverse))));
-    }
-
-  private:
     static inline void sum_two(F a, F b, float& sum_a, float& sum_b) noexcept {
         if constexpr (requires { V::sum_two(a, b, sum_a, sum_b); })
             V::sum_two(a, b, sum_a, sum_b);
@@ -105,7 +125,7 @@ struct Rows {
     // Thirty-two values of a row: codes to q, quads w * 4 bytes apart; scale and sums to `at`, and `at16` of acts.
     // Leaves in x0, x1 what rounding took.
     static inline void quantize_block(F& x0, F& x1, int8_t* q, size_t w, size_t at, size_t at16,
-                                      const QuantizedActs& acts) noexcept {
+                                      const Acts& acts) noexcept {
         const float peak = V::max_f(V::max(V::abs(x0), V::abs(x1)));
         const F inverse = V::set_f(peak > 0.0f ? 127.0f / peak : 0.0f);
         const I q0 = V::round(V::mul(x0, inverse)), q1 = V::round(V::mul(x1, inverse));

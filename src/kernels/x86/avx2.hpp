@@ -27,6 +27,7 @@ struct Avx2Base {
     // 2 tokens x 32 rows would fill the sixteen registers; tiles of 4 keep activations close and weights in the first
     // cache.
     static constexpr int tile_tokens = 4;
+    static constexpr int float_groups = 1;
     static bool asks_ahead() noexcept { return __builtin_cpu_is("intel"); }
 
     static inline __m256i load(const void* p) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -116,6 +117,16 @@ struct Avx2Base {
         auto* q = reinterpret_cast<__m128i*>(p);
         _mm_storeu_si128(q, _mm256_cvtps_ph(v.lo, _MM_FROUND_TO_NEAREST_INT));
         _mm_storeu_si128(q + 1, _mm256_cvtps_ph(v.hi, _MM_FROUND_TO_NEAREST_INT));
+    }
+    // Of sixteen pairs of bfloat16.
+    static inline F first_of_pair(const uint8_t* p) noexcept {
+        const U v = load_u(p);
+        return {_mm256_castsi256_ps(_mm256_slli_epi32(v.lo, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(v.hi, 16))};
+    }
+    static inline F second_of_pair(const uint8_t* p) noexcept {
+        const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+        const U v = load_u(p);
+        return {_mm256_castsi256_ps(_mm256_and_si256(v.lo, mask)), _mm256_castsi256_ps(_mm256_and_si256(v.hi, mask))};
     }
     static inline F load_bf16(const void* p) noexcept {
         const __m256i v = load(p);

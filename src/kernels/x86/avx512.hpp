@@ -19,6 +19,7 @@ struct Avx512Vnni {
     using Batch = xsimd::batch<float, xsimd::avx512bw>;
     // 6 tokens x 32 rows: 12 integer and 12 float sums, two weights, the rest scales: 32 registers.
     static constexpr int tile_tokens = 6;
+    static constexpr int float_groups = 2;
     static constexpr int attention_rows = 12;  // 12 rows x 32 keys: 24 sums
     static bool asks_ahead() noexcept { return __builtin_cpu_is("intel"); }
 
@@ -91,6 +92,13 @@ struct Avx512Vnni {
     static inline void store_f16(uint16_t* p, F v) noexcept {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                             _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
+    // Of sixteen pairs of bfloat16.
+    static inline F first_of_pair(const uint8_t* p) noexcept {
+        return _mm512_castsi512_ps(_mm512_slli_epi32(load_u(p), 16));
+    }
+    static inline F second_of_pair(const uint8_t* p) noexcept {
+        return _mm512_castsi512_ps(_mm512_and_si512(load_u(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
     }
     static inline F load_bf16(const void* p) noexcept {
         return _mm512_castsi512_ps(
