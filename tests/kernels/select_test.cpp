@@ -15,8 +15,7 @@ TEST_CASE("levels: the plain one is last, and dots of bfloat16 come first only w
     const auto at = [&](std::string_view name) { return std::find(names.begin(), names.end(), name) - names.begin(); };
     CHECK(names.back() == std::string_view("reference"));
     for (const char* name : names) CHECK((*find_kernels(name))->name == std::string_view(name));
-    if (cpu_features().avx512bf16)
-        CHECK((at("avx512bf16") < at("avx512vnni")) == !cpu_features().slow_bf16);
+    if (cpu_features().avx512bf16) CHECK((at("avx512bf16") < at("avx512vnni")) == !cpu_features().slow_bf16);
     const auto missing = find_kernels("quantum");
     REQUIRE(!missing);
     CHECK(missing.error().status() == Status::unsupported);
