@@ -60,7 +60,7 @@ elver_status elver_model_plan(const elver_model* model, const elver_session_opti
         if (!planned) return planned.error();
         const Plan& p = *planned;
         write_struct<elver_plan>(plan, {0, p.weights, p.kv_cache, p.scratch, p.total(), p.n_ctx, p.max_batch,
-                                        static_cast<int32_t>(p.cache_type) + ELVER_CACHE_F32, 0});
+                                        static_cast<int32_t>(p.cache_type) + ELVER_CACHE_F32, 0, p.token_weights});
         return {};
     });
 }

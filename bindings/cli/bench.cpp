@@ -87,7 +87,7 @@ double rate_of_sequences(const Model& model, const elver_session_options& option
 }
 
 // Each beside the limit that reading the weights once a pass, and the rate of prefill, set.
-Json bench_sequences(const Model& model, const Options& o, double prefill, double weights, double reads) {
+Json bench_sequences(const Model& model, const Options& o, double prefill, const elver_plan& plan, double reads) {
     Json out = Json::array();
     elver_session_options s = session_options(o);
     s.n_ctx = 64 + o.generate_tokens;
@@ -97,6 +97,7 @@ Json bench_sequences(const Model& model, const Options& o, double prefill, doubl
             const double rate = rate_of_sequences(model, s, n, o.generate_tokens, round);
             if (round > 0) rates.push_back(rate);
         }
+        const auto weights = static_cast<double>(std::min(plan.weights, static_cast<uint64_t>(n) * plan.token_weights));
         const double limit = reads > 0 ? std::min(n * reads / weights, prefill) : 0;
         out.push_back({{"n", n}, {"tokens_per_s", median(rates)}, {"limit", limit > 0 ? Json(limit) : Json()}});
     }
@@ -110,7 +111,7 @@ int run_bench(const Options& o) {
     elver_session_options s = session_options(o);
     s.n_ctx = std::max(s.n_ctx, o.prompt_tokens + o.generate_tokens);
     Session session(model, s);
-    const uint64_t weights = model.plan().weights;
+    const elver_plan plan = model.plan();
     std::vector<double> prefill, decode, sampled, shares, dots, reads;
     const auto measure = [&] {
         const elver_machine m = model.measure();
@@ -131,7 +132,7 @@ int run_bench(const Options& o) {
         prefill.push_back(o.prompt_tokens / std::chrono::duration<double>(read - start).count());
         sampled.push_back(rate);
         decode.push_back(o.generate_tokens / std::chrono::duration<double>(end - read).count());
-        shares.push_back(decode.back() * static_cast<double>(weights) /
+        shares.push_back(decode.back() * static_cast<double>(plan.token_weights) /
                          std::max((reads[reads.size() - 2] + reads.back()) / 2, 1.0));
     }
     Json out{{"prefill", {{"tokens", o.prompt_tokens}, {"tokens_per_s", median(prefill)}}},
@@ -141,9 +142,10 @@ int run_bench(const Options& o) {
                {"read_share", reads.front() > 0 ? Json(median(shares)) : Json()}}},
              {"sampled", {{"tokens", o.generate_tokens}, {"temperature", 1}, {"tokens_per_s", median(sampled)}}},
              {"machine", {{"dot_tops", median(dots) / 1e12}, {"read_gb_per_s", median(reads) / 1e9}}},
-             {"weights_bytes", weights}};
+             {"weights_bytes", plan.weights},
+             {"token_weights_bytes", plan.token_weights}};
     if (!o.sequences.empty()) {
-        out["sequences"] = bench_sequences(model, o, median(prefill), static_cast<double>(weights), median(reads));
+        out["sequences"] = bench_sequences(model, o, median(prefill), plan, median(reads));
     }
     if (o.json) return std::printf("%s\n", dump(out).c_str()), 0;
     std::printf(

@@ -240,6 +240,7 @@ int run_plan(const Options& o) {
     const elver_plan p = model.plan(session_options(o));
     if (o.json) {
         std::printf("%s\n", dump({{"weights", p.weights},
+                                  {"token_weights", p.token_weights},
                                   {"kv_cache", p.kv_cache},
                                   {"scratch", p.scratch},
                                   {"total", p.total},

@@ -74,7 +74,8 @@ py::tuple plan(const Model& self, int n_ctx, int max_batch, int cache_type) {
     const elver_session_options options = session_options(n_ctx, max_batch, cache_type);
     elver_plan p = ELVER_PLAN_INIT;
     check([&](elver_error** e) { return elver_model_plan(model.get(), &options, &p, e); });
-    return py::make_tuple(p.weights, p.kv_cache, p.scratch, p.total, p.n_ctx, p.max_batch, p.cache_type);
+    return py::make_tuple(p.weights, p.kv_cache, p.scratch, p.total, p.n_ctx, p.max_batch, p.cache_type,
+                          p.token_weights);
 }
 
 py::str describe(const Model& self, int what) {

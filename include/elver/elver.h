@@ -269,17 +269,18 @@ ELVER_API void elver_model_release(elver_model* model);
 /** Bytes that a loaded model and one session take, exactly. */
 typedef struct elver_plan {
     size_t struct_size;
-    uint64_t weights;   /**< bytes, shared by all sessions */
-    uint64_t kv_cache;  /**< bytes of each session, when its context is full */
-    uint64_t scratch;   /**< bytes, shared by all sessions, and of the session's last logits */
-    uint64_t total;     /**< their sum */
-    int32_t n_ctx;      /**< positions that it was made for */
-    int32_t max_batch;  /**< tokens of a prefill pass that it was made for */
-    int32_t cache_type; /**< an elver_cache_type, never ELVER_CACHE_DEFAULT */
-    int32_t reserved;   /**< 0 */
+    uint64_t weights;       /**< bytes, shared by all sessions */
+    uint64_t kv_cache;      /**< bytes of each session, when its context is full */
+    uint64_t scratch;       /**< bytes, shared by all sessions, and of the session's last logits */
+    uint64_t total;         /**< their sum */
+    int32_t n_ctx;          /**< positions that it was made for */
+    int32_t max_batch;      /**< tokens of a prefill pass that it was made for */
+    int32_t cache_type;     /**< an elver_cache_type, never ELVER_CACHE_DEFAULT */
+    int32_t reserved;       /**< 0 */
+    uint64_t token_weights; /**< bytes of weights that a pass of one token reads: of experts, those chosen */
 } elver_plan;
 #define ELVER_PLAN_INIT \
-    { sizeof(elver_plan), 0, 0, 0, 0, 0, 0, ELVER_CACHE_DEFAULT, 0 }
+    { sizeof(elver_plan), 0, 0, 0, 0, 0, 0, ELVER_CACHE_DEFAULT, 0, 0 }
 
 /** What a model with one session takes. The model need not be loaded.
  *  @param options Of that session; NULL for defaults.

@@ -168,6 +168,8 @@ Result<Plan> Model::plan(const SessionOptions& options) const {
     const SessionOptions& o = *effective_options;
     Plan plan;
     plan.weights = weights_->n_bytes();
+    for (int i = 0; i < program_.hidden_begin; ++i)
+        plan.token_weights += graph::weight_bytes(program_.ops[static_cast<size_t>(i)]);
     const EngineModel model = engine_model();
     plan.kv_cache = Engine::cache_bytes(model, sequence_options(o));
     plan.logits = Engine::logits_bytes(model);

@@ -113,7 +113,7 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_fit, least, 16);
     AT(elver_fit, n_ctx, 24);
     AT(elver_fit, n_sessions, 28);
-    CHECK(sizeof(elver_plan) == 56);
+    CHECK(sizeof(elver_plan) == 64);
     AT(elver_plan, weights, 8);
     AT(elver_plan, kv_cache, 16);
     AT(elver_plan, scratch, 24);
@@ -121,6 +121,7 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_plan, n_ctx, 40);
     AT(elver_plan, max_batch, 44);
     AT(elver_plan, cache_type, 48);
+    AT(elver_plan, token_weights, 56);
     CHECK(sizeof(elver_quantize_options) == 48);
     AT(elver_quantize_options, type, 8);
     AT(elver_quantize_options, type_size, 16);

@@ -1,4 +1,6 @@
 // What plan says is what is taken.
+#include "formats/gguf.hpp"
+#include "kernels/select.hpp"
 #include "memory.hpp"
 #include "models.hpp"
 
@@ -70,4 +72,34 @@ TEST_CASE("plan: cache types and windows take what their layout says") {
     CHECK(bytes(CacheType::f32) == 2 * f16);
     CHECK(bytes(CacheType::q8_0) * 32 * 2 == f16 * 34);
     CHECK(bytes(CacheType::q4_0) * 32 * 2 == f16 * 18);
+}
+
+TEST_CASE("plan: a token reads the matrices that it meets, of experts the chosen ones") {
+    for (const char* name : {"llama", "mixtral"}) {
+        CAPTURE(name);
+        auto source = ByteSource::map_path(tiny_path(name));
+        REQUIRE(source);
+        const auto file = Gguf::open(*std::move(source));
+        REQUIRE(file);
+        uint64_t expected = 0;
+        bool own_head = false;
+        const GgufTensor* embedding = nullptr;
+        for (const GgufTensor& t : file->tensors()) {
+            const uint64_t n_bytes = t.view.bytes.size();
+            own_head = own_head || t.name == "output.weight";
+            if (t.name == "token_embd.weight")
+                embedding = &t;
+            else if (t.view.shape.rank() == 3)
+                expected += n_bytes / static_cast<uint64_t>(*file->get_int("mixtral.expert_count")) *
+                            static_cast<uint64_t>(*file->get_int("mixtral.expert_used_count"));
+            else if (t.view.shape.rank() == 2)
+                expected += n_bytes;
+        }
+        REQUIRE(embedding != nullptr);
+        if (!own_head) expected += embedding->view.bytes.size();
+        const auto model = load(tiny_path(name), 1, available_kernels().front());
+        const Plan plan = *model->plan({});
+        CHECK(plan.token_weights == expected);
+        CHECK(plan.token_weights < plan.weights);
+    }
 }

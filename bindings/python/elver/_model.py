@@ -32,6 +32,7 @@ class Plan(NamedTuple):
     n_ctx: int
     max_batch: int
     cache_type: CacheType
+    token_weights: int  # of those, what a pass of one token reads: of experts, those chosen
 
 
 class Fit(NamedTuple):
@@ -223,7 +224,7 @@ class Model(NotPicklable):
         """What the model with one session of these options takes."""
         plan = self._handle.plan(*_session_options(n_ctx, max_batch, cache_type))
         names: "dict[int, CacheType]" = {number: name for name, number in CACHE_TYPES.items()}
-        return Plan(*plan[:6], names[plan[6]])
+        return Plan(*plan[:6], names[plan[6]], plan[7])
 
     def fit(
         self,

@@ -140,6 +140,8 @@ public struct Fit: Hashable, Sendable {
 /// Bytes that a loaded model and one session take, exactly.
 public struct Plan: Hashable, Sendable {
     public let weights, cache, scratch, total: UInt64
+    /// Of the weights, what a pass of one token reads: of experts, those chosen.
+    public let tokenWeights: UInt64
     /// What it was made for.
     public let session: SessionOptions
 
@@ -148,6 +150,7 @@ public struct Plan: Hashable, Sendable {
         cache = c.kv_cache
         scratch = c.scratch
         total = c.total
+        tokenWeights = c.token_weights
         session = SessionOptions(
             contextLength: Int(c.n_ctx), maximumBatch: Int(c.max_batch),
             cacheType: CacheType(rawValue: c.cache_type) ?? .default)
