@@ -1,6 +1,5 @@
 // What plan says is what is taken.
 #include "formats/gguf.hpp"
-#include "kernels/select.hpp"
 #include "memory.hpp"
 #include "models.hpp"
 
@@ -90,16 +89,15 @@ TEST_CASE("plan: a token reads the matrices that it meets, of experts the chosen
             if (t.name == "token_embd.weight")
                 embedding = &t;
             else if (t.view.shape.rank() == 3)
-                expected += n_bytes / static_cast<uint64_t>(*file->get_int("mixtral.expert_count")) *
-                            static_cast<uint64_t>(*file->get_int("mixtral.expert_used_count"));
+                expected += n_bytes / static_cast<uint64_t>(*file->get_int("llama.expert_count")) *
+                            static_cast<uint64_t>(*file->get_int("llama.expert_used_count"));
             else if (t.view.shape.rank() == 2)
                 expected += n_bytes;
         }
         REQUIRE(embedding != nullptr);
         if (!own_head) expected += embedding->view.bytes.size();
-        const auto model = load(tiny_path(name), 1, available_kernels().front());
+        const auto model = load(tiny_path(name), 1, "reference");  // matrices as in the file
         const Plan plan = *model->plan({});
         CHECK(plan.token_weights == expected);
-        CHECK(plan.token_weights < plan.weights);
     }
 }
