@@ -45,7 +45,7 @@ struct ModelOptions {
 // Bytes, exact: what a loaded model holds when one session has filled its context. Scratch is shared by all sessions.
 struct Plan {
     uint64_t weights = 0, kv_cache = 0, scratch = 0;
-    uint64_t logits = 0;  // of scratch: what each further session adds to the cache
+    uint64_t logits = 0;         // of scratch: what each further session adds to the cache
     uint64_t token_weights = 0;  // that a pass of one token reads
     uint64_t total(uint64_t n_sessions = 1) const noexcept {
         return weights + scratch + n_sessions * kv_cache + (n_sessions - 1) * logits;
