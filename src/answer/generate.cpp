@@ -1,6 +1,7 @@
 #include "answer/generate.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/text.hpp"
 
@@ -43,12 +44,12 @@ Result<Generator> Generator::make(Session& session, GenerateOptions options, int
     if (auto checked = check_options(options, n_vocab); !checked) return std::move(checked).error();
     auto sampler = Sampler::make(options.sampler, model.kernels(), n_vocab, &model.tokenizer());
     if (!sampler) return std::move(sampler).error();
-    Generator generator(session, std::move(options), *std::move(sampler));
+    Generator generator(session, session.ids(), std::move(options), *std::move(sampler));
     generator.counts_.cached = n_cached;
     return generator;
 }
 
-Generator::Generator(Session& session, GenerateOptions options, Sampler sampler)
+Generator::Generator(Session& session, std::span<const int32_t> prompt, GenerateOptions options, Sampler sampler)
     : session_(&session),
       options_(std::move(options)),
       sampler_(std::move(sampler)),
@@ -56,15 +57,15 @@ Generator::Generator(Session& session, GenerateOptions options, Sampler sampler)
       top_(session.model().kernels()),
       stream_(session.model().tokenizer()),
       stops_(options_.stop),
-      n_prompt_(session.ids().size()),
+      n_prompt_(prompt.size()),
       edits_(session.edits()) {
     counts_.prompt = static_cast<int>(n_prompt_);
     if (options_.drafting != Drafting::off) {
         speculation_.read(options_.prediction);
-        speculation_.read(session.ids());
+        speculation_.read(prompt);
     }
     if (!options_.continues) return;
-    for (const int32_t id : session.ids()) stream_.follow(id);
+    for (const int32_t id : prompt) stream_.follow(id);
 }
 
 GenerateEvent Generator::finish(FinishReason reason) {
@@ -91,41 +92,92 @@ bool Generator::push(int32_t id, std::string& out) {
 }
 
 Result<GenerateEvent> Generator::next() {
+    Extension work;
+    if (auto event = begin_next(work)) return *std::move(event);
+    work.result = session_->model().engine().extend(*work.sequence, work.ids, *work.outputs, {});
+    work.computed = bool(work.result);
+    return end_next(work);
+}
+
+std::optional<Result<GenerateEvent>> Generator::begin_next(Extension& work) {
     if (done_) return Error(Status::invalid_argument, "generate: the answer has ended already", "session");
     if (!goes_on())
         return Error(Status::invalid_argument, "generate: another call in the session has ended the answer", "session");
     if (options_.max_tokens >= 0 && counts_.generated >= options_.max_tokens) return finish(FinishReason::length);
-    if (session_->cancel_token().cancelled()) return finish(FinishReason::cancelled);
-    const auto ends = advance();
-    if (!ends) return ends.error();
-    return *ends == FinishReason::none ? choose() : finish(*ends);
-}
-
-Result<FinishReason> Generator::advance() {
-    if (pending_ < 0) return FinishReason::none;
-    const auto drafted = session_->drafted();
-    if (!drafted.empty() && drafted.front() == pending_) {
-        session_->accept();
-        ++counts_.accepted;
-    } else {
+    if (session_->cancel_token().cancelled()) {
+        if (unread_) return fail_reading(Error(Status::cancelled, "", ""));
+        return finish(FinishReason::cancelled);
+    }
+    std::span<const int32_t> ids;
+    if (pending_ >= 0) {
+        const auto drafted = session_->drafted();
+        if (!drafted.empty() && drafted.front() == pending_) {
+            session_->accept();
+            edits_ = session_->edits();
+            ++counts_.accepted;
+            return tell();
+        }
         if (session_->n_past() >= session_->n_ctx()) {
             const auto n_keep = static_cast<size_t>(session_->n_keep());
             const auto n_dropped = static_cast<size_t>(session_->slide());
             edits_ = session_->edits();
-            if (n_dropped == 0) return FinishReason::length;
+            if (n_dropped == 0) return finish(FinishReason::length);
             n_prompt_ -= std::min(n_prompt_ - std::min(n_prompt_, n_keep), n_dropped);
         }
-        const auto computed = session_->write({&pending_, 1}, guess(), options_.drafting == Drafting::always);
-        if (!computed) {
-            edits_ = session_->edits();
-            if (computed.error().status() == Status::cancelled) return FinishReason::cancelled;
-            return computed.error();
-        }
-        counts_.drafted += static_cast<int>(session_->drafted().size());
+        ids = {&pending_, 1};
+        outputs_.drafts = guess();
+        outputs_.all_drafts = options_.drafting == Drafting::always;
+    } else if (!unread_) {
+        return tell();
     }
+    // A choice that fails here is made, and fails, when it is told.
+    outputs_.ready = [this](std::span<const float> logits) {
+        try {
+            choose(logits);
+        } catch (...) {
+            choice_.reset();
+        }
+    };
+    auto begun = session_->write(ids, outputs_);
     edits_ = session_->edits();
+    if (!begun) return std::move(begun).error();
+    work = *std::move(begun);
+    return {};
+}
+
+Result<GenerateEvent> Generator::end_next(const Extension& work) {
+    if (!work.result) {
+        if (unread_) return fail_reading(work.result.error());
+        if (work.result.error().status() == Status::cancelled) return finish(FinishReason::cancelled);
+        return work.result.error();
+    }
+    if (!work.computed) {
+        GenerateEvent event;
+        counts_.unread = session_->n_past() - session_->n_computed();
+        event.counts = counts_;
+        return event;
+    }
+    if (pending_ >= 0) counts_.drafted += static_cast<int>(session_->drafted().size());
+    if (unread_) {
+        const uint64_t passed = session_->n_passed() - unread_->n_passed;
+        counts_.cached = counts_.prompt - static_cast<int>(std::min(passed, uint64_t(counts_.prompt)));
+        counts_.unread = 0;
+        unread_.reset();
+    }
     pending_ = -1;
-    return FinishReason::none;
+    return tell();
+}
+
+// The end of an answer whose prompt was not computed to its end.
+Result<GenerateEvent> Generator::fail_reading(const Error& error) {
+    const bool cancelled = error.status() == Status::cancelled;
+    const int base = std::exchange(unread_, {})->base;
+    if (auto done = session_->rewind(cancelled ? std::max(base, session_->n_computed()) : base); !done)
+        return std::move(done).error();
+    edits_ = session_->edits();
+    if (cancelled) return finish(FinishReason::cancelled);
+    end();
+    return error;
 }
 
 // Tokens that may follow the pending one. Behind one that would end the answer nothing is wanted.
@@ -142,15 +194,28 @@ std::span<const DraftToken> Generator::guess() {
     return guesses.first(static_cast<size_t>(end - guesses.begin()));
 }
 
-Result<GenerateEvent> Generator::choose() {
-    row_.read(session_->logits());
-    if (!row_.sound()) {
+// May run on a thread of the pool.
+void Generator::choose(std::span<const float> logits) {
+    Choice& choice = choice_.emplace();
+    row_.read(logits);
+    choice.sound = row_.sound();
+    if (!choice.sound) return;
+    choice.id = sampler_.sample(row_, {session_->ids(), n_prompt_});
+    if (options_.top_logprobs < 0) return;
+    choice.logprob = logprob_of(row_, choice.id);
+    choice.top = top_logprobs(row_, options_.top_logprobs, top_);
+}
+
+Result<GenerateEvent> Generator::tell() {
+    if (!choice_) choose(session_->logits());
+    Choice choice = *std::exchange(choice_, {});
+    if (!choice.sound) {
         return Error(Status::bad_file,
                      cat(session_->model().file().name(), ": the logits after position ", session_->n_past() - 1,
                          " are not numbers; the file's weights may be damaged"),
                      "logits");
     }
-    const int32_t id = sampler_.sample(row_, {session_->ids(), n_prompt_});
+    const int32_t id = choice.id;
     GenerateEvent event;
     if (!options_.ignore_end && session_->model().tokenizer().is_end(id)) {
         // A stop string may end with the token that ends the answer.
@@ -165,10 +230,8 @@ Result<GenerateEvent> Generator::choose() {
     }
     event.id = pending_ = id;
     if (options_.drafting != Drafting::off) speculation_.follow(id);
-    if (options_.top_logprobs >= 0) {
-        event.logprob = logprob_of(row_, id);
-        event.top = top_logprobs(row_, options_.top_logprobs, top_);
-    }
+    event.logprob = choice.logprob;
+    event.top = std::move(choice.top);
     ++counts_.generated;
     event.counts = counts_;
     if (push(id, event.text)) {
@@ -178,7 +241,37 @@ Result<GenerateEvent> Generator::choose() {
     return event;
 }
 
-Result<int> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress) {
+void step(const Model& model, std::span<StepItem> items) {
+    std::vector<Extension> work;
+    std::vector<StepItem*> at_work;
+    work.reserve(items.size()), at_work.reserve(items.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+        StepItem& item = items[i];
+        const auto wrong = [&](const char* what) { return Error(Status::invalid_argument, cat("step: ", what), "items"); };
+        const auto same = [&](const StepItem& other) {
+            return other.answer != nullptr && other.answer->session_ == item.answer->session_;
+        };
+        if (item.answer == nullptr) {
+            item.event = wrong("no answer has begun");
+        } else if (&item.answer->session_->model() != &model) {
+            item.event = wrong("the session is of another model");
+        } else if (std::any_of(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(i), same)) {
+            item.event = wrong("the session is in the list twice");
+        } else if (auto event = item.answer->begin_next(work.emplace_back())) {
+            work.pop_back();
+            item.event = *std::move(event);
+        } else {
+            at_work.push_back(&item);
+        }
+    }
+    if (work.empty()) return;
+    model.engine().step(work);
+    for (size_t i = 0; i < work.size(); ++i) at_work[i]->event = at_work[i]->answer->end_next(work[i]);
+}
+
+// Checks a prompt, and goes back to its longest beginning that the session holds, but for its last token, whose logits
+// are wanted. How long that is.
+Result<size_t> Generator::reuse(Session& session, std::span<const int32_t> ids) {
     if (ids.empty()) return Error(Status::invalid_argument, "the prompt has no tokens", "prompt");
     if (ids.size() > static_cast<size_t>(session.n_ctx())) {
         return Error(
@@ -189,17 +282,34 @@ Result<int> prefill_reusing(Session& session, std::span<const int32_t> ids, cons
     if (auto good = session.check_head(); !good) return std::move(good).error();
     if (auto good = session.check(ids, 0); !good) return std::move(good).error();
     const auto past = session.ids();
-    size_t same = static_cast<size_t>(
-        std::mismatch(past.begin(), past.begin() + static_cast<std::ptrdiff_t>(std::min(past.size(), ids.size())),
-                      ids.begin())
-            .first -
-        past.begin());
-    same = std::min(same, ids.size() - 1);  // the last token's logits are wanted
-    if (same < past.size()) {
+    const auto n = static_cast<std::ptrdiff_t>(std::min(past.size(), ids.size() - 1));
+    const auto same = std::mismatch(past.begin(), past.begin() + n, ids.begin()).first - past.begin();
+    if (static_cast<size_t>(same) < past.size()) {
         if (auto done = session.rewind(static_cast<int>(same)); !done) return std::move(done).error();
     }
+    return static_cast<size_t>(same);
+}
+
+Result<Generator> Generator::defer(Session& session, std::span<const int32_t> ids, GenerateOptions options) {
+    const Model& model = session.model();
+    if (auto checked = check_options(options, model.spec().n_vocab); !checked) return std::move(checked).error();
+    auto sampler = Sampler::make(options.sampler, model.kernels(), model.spec().n_vocab, &model.tokenizer());
+    if (!sampler) return std::move(sampler).error();
+    Generator generator(session, ids, std::move(options), *std::move(sampler));
+    const auto same = reuse(session, ids);
+    if (!same) return same.error();
+    generator.unread_ = Unread{static_cast<int>(*same), session.n_passed()};
+    session.append(ids.subspan(*same));
+    generator.counts_.unread = session.n_past() - session.n_computed();
+    generator.edits_ = session.edits();
+    return generator;
+}
+
+Result<int> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress) {
+    const auto same = Generator::reuse(session, ids);
+    if (!same) return same.error();
     const uint64_t before = session.n_passed();
-    if (auto done = session.extend(ids.subspan(same), {}, progress); !done) return std::move(done).error();
+    if (auto done = session.extend(ids.subspan(*same), {}, progress); !done) return std::move(done).error();
     const uint64_t computed = session.n_passed() - before;
     return static_cast<int>(ids.size() - std::min<uint64_t>(computed, ids.size()));
 }

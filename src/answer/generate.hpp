@@ -1,6 +1,7 @@
 // The generate loop: one token an event, pulled. Text comes in whole UTF-8 and never shows a part of a stop string.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,7 @@ const char* finish_reason_name(FinishReason reason) noexcept;
 // Of an answer so far, in tokens.
 struct AnswerCounts {
     int prompt = 0;
+    int unread = 0;     // of the prompt, not computed yet
     int cached = 0;     // of the prompt, not computed for it: the session or another text had them
     int generated = 0;  // chosen, the one that ends the answer aside
     int drafted = 0;    // computed before it was known whether they would be chosen
@@ -42,7 +44,7 @@ struct AnswerCounts {
 
 struct GenerateEvent {
     std::string text;                          // may be empty: a token need not complete a character
-    int32_t id = -1;                           // -1 in the last event
+    int32_t id = -1;                           // -1: no token, in the last event or while the prompt is read
     FinishReason finish = FinishReason::none;  // not none: the last event
     float logprob = 0;
     std::vector<TokenLogprob> top;
@@ -54,11 +56,17 @@ Result<void> check_options(const GenerateOptions& options, int n_vocab);
 
 // Drives one session; the session stands after the last token it was given. Another call that changes the session's
 // text ends the answer.
+struct StepItem;
+
 class Generator {
   public:
     // The session must have logits: prefill something first, in the request that the answer is part of. n_cached: of
     // the prompt, for the counts.
     static Result<Generator> make(Session& session, GenerateOptions options, int n_cached = 0);
+    // An answer to a prompt which becomes the session's text, the longest beginning that is there already kept, and is
+    // not computed yet: next() computes it first, step() piece by piece. Cancelled meanwhile, the session stands behind
+    // what was computed of it; after an error it stands where the prompt goes on from what was there.
+    static Result<Generator> defer(Session& session, std::span<const int32_t> ids, GenerateOptions options);
 
     // The next token, or the end. Cancelled: an event with that reason, the session stays usable. After the end: an
     // error.
@@ -72,13 +80,33 @@ class Generator {
     uint64_t seed() const noexcept { return sampler_.seed(); }
 
   private:
-    Generator(Session& session, GenerateOptions options, Sampler sampler);
+    friend void step(const Model& model, std::span<StepItem> items);
+    friend Result<int> prefill_reusing(Session& session, std::span<const int32_t> ids, const Progress& progress);
+    static Result<size_t> reuse(Session& session, std::span<const int32_t> ids);
+    // A token that the sampler has chosen.
+    struct Choice {
+        bool sound = false;  // the logits were numbers
+        int32_t id = -1;
+        float logprob = 0;
+        std::vector<TokenLogprob> top;
+    };
+    // The prompt of an answer that was deferred.
+    struct Unread {
+        int base;           // tokens of it that were there
+        uint64_t n_passed;  // of the session, then
+    };
+
+    Generator(Session& session, std::span<const int32_t> prompt, GenerateOptions options, Sampler sampler);
     void end() noexcept;
     GenerateEvent finish(FinishReason reason);
-    // The logits behind the pending token. FinishReason::none, or why the answer ends before them.
-    Result<FinishReason> advance();
+    // The next event, where no pass is needed for it. Else `work` is what the text needs.
+    std::optional<Result<GenerateEvent>> begin_next(Extension& work);
+    // The event, once a pass has worked.
+    Result<GenerateEvent> end_next(const Extension& work);
+    Result<GenerateEvent> fail_reading(const Error& error);
     std::span<const DraftToken> guess();
-    Result<GenerateEvent> choose();
+    void choose(std::span<const float> logits);
+    Result<GenerateEvent> tell();
     // Puts a token's text into stops_, which gives what can be shown to out. True if a stop string is there.
     bool push(int32_t id, std::string& out);
 
@@ -92,10 +120,26 @@ class Generator {
     Speculation speculation_;
     size_t n_prompt_;       // tokens of the session's text that are the prompt's
     int32_t pending_ = -1;  // sampled, not yet part of the session's text
+    std::optional<Unread> unread_;
+    std::optional<Choice> choice_;  // not yet told
+    Outputs outputs_;
     uint64_t edits_;        // of the session's text, as the last call here left it
     AnswerCounts counts_;
     bool done_ = false;
 };
+
+// An answer that step() brings forward, and its next event.
+struct StepItem {
+    Generator* answer = nullptr;
+    Result<GenerateEvent> event = GenerateEvent{};
+};
+
+// Brings many answers of one model forward by the computing of a single pass, so that one thread can serve many
+// sessions. Each gets its next event: a token, the end, or, while its prompt is being read, one with neither and with
+// counts.unread. Texts are the same as those of next(). An item that cannot go on has an error and holds up no other:
+// no answer, one of another model, one that has ended, one whose session was in the list before. Sessions belong to the
+// calling thread meanwhile, as in next(); others may be at work in other threads.
+void step(const Model& model, std::span<StepItem> items);
 
 // Puts ids into the session, keeping the longest beginning that is there already. Logits stand after the last id.
 // Within a Session::Request. An error but a cancellation or a fault of the weights changes nothing. How many of the ids

@@ -1,4 +1,4 @@
-// A call that is under way in an engine.
+// Calls that are under way in an engine, and the threads that wait for them.
 #pragma once
 
 #include "base/text.hpp"
@@ -6,11 +6,26 @@
 
 namespace elver {
 
-struct Engine::Call {
-    Call(Sequence& s, const Outputs& o, size_t n_before) noexcept : sequence(&s), outputs(&o), base(n_before) {}
-
-    Sequence* sequence;
+// A thread and its calls. It makes passes, or sleeps until a pass of another thread has done what it waits for.
+struct Engine::Caller {
     const std::thread::id thread = std::this_thread::get_id();
+    Call* calls = nullptr;
+    std::condition_variable changed;
+    bool sleeps = false;
+    bool once = false;                // it waits for one pass with calls of its own
+    uint64_t n_passes = 0;            // with calls of its own
+    uint64_t idle_since = UINT64_MAX;  // the state of the engine in which it found nothing to do, as n_changes_
+};
+
+struct Engine::Call {
+    Call(Caller& thread, Sequence& s, const Outputs& o) noexcept
+        : caller(&thread), next(thread.calls), sequence(&s), outputs(&o), base(static_cast<size_t>(s.n_past())) {
+        thread.calls = this;
+    }
+
+    Caller* caller;
+    Call* next;  // of the same caller
+    Sequence* sequence;
     const Outputs* outputs;
     size_t base;                       // tokens of the text before the call
     size_t next_wanted = 0;            // of outputs
@@ -18,11 +33,10 @@ struct Engine::Call {
     bool writes = false;               // it asks for one token: the text is being written, and will probably go on
     bool alone = false;                // a pass that it was part of has failed: whose fault it is shows by itself
     bool in_pass = false;
-    bool waits = false;   // its thread sleeps until something changes
-    int n = 0;            // its tokens in the pass
-    int n_drafted = 0;    // and drafted ones behind them
-    bool moved = false;   // since progress was told
-    uint64_t served = 0;  // the number of the last pass that it was part of
+    int n = 0;              // its tokens in the pass
+    int n_drafted = 0;      // and drafted ones behind them
+    bool tells = false;     // its thread is woken after each pass that it is part of
+    bool moved = false;     // since progress was told
     bool done = false;
     bool returned = false;  // else an exception ends it
     Result<void> result;
@@ -33,8 +47,8 @@ struct Engine::Call {
     bool cancelled() const noexcept { return stopped || sequence->cancel_.cancelled(); }
     // Tokens whose outputs are wanted are computed, even where their pages are there.
     size_t most_adopted() const noexcept {
-        const size_t n = sequence->ids_.size() - 1;
-        return next_wanted < outputs->wanted.size() ? std::min(n, base + outputs->wanted[next_wanted]) : n;
+        const size_t most = sequence->ids_.size() - 1;
+        return next_wanted < outputs->wanted.size() ? std::min(most, base + outputs->wanted[next_wanted]) : most;
     }
     double fraction() const noexcept {
         const auto computed = static_cast<size_t>(sequence->n_computed_), all = sequence->ids_.size();
@@ -43,6 +57,7 @@ struct Engine::Call {
     void finish(Result<void> how) {
         done = true;
         result = std::move(how);
+        caller->changed.notify_one();
     }
     Error cancelled_error() const {
         const int at = std::max(sequence->n_computed_, static_cast<int>(base));

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
+#include <utility>
 
 #include "base/text.hpp"
 #include "engine/call.hpp"
@@ -37,7 +39,8 @@ Result<void> Engine::reserve(std::unique_lock<std::mutex>& lock, const SequenceO
     ++n_reserving_;
     changed_.wait(lock, [&] { return !passing_; });
     --n_reserving_;
-    changed_.notify_all();
+    // The next pass begins once the lock is free.
+    hand_over();
     if (fits()) return {};
     SequenceOptions wanted = largest_;
     wanted.max_batch = std::max(wanted.max_batch, o.max_batch);
@@ -131,17 +134,31 @@ void Engine::close(std::unique_ptr<Sequence> sequence) noexcept {
     keep(*sequence, true);
     sequence.reset();
     set_limit();
-    changed_.notify_all();
+    change();
 }
 
-void Engine::forget_writer(const Sequence& sequence) noexcept {
+void Engine::forget_writer(Sequence& sequence) noexcept {
+    stop_awaiting(sequence);
     std::erase_if(writers_, [&](const Writer& w) { return w.sequence == &sequence; });
+}
+
+void Engine::stop_awaiting(Sequence& sequence) noexcept {
+    if (std::exchange(sequence.awaited_, false) && --n_awaited_ == 0 && gatherer_ != nullptr)
+        gatherer_->changed.notify_one();
 }
 
 void Engine::truncate(Sequence& sequence, int n) noexcept {
     const std::unique_lock lock(mutex_);
     cut(sequence, n);
     sequence.has_logits_ = false;
+    change();
+}
+
+void Engine::append(Sequence& s, std::span<const int32_t> ids) {
+    const std::unique_lock lock(mutex_);
+    drop_drafted(s);
+    s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
+    s.has_logits_ = false;
 }
 
 void Engine::slide(Sequence& s, int n_keep) noexcept {
@@ -192,40 +209,34 @@ void Engine::tell() noexcept {
     for (const std::string& note : notes) model_.log.write(LogLevel::debug, note);
 }
 
+// On every way out of calls, an exception of take or progress too.
+struct Engine::Leave {
+    Engine& engine;
+    std::unique_lock<std::mutex>& lock;
+    Caller& own;
+
+    ~Leave() {
+        if (!lock.owns_lock()) lock.lock();
+        for (Call* call = own.calls; call != nullptr; call = call->next) {
+            call->tells = true;
+            own.changed.wait(lock, [call] { return !call->in_pass; });
+            engine.leave(*call);
+        }
+        engine.change();
+    }
+};
+
 Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Outputs& outputs,
                             const Progress& progress) {
     const Telling telling{*this};
+    Caller own;
     std::unique_lock lock(mutex_);
-    drop_drafted(s);
-    const size_t base = s.ids_.size();
-    s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
-    Call call(s, outputs, base);
-    if (static_cast<size_t>(s.n_computed_) == s.ids_.size()) {
-        if (outputs.pins) s.pinned_by_ = call.thread;
-        return {};
-    }
-    // On every way out, an exception of take or progress too.
-    struct Leave {
-        Engine& engine;
-        Call& call;
-        std::unique_lock<std::mutex>& lock;
-        ~Leave() {
-            if (!lock.owns_lock()) lock.lock();
-            engine.changed_.wait(lock, [this] { return !call.in_pass; });
-            engine.leave(call);
-        }
-    } leaving{*this, call, lock};
-    calls_.push_back(&call);
-    call.writes = ids.size() == 1 && call.is_short();
-    if (!call.writes) forget_writer(s);
-    if (gathering_) changed_.notify_all();
-    s.has_logits_ = false;
+    Call call(own, s, outputs);
+    const Leave leaving{*this, lock, own};
+    call.tells = bool(progress);
+    enter(call, ids);
     while (!call.done) {
-        if (call.cancelled() && !call.in_pass) {
-            call.finish(call.cancelled_error());
-        } else if (passing_ || n_reserving_ > 0 || must_drive_before(call) || !make_pass(lock, call)) {
-            wait(lock, call);
-        }
+        advance(lock, own);
         if (!call.moved || !progress) continue;
         call.moved = false;
         const double fraction = call.fraction();
@@ -237,36 +248,113 @@ Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Out
     return call.result;
 }
 
-// Whether a call whose rows must be taken on its own thread, which therefore has to make the pass, has waited longer.
-bool Engine::must_drive_before(const Call& own) const noexcept {
-    return std::any_of(calls_.begin(), calls_.end(), [&](const Call* c) {
-        return c != &own && !c->done && c->waits && c->outputs->take && c->served < own.served;
-    });
+void Engine::step(std::span<Extension> work) {
+    const Telling telling{*this};
+    Caller own;
+    own.once = true;
+    std::unique_lock lock(mutex_);
+    std::deque<Call> calls;
+    const Leave leaving{*this, lock, own};
+    for (Extension& e : work) enter(calls.emplace_back(own, *e.sequence, *e.outputs), e.ids);
+    const auto at_work = [&](const Call& c) {
+        return !c.done && (own.n_passes == 0 || c.in_pass || (c.alone && !c.moved));
+    };
+    while (std::any_of(calls.begin(), calls.end(), at_work)) advance(lock, own);
+    for (size_t i = 0; i < work.size(); ++i) {
+        Call& call = calls[i];
+        call.returned = true;
+        work[i].result = call.result;
+        work[i].computed = call.done && call.result;
+    }
+}
+
+void Engine::enter(Call& call, std::span<const int32_t> ids) {
+    Sequence& s = *call.sequence;
+    drop_drafted(s);
+    s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
+    if (static_cast<size_t>(s.n_computed_) == s.ids_.size()) {
+        if (call.outputs->pins) s.pinned_by_ = call.caller->thread;
+        return call.finish({});
+    }
+    calls_.push_back(&call);
+    call.writes = ids.size() == 1 && call.is_short();
+    s.has_logits_ = false;
+    if (s.awaited_) s.n_late_ = 0;
+    if (call.writes)
+        stop_awaiting(s);
+    else
+        forget_writer(s);
+}
+
+// Makes a pass, or waits until something changes.
+void Engine::advance(std::unique_lock<std::mutex>& lock, Caller& own) {
+    for (Call* call = own.calls; call != nullptr; call = call->next) {
+        if (!call->done && !call->in_pass && call->cancelled()) call->finish(call->cancelled_error());
+    }
+    if (!may_drive(own)) return wait(lock, own);
+    if (make_pass(lock, own)) return;
+    own.idle_since = n_changes_;
+    wait(lock, own);
+}
+
+bool Engine::may_drive(const Caller& own) const noexcept {
+    if (passing_ || n_reserving_ > 0 || own.idle_since == n_changes_) return false;
+    uint64_t served = UINT64_MAX;
+    for (const Call* call = own.calls; call != nullptr; call = call->next) {
+        if (!call->done) served = std::min(served, call->sequence->served_);
+    }
+    // Rows that are taken are taken on the thread of their call, which therefore has to make the pass: if it has waited
+    // longer, it goes first.
+    return served < UINT64_MAX && std::none_of(calls_.begin(), calls_.end(), [&](const Call* c) {
+               return c->caller != &own && !c->done && c->outputs->take && c->caller->sleeps &&
+                      c->caller->idle_since != n_changes_ && c->sequence->served_ < served;
+           });
+}
+
+// Wakes a thread to make the next pass, where none does.
+void Engine::hand_over() noexcept {
+    if (passing_) return;
+    const auto next = std::find_if(calls_.begin(), calls_.end(),
+                                   [&](const Call* c) { return c->caller->sleeps && may_drive(*c->caller); });
+    if (next != calls_.end()) (*next)->caller->changed.notify_one();
+}
+
+// To be called when something has changed that calls which found nothing to do, or no room, may wait for.
+void Engine::change() noexcept {
+    ++n_changes_;
+    changed_.notify_all();
+    hand_over();
 }
 
 void Engine::leave(Call& call) noexcept {
     std::erase(calls_, &call);
     Sequence& s = *call.sequence;
+    if (call.returned && !call.done) return cut(s, static_cast<int>(call.base));
     if (call.returned && call.result) return;
     const bool cancelled = call.returned && call.result.error().status() == Status::cancelled;
     const size_t computed = static_cast<size_t>(s.n_computed_);
     cut(s, static_cast<int>(cancelled ? std::max(call.base, std::min(computed, s.ids_.size())) : call.base));
     s.has_logits_ = false;
-    changed_.notify_all();
 }
 
 // Until something changes. Nobody can wake a thread from a signal handler, so a cancel is looked for now and then, as
 // is the function that the host has given for this thread, which may call into the engine itself.
-void Engine::wait(std::unique_lock<std::mutex>& lock, Call& own) {
+void Engine::wait(std::unique_lock<std::mutex>& lock, Caller& own) {
     constexpr auto now_and_then = std::chrono::milliseconds(5);
-    if (own.done) return;
-    own.waits = true;
-    changed_.wait_for(lock, now_and_then);
-    // A pass that it is part of looks at its cancel itself.
-    while (passing_ && own.in_pass && own.cancelled()) changed_.wait_for(lock, now_and_then);
-    own.waits = false;
+    const auto at_work = [&] {
+        for (const Call* call = own.calls; call != nullptr; call = call->next) {
+            if (!call->done) return true;
+        }
+        return false;
+    };
+    if (!at_work()) return;
+    hand_over();
+    own.sleeps = true;
+    if (own.changed.wait_for(lock, now_and_then) == std::cv_status::timeout) own.idle_since = UINT64_MAX;
+    own.sleeps = false;
+    if (!at_work()) return;
     lock.unlock();
-    own.sequence->cancel_.cancelled(0);
+    for (Call* call = own.calls; call != nullptr; call = call->next) call->sequence->cancel_.cancelled(0);
     lock.lock();
 }
 
@@ -281,7 +369,7 @@ Result<void> Engine::read(Sequence& s, const Read& body) {
         ~Pinned() {
             const std::unique_lock lock(engine.mutex_);
             sequence.pinned_by_ = {};
-            engine.changed_.notify_all();
+            engine.change();
         }
     } const pinned{*this, s};
     auto memory = s.cache_.needed(s.n_past());
@@ -309,7 +397,7 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_log
             const std::unique_lock lock(engine.mutex_);
             cache.clear();
             sequence.pinned_by_ = {};
-            engine.changed_.notify_all();
+            engine.change();
         }
     } const closing{*this, s, cache};
     {
@@ -341,7 +429,8 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_log
 // is computed anew.
 Result<void> Engine::take_room(std::unique_lock<std::mutex>& lock, Sequence& s, KvCache& cache, int n) {
     static const Outputs none;
-    const Call call(s, none, 0);
+    Caller own;
+    const Call call(own, s, none);
     while (!cache.take_needed(n)) {
         if (make_room(call)) continue;
         if (!s.cache_.empty()) {
@@ -361,7 +450,7 @@ Result<void> Engine::take_room(std::unique_lock<std::mutex>& lock, Sequence& s, 
 bool Engine::awaits_pins(const Call& call) const noexcept {
     const auto pinned = [&](bool by_caller) {
         return std::any_of(sequences_.begin(), sequences_.end(), [&](const Sequence* s) {
-            return s->pinned_by_ != std::thread::id() && (s->pinned_by_ == call.thread) == by_caller;
+            return s->pinned_by_ != std::thread::id() && (s->pinned_by_ == call.caller->thread) == by_caller;
         });
     };
     return pinned(false) && !pinned(true);

@@ -57,6 +57,18 @@ struct Outputs {
     // them as promise to save time, or all; they stand behind the text, with their logits. Needs keeps_logits.
     std::span<const DraftToken> drafts;
     bool all_drafts = false;
+    // Sees the logits after the last token, once the pass has computed all it should, on a thread of the model's pool
+    // and before the call returns. Must not throw.
+    std::function<void(std::span<const float> logits)> ready;
+};
+
+// Tokens to append to a text, and what came of it.
+struct Extension {
+    Sequence* sequence = nullptr;
+    std::span<const int32_t> ids;
+    const Outputs* outputs = nullptr;
+    Result<void> result;
+    bool computed = false;  // all of the text
 };
 
 class Engine {
@@ -90,6 +102,14 @@ class Engine {
     Result<void> extend(Sequence& sequence, std::span<const int32_t> ids, const Outputs& outputs,
                         const Progress& progress);
 
+    // The same for several texts at once, no two of them the same, but for a single pass. A text that it has not
+    // computed to its end does not get the new tokens, and keeps what was computed: a later call goes on from there. So
+    // one thread can write many texts, and read a long one meanwhile. Errors are those of each text.
+    void step(std::span<Extension> work);
+
+    // Appends tokens that a later call computes.
+    void append(Sequence& sequence, std::span<const int32_t> ids);
+
     // The text takes the first of its drafted tokens, and stands where it would if that had been computed now.
     void accept(Sequence& sequence) const noexcept;
 
@@ -117,7 +137,9 @@ class Engine {
     uint64_t n_computed() const noexcept { return n_computed_.load(std::memory_order_relaxed); }
 
   private:
+    struct Caller;
     struct Call;
+    struct Leave;
     struct Output;
     struct Telling;
     struct Writer {
@@ -133,14 +155,20 @@ class Engine {
     void cut(Sequence& sequence, int n) noexcept;
     void go_back(Sequence& sequence, int n) noexcept;
     void drop_drafted(Sequence& sequence) noexcept { cut(sequence, sequence.n_past()); }
-    void forget_writer(const Sequence& sequence) noexcept;
+    void forget_writer(Sequence& sequence) noexcept;
+    void stop_awaiting(Sequence& sequence) noexcept;
 
     // All of these with the lock held; the pass itself runs without.
+    void enter(Call& call, std::span<const int32_t> ids);
     void leave(Call& call) noexcept;
-    void wait(std::unique_lock<std::mutex>& lock, Call& own);
-    bool make_pass(std::unique_lock<std::mutex>& lock, Call& own);
-    void gather(std::unique_lock<std::mutex>& lock, Call& own);
-    void begin_pass(Call& own);
+    void advance(std::unique_lock<std::mutex>& lock, Caller& own);
+    bool may_drive(const Caller& own) const noexcept;
+    void hand_over() noexcept;
+    void change() noexcept;
+    void wait(std::unique_lock<std::mutex>& lock, Caller& own);
+    bool make_pass(std::unique_lock<std::mutex>& lock, Caller& own);
+    void gather(std::unique_lock<std::mutex>& lock, Caller& own);
+    void begin_pass(const Caller& own);
     bool written_beside(const Sequence& sequence) const noexcept;
     bool waits_for_other(const Call& call) const noexcept;
     int begin_segment(Call& call, int most);
@@ -153,11 +181,12 @@ class Engine {
     void tell() noexcept;
     void commit_pass();
     void blame_pass();
-    static int settled(const Sequence& sequence) noexcept;
     void keep(Sequence& sequence, bool tail) noexcept;
-    bool must_drive_before(const Call& call) const noexcept;
-    bool run_pass(Call& own);
-    bool run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<const Output> outputs);
+    bool run_pass(Caller& own);
+    bool goes_on(Caller& own) noexcept;
+    template <class Body>
+    void in_parallel(size_t n, const Body& body) const;
+    bool run_outputs(cpu::Pass& pass, Outputs::Of of, std::span<const Output> outputs);
 
     const EngineModel model_;
     const size_t page_bytes_, least_;
@@ -165,11 +194,13 @@ class Engine {
     PrefixTree prefixes_;
 
     mutable std::mutex mutex_;
-    std::condition_variable changed_;
+    std::condition_variable changed_;        // for threads that wait without a call
+    uint64_t n_changes_ = 0;
     std::atomic<std::thread::id> driver_{};  // the thread that makes a pass
     int n_reserving_ = 0;                    // threads that wait for the passes to pause
     bool passing_ = false;                   // a thread makes a pass
-    bool gathering_ = false;                 // and waits for calls that are about to come
+    Caller* gatherer_ = nullptr;             // and waits for texts that are about to go on,
+    int n_awaited_ = 0;                      // so many
     std::vector<Call*> calls_;               // under way, in the order in which they came
     std::vector<Sequence*> sequences_;
     std::vector<Writer> writers_;  // texts that have got a token, and will probably ask for the next
@@ -177,6 +208,7 @@ class Engine {
     uint64_t n_passes_ = 0;
     Schedule::Clock::time_point pass_began_;
     std::vector<std::string> notes_;  // for the log, which is told when the lock is not held
+    bool cut_short_ = false;  // the last pass ended because one of its calls was cancelled
 
     // Of the pass at work: its thread alone touches these.
     cpu::Scratch scratch_;

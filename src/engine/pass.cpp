@@ -23,7 +23,7 @@ size_t common(std::span<const int32_t> a, std::span<const int32_t> b) noexcept {
 }  // namespace
 
 // False where there was nothing to do.
-bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
+bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Caller& own) {
     passing_ = true;
     driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     // On every way out: an exception, of take or for want of memory, leaves the texts where they were before the pass.
@@ -32,10 +32,14 @@ bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
         std::unique_lock<std::mutex>& lock;
         ~Passing() {
             if (!lock.owns_lock()) lock.lock();
-            for (Call* call : engine.in_pass_) call->in_pass = false, call->n = call->n_drafted = 0;
-            engine.in_pass_.clear();
             engine.passing_ = false;
             engine.driver_.store({}, std::memory_order_relaxed);
+            if (!engine.in_pass_.empty()) ++engine.n_changes_;
+            for (Call* call : engine.in_pass_) {
+                call->in_pass = false, call->n = call->n_drafted = 0;
+                if (call->tells || call->caller->once || call->cancelled()) call->caller->changed.notify_one();
+            }
+            engine.in_pass_.clear();
             engine.changed_.notify_all();
         }
     } passing{*this, lock};
@@ -46,31 +50,41 @@ bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Call& own) {
     const bool done = run_pass(own);
     const double seconds = std::chrono::duration<double>(Schedule::Clock::now() - pass_began_).count();
     lock.lock();
-    if (done) schedule_.learn(static_cast<int>(ids_.size()), n_logits_, seconds);
-    if (done)
+    cut_short_ = !done && !fault_.raised();
+    if (done) {
+        schedule_.learn(static_cast<int>(ids_.size()), n_logits_, seconds);
         commit_pass();
-    else if (fault_.raised())
+    } else if (fault_.raised()) {
         blame_pass();
+    }
     return true;
 }
 
 // Texts that have just got a token are about to ask for the next: a pass with them costs little more than one without.
-void Engine::gather(std::unique_lock<std::mutex>& lock, Call& own) {
-    const auto missing = [&] {
-        return std::any_of(writers_.begin(), writers_.end(), [&](const Writer& w) {
-            return std::none_of(calls_.begin(), calls_.end(), [&](const Call* c) { return c->sequence == w.sequence; });
-        });
-    };
-    const auto since = Schedule::Clock::now() - schedule_.lately();
-    std::erase_if(writers_, [&](const Writer& w) { return w.since < since; });
-    if (!missing()) return;
-    const auto patience = schedule_.patience();
-    if (patience <= Schedule::Clock::duration::zero()) return;
-    gathering_ = true;
-    const bool came =
-        changed_.wait_until(lock, Schedule::Clock::now() + patience, [&] { return !missing() || own.cancelled(); });
-    gathering_ = false;
-    schedule_.waited(came);
+void Engine::gather(std::unique_lock<std::mutex>& lock, Caller& own) {
+    const auto now = Schedule::Clock::now();
+    std::erase_if(writers_, [&](const Writer& w) {
+        const bool old = w.since + schedule_.lately() < now;
+        if (old) stop_awaiting(*w.sequence);
+        return old;
+    });
+    if (n_awaited_ == 0) return;
+    gatherer_ = &own;
+    own.changed.wait_until(lock, now + schedule_.patience(static_cast<int>(writers_.size())), [&] {
+        const auto cancelled = [&] {
+            for (const Call* c = own.calls; c != nullptr; c = c->next) {
+                if (!c->done && c->cancelled()) return true;
+            }
+            return false;
+        };
+        return n_awaited_ == 0 || cancelled();
+    });
+    gatherer_ = nullptr;
+    for (const Writer& w : writers_) {
+        if (!w.sequence->awaited_) continue;
+        ++w.sequence->n_late_;
+        stop_awaiting(*w.sequence);
+    }
 }
 
 // Whether a text other than this one is being written: a prompt beside it must not hold it up for long.
@@ -92,16 +106,17 @@ bool Engine::waits_for_other(const Call& call) const noexcept {
     });
 }
 
-void Engine::begin_pass(Call& own) {
+void Engine::begin_pass(const Caller& own) {
     segments_.clear(), ids_.clear(), pos_.clear();
     // A call that is in a pass must be in its list too: nothing may fail between the two.
     segments_.reserve(calls_.size()), in_pass_.reserve(calls_.size());
+    writers_.reserve(writers_.size() + calls_.size());
     std::vector<Call*> waiting;
     for (Call* call : calls_) {
         if (call->done) continue;
         if (call->cancelled())
             call->finish(call->cancelled_error());
-        else if (!call->outputs->take || call == &own)  // a row is taken on the thread of its call
+        else if (!call->outputs->take || call->caller == &own)  // a row is taken on the thread of its call
             waiting.push_back(call);
     }
     // Tokens of texts that are being written come first, then prompts, those that waited longest before others.
@@ -109,7 +124,7 @@ void Engine::begin_pass(Call& own) {
         const int pa = a->sequence->options_.priority, pb = b->sequence->options_.priority;
         if (pa != pb) return pa > pb;
         if (a->is_short() != b->is_short()) return a->is_short();
-        return a->served < b->served;
+        return a->sequence->served_ < b->sequence->served_;
     });
     int left = largest_.max_batch;
     for (Call* call : waiting) {
@@ -266,7 +281,16 @@ bool Engine::make_room(const Call& own) noexcept {
     return true;
 }
 
-bool Engine::run_pass(Call& own) {
+// Calls body(i) for each i below n, which must not throw, on all threads of the pool.
+template <class Body>
+void Engine::in_parallel(size_t n, const Body& body) const {
+    if (n == 1) return body(0);
+    model_.executor->pool().parallel_for(n, 1, [&body](size_t first, size_t end) {
+        for (size_t i = first; i < end; ++i) body(i);
+    });
+}
+
+bool Engine::run_pass(Caller& own) {
     cpu::Pass pass;
     pass.scratch = &scratch_;
     pass.segments = segments_;
@@ -277,23 +301,18 @@ bool Engine::run_pass(Call& own) {
     pass.stop = &stop_;
     pass.fault = &fault_;
     fault_.clear();
-    // The function that a host has given is polled on the thread of its call; a pass over several texts goes on as long
-    // as one of them wants it, and this thread is not asked to return.
     struct Watch {
         Engine* engine;
-        Call* own;
+        Caller* own;
     } watch{this, &own};
-    if (in_pass_.size() == 1 && in_pass_.front() == &own) {
-        pass.cancel = &own.sequence->cancel_;
+    if (own.calls->next == nullptr && in_pass_.size() == 1 && in_pass_.front() == own.calls) {
+        pass.cancel = &own.calls->sequence->cancel_;
     } else {
         cancel_.begin();
         cancel_.watch(
             [](void* context) -> int {
                 const auto& w = *static_cast<Watch*>(context);
-                w.own->sequence->cancel_.cancelled(0);
-                if (w.own->cancelled() && !w.own->in_pass) return 0;
-                const auto& calls = w.engine->in_pass_;
-                return std::any_of(calls.begin(), calls.end(), [](const Call* c) { return !c->cancelled(); });
+                return w.engine->goes_on(*w.own);
             },
             &watch);
         pass.cancel = &cancel_;
@@ -323,10 +342,30 @@ bool Engine::run_pass(Call& own) {
         for (int k = 1; k <= call.n_drafted; ++k) rows.push_back({last + k, &call, 0, false, k});
     }
     n_logits_ = static_cast<int>(logits.size());
-    return run_outputs(own, pass, Outputs::Of::logits, logits) && run_outputs(own, pass, Outputs::Of::hidden, hidden);
+    if (!run_outputs(pass, Outputs::Of::logits, logits) || !run_outputs(pass, Outputs::Of::hidden, hidden)) return false;
+    in_parallel(in_pass_.size(), [&](size_t i) {
+        const Call& c = *in_pass_[i];
+        const bool last = static_cast<size_t>(c.n) == c.n_left();
+        if (last && c.outputs->ready) c.outputs->ready(std::span(c.sequence->logits_).first(c.sequence->row_size_));
+    });
+    return true;
 }
 
-bool Engine::run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<const Output> all) {
+// Asked while a pass runs, on its thread: the functions that hosts have given are polled on the threads of their calls.
+// A pass ends early when one of its calls is cancelled, which thus waits for no other. Not twice in a row: others must
+// get on.
+bool Engine::goes_on(Caller& own) noexcept {
+    bool own_cancelled = false;
+    for (Call* c = own.calls; c != nullptr; c = c->next) {
+        c->sequence->cancel_.cancelled(0);
+        own_cancelled = own_cancelled || (!c->done && c->cancelled());
+    }
+    const auto cancelled = [](const Call* c) { return c->cancelled(); };
+    if (cut_short_) return !std::all_of(in_pass_.begin(), in_pass_.end(), cancelled);
+    return !own_cancelled && std::none_of(in_pass_.begin(), in_pass_.end(), cancelled);
+}
+
+bool Engine::run_outputs(cpu::Pass& pass, Outputs::Of of, std::span<const Output> all) {
     const cpu::Executor& executor = *model_.executor;
     const bool is_logits = of == Outputs::Of::logits;
     for (size_t from = 0; from < all.size(); from += outputs_at_once) {
@@ -334,19 +373,23 @@ bool Engine::run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<c
         for (size_t i = 0; i < some.size(); ++i) outputs_[i] = some[i].row;
         pass.n_outputs = static_cast<int>(some.size());
         if (!(is_logits ? executor.run_head(pass) : executor.run_hidden(pass))) return false;
+        const auto values = [&](size_t i) {
+            const int row = static_cast<int>(i);
+            return is_logits
+                       ? std::span<const float>(executor.logits(scratch_, row), static_cast<size_t>(model_.n_vocab))
+                       : std::span<const float>(executor.hidden(scratch_, row), static_cast<size_t>(model_.width));
+        };
+        in_parallel(some.size(), [&](size_t i) {
+            if (some[i].kept < 0) return;
+            Sequence& s = *some[i].call->sequence;
+            const auto row = values(i);
+            std::copy(row.begin(), row.end(), s.logits_.data() + static_cast<size_t>(some[i].kept) * s.row_size_);
+        });
         for (size_t i = 0; i < some.size(); ++i) {
             const Output& o = some[i];
-            const int row = static_cast<int>(i);
-            const std::span<const float> values =
-                is_logits ? std::span<const float>(executor.logits(scratch_, row), static_cast<size_t>(model_.n_vocab))
-                          : std::span<const float>(executor.hidden(scratch_, row), static_cast<size_t>(model_.width));
-            if (o.kept >= 0) {
-                Sequence& s = *o.call->sequence;
-                std::copy(values.begin(), values.end(),
-                          s.logits_.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(o.kept) * s.row_size_));
-            }
-            if (o.taken) o.call->outputs->take(o.index, values);
-            if (own.in_pass && own.cancelled()) return false;
+            if (!o.taken) continue;
+            o.call->outputs->take(o.index, values(i));
+            if (o.call->cancelled()) return false;
         }
     }
     return true;
@@ -354,12 +397,12 @@ bool Engine::run_outputs(Call& own, cpu::Pass& pass, Outputs::Of of, std::span<c
 
 void Engine::commit_pass() {
     const auto now = Schedule::Clock::now();
-    writers_.reserve(writers_.size() + in_pass_.size());
     ++n_passes_;
     for (Call* call : in_pass_) {
         Sequence& s = *call->sequence;
         const Outputs& want = *call->outputs;
-        call->served = n_passes_;
+        s.served_ = n_passes_;
+        ++call->caller->n_passes;
         call->moved = true;
         const int n = call->n + call->n_drafted;
         for (const DraftToken& token : want.drafts.first(static_cast<size_t>(call->n_drafted)))
@@ -372,14 +415,18 @@ void Engine::commit_pass() {
         const auto computed = static_cast<size_t>(s.n_computed_);
         while (call->next_wanted < want.wanted.size() && call->base + want.wanted[call->next_wanted] < computed)
             ++call->next_wanted;
-        if (settled(s) / page_positions > s.n_kept_) keep(s, false);
+        if (s.n_computed() / page_positions > s.n_kept_) keep(s, false);
         if (call->n_left() > 0) continue;
         s.has_logits_ = want.keeps_logits && model_.has_head;
         s.logits_row_ = 0;
-        if (want.pins) s.pinned_by_ = call->thread;
+        if (want.pins) s.pinned_by_ = call->caller->thread;
         call->finish({});
         forget_writer(s);
-        if (call->writes) writers_.push_back({&s, now});
+        if (!call->writes) continue;
+        writers_.push_back({&s, now});
+        // After three times too late it is awaited every sixteenth time only.
+        s.awaited_ = s.n_late_ < 3 || s.n_late_++ % 16 == 0;
+        n_awaited_ += s.awaited_ ? 1 : 0;
     }
 }
 
@@ -392,16 +439,11 @@ void Engine::blame_pass() {
     }
 }
 
-// Positions of the text that are computed: without drafted tokens.
-int Engine::settled(const Sequence& s) noexcept {
-    return std::min(s.n_computed_, s.n_past());
-}
-
 void Engine::keep(Sequence& s, bool tail) noexcept {
-    s.n_kept_ = settled(s) / page_positions;
+    s.n_kept_ = s.n_computed() / page_positions;
     if (!model_.causal || !s.state_.empty()) return;
     try {
-        prefixes_.keep(s.sort_, s.ids().first(static_cast<size_t>(settled(s))), s.cache_, tail);
+        prefixes_.keep(s.sort_, s.ids().first(static_cast<size_t>(s.n_computed())), s.cache_, tail);
     } catch (const std::bad_alloc&) {
         // Who needs it computes it anew.
     }

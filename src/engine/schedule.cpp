@@ -15,7 +15,6 @@ void follow(double& mean, double value) noexcept {
 }  // namespace
 
 void Schedule::learn(int n_rows, int n_logits, double seconds) noexcept {
-    last_ = seconds;
     ++n_passes_;
     if (n_rows <= most_measured && n_logits == n_rows) {
         Measured& m = measured_[n_rows];
@@ -64,14 +63,9 @@ Schedule::Clock::duration Schedule::lately() const noexcept {
     return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::max(4 * one_, 0.02)));
 }
 
-Schedule::Clock::duration Schedule::patience() noexcept {
-    // After three misses in a row only every sixteenth wait is tried.
-    if (misses_ >= 3 && ++skipped_ % 16 != 0) return {};
-    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(0.2 * last_));
-}
-
-void Schedule::waited(bool all_came) noexcept {
-    misses_ = all_came ? 0 : misses_ + 1;
+Schedule::Clock::duration Schedule::patience(int n_rows) const noexcept {
+    return std::chrono::duration_cast<Clock::duration>(
+        std::chrono::duration<double>(std::clamp(0.2 * seconds(n_rows), 0.0003, 0.01)));
 }
 
 }  // namespace elver

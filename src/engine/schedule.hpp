@@ -25,10 +25,8 @@ class Schedule {
     // How long after a token a text counts as being written, and asks for the next before that.
     Clock::duration lately() const noexcept;
 
-    // How long a pass should wait for n texts that were in the last one and have not asked for more yet; zero where
-    // waiting did not pay lately.
-    Clock::duration patience() noexcept;
-    void waited(bool all_came) noexcept;
+    // How long a pass of n_rows should wait for texts that were given a token just now and have not gone on yet.
+    Clock::duration patience(int n_rows) const noexcept;
 
   private:
     static constexpr double gap = 2.2;
@@ -46,9 +44,6 @@ class Schedule {
 
     double one_ = 0;      // seconds of a pass of few rows
     double per_row_ = 0;  // what a row of a prompt adds
-    double last_ = 0;     // seconds of the last pass
-    int misses_ = 0;      // of the last waits, in a row
-    int skipped_ = 0;     // waits left out since
 };
 
 }  // namespace elver

@@ -4,6 +4,7 @@
 // tokens stand behind it, computed, until the text takes them one by one or goes on otherwise.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <thread>
@@ -39,6 +40,8 @@ class Sequence {
         return has_logits_ ? std::span<const float>(logits_).subspan(logits_row_ * row_size_, row_size_)
                            : std::span<const float>();
     }
+    // Tokens from its beginning that are computed.
+    int n_computed() const noexcept { return std::min(n_computed_, n_past()); }
     // How many tokens passes have computed for it, those computed anew included.
     uint64_t n_passed() const noexcept { return n_passed_; }
     CancelToken& cancel() noexcept { return cancel_; }
@@ -55,6 +58,9 @@ class Sequence {
     int n_computed_ = 0;    // of ids_, from the beginning
     int n_kept_ = 0;        // pages that were put into the tree of prefixes
     uint64_t n_passed_ = 0;
+    uint64_t served_ = 0;  // the number of the last pass that it was part of
+    bool awaited_ = false;  // it was given a token just now: the next pass waits for it to go on
+    int n_late_ = 0;        // how often it came too late for that, since it last came in time
     KvCache cache_;
     RecurrentState state_;
     size_t row_size_ = 0;

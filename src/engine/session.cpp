@@ -104,13 +104,15 @@ Result<void> Session::extend(std::span<const int32_t> ids, const OnLogits& on_lo
     return model_->engine().extend(*sequence_, ids, outputs, progress);
 }
 
-Result<void> Session::write(std::span<const int32_t> ids, std::span<const DraftToken> drafts, bool all_drafts) {
-    if (auto good = check(ids, n_past()); !good) return good;
-    Outputs outputs;
-    outputs.drafts = drafts;
-    outputs.all_drafts = all_drafts;
+void Session::append(std::span<const int32_t> ids) {
     ++edits_;
-    return model_->engine().extend(*sequence_, ids, outputs, {});
+    model_->engine().append(*sequence_, ids);
+}
+
+Result<Extension> Session::write(std::span<const int32_t> ids, const Outputs& outputs) {
+    if (auto good = check(ids, n_past()); !good) return std::move(good).error();
+    ++edits_;
+    return Extension{sequence_.get(), ids, &outputs, {}, false};
 }
 
 void Session::accept() noexcept {

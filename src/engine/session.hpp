@@ -87,9 +87,11 @@ class Session {
     // As prefill(), within a request that is under way.
     Result<void> extend(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {},
                         std::optional<std::span<const size_t>> wanted = {});
-    // As extend(), for an answer that is being written: drafts may follow the ids, which drafted() holds then as far as
-    // they were computed.
-    Result<void> write(std::span<const int32_t> ids, std::span<const DraftToken> drafts, bool all_drafts);
+    // As extend(), but the tokens are computed by a later call. They must have been checked.
+    void append(std::span<const int32_t> ids);
+    // Begins a call that writes an answer: computes what is not computed yet, and ids behind it.
+    Result<Extension> write(std::span<const int32_t> ids, const Outputs& outputs);
+    int n_computed() const noexcept { return sequence_->n_computed(); }
     uint64_t n_passed() const noexcept { return sequence_->n_passed(); }
     std::span<const int32_t> drafted() const noexcept { return sequence_->drafted(); }
     // The text takes the first drafted token.

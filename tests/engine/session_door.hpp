@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <list>
 #include <thread>
 #include <utility>
 
@@ -26,10 +27,20 @@ class SessionDoor final : public Door {
         return open_with(other);
     }
     void cancel_at(int n) override { left_ = n; }
-    // Each by a thread of its own, so that passes hold several texts.
+    // Each by a thread of its own, so that passes hold several texts; every other time one thread steps through those
+    // that read or write.
     void together(std::span<Work> all) override {
         std::vector<std::thread> threads;
-        for (Work& w : all) threads.emplace_back([&w] { w.run(); });
+        std::vector<Work*> stepped;
+        steps_ = !steps_;
+        for (Work& w : all) {
+            const bool reads = w.kind == Work::Kind::prefill && !w.ids.empty();
+            if (steps_ && (reads || w.kind == Work::Kind::generate))
+                stepped.push_back(&w);
+            else
+                threads.emplace_back([&w] { w.run(); });
+        }
+        if (!stepped.empty()) step_through(stepped);
         for (std::thread& t : threads) t.join();
     }
 
@@ -102,6 +113,7 @@ class SessionDoor final : public Door {
         }
 
       private:
+        friend SessionDoor;
         SessionDoor* door_;
         std::unique_ptr<Session> session_;
     };
@@ -116,8 +128,57 @@ class SessionDoor final : public Door {
         return std::unique_ptr<Text>(std::make_unique<SessionText>(*this, *std::move(session)));
     }
 
+    // What is read is the prompt of an answer that is deferred.
+    void step_through(std::span<Work* const> all) {
+        struct Running {
+            Running(Work* w, Session& session) : work(w), request(session) {}
+            Work* work;
+            Session::Request request;
+            Result<Generator> answer = Error(Status::busy, "not begun");
+            bool goes_on = false;
+        };
+        std::list<Running> running;
+        for (Work* w : all) {
+            Session& session = *static_cast<SessionText*>(w->text)->session_;
+            const bool reads = w->kind == Work::Kind::prefill;
+            GenerateOptions options;
+            options.sampler = w->settings;
+            options.max_tokens = reads ? 1 : w->n_tokens;
+            options.ignore_end = true;
+            std::vector<int32_t> prompt(session.ids().begin(), session.ids().end());
+            prompt.insert(prompt.end(), w->ids.begin(), w->ids.end());
+            Running& r = running.emplace_back(w, session);
+            r.answer = reads ? Generator::defer(session, prompt, options) : Generator::make(session, options);
+            r.goes_on = bool(r.answer);
+            if (!r.answer) w->done = r.answer.error();
+        }
+        for (;;) {
+            std::vector<StepItem> items;
+            std::vector<Running*> of_items;
+            for (Running& r : running) {
+                if (!r.goes_on) continue;
+                items.push_back({&*r.answer});
+                of_items.push_back(&r);
+            }
+            if (items.empty()) return;
+            step(*model_, items);
+            for (size_t i = 0; i < items.size(); ++i) {
+                Running& r = *of_items[i];
+                const auto& event = items[i].event;
+                if (event && event->id >= 0) r.work->answer.ids.push_back(event->id);
+                r.goes_on = event && event->finish == FinishReason::none;
+                if (event && event->finish == FinishReason::cancelled) {
+                    r.work->answer.cancelled = true;
+                    if (r.work->kind == Work::Kind::prefill) r.work->done = Error(Status::cancelled, "", "");
+                }
+                if (!event) r.work->done = event.error();
+            }
+        }
+    }
+
     std::shared_ptr<const Model> model_;
     SessionOptions options_;
+    bool steps_ = false;
     std::atomic<int> left_{-1};
 };
 
