@@ -247,7 +247,9 @@ void step(const Model& model, std::span<StepItem> items) {
     work.reserve(items.size()), at_work.reserve(items.size());
     for (size_t i = 0; i < items.size(); ++i) {
         StepItem& item = items[i];
-        const auto wrong = [&](const char* what) { return Error(Status::invalid_argument, cat("step: ", what), "items"); };
+        const auto wrong = [&](const char* what) {
+            return Error(Status::invalid_argument, cat("step: ", what), "items");
+        };
         const auto same = [&](const StepItem& other) {
             return other.answer != nullptr && other.answer->session_ == item.answer->session_;
         };

@@ -123,7 +123,7 @@ class Generator {
     std::optional<Unread> unread_;
     std::optional<Choice> choice_;  // not yet told
     Outputs outputs_;
-    uint64_t edits_;        // of the session's text, as the last call here left it
+    uint64_t edits_;  // of the session's text, as the last call here left it
     AnswerCounts counts_;
     bool done_ = false;
 };

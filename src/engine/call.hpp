@@ -12,8 +12,8 @@ struct Engine::Caller {
     Call* calls = nullptr;
     std::condition_variable changed;
     bool sleeps = false;
-    bool once = false;                // it waits for one pass with calls of its own
-    uint64_t n_passes = 0;            // with calls of its own
+    bool once = false;                 // it waits for one pass with calls of its own
+    uint64_t n_passes = 0;             // with calls of its own
     uint64_t idle_since = UINT64_MAX;  // the state of the engine in which it found nothing to do, as n_changes_
 };
 
@@ -33,10 +33,10 @@ struct Engine::Call {
     bool writes = false;               // it asks for one token: the text is being written, and will probably go on
     bool alone = false;                // a pass that it was part of has failed: whose fault it is shows by itself
     bool in_pass = false;
-    int n = 0;              // its tokens in the pass
-    int n_drafted = 0;      // and drafted ones behind them
-    bool tells = false;     // its thread is woken after each pass that it is part of
-    bool moved = false;     // since progress was told
+    int n = 0;           // its tokens in the pass
+    int n_drafted = 0;   // and drafted ones behind them
+    bool tells = false;  // its thread is woken after each pass that it is part of
+    bool moved = false;  // since progress was told
     bool done = false;
     bool returned = false;  // else an exception ends it
     Result<void> result;

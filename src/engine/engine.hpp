@@ -194,7 +194,7 @@ class Engine {
     PrefixTree prefixes_;
 
     mutable std::mutex mutex_;
-    std::condition_variable changed_;        // for threads that wait without a call
+    std::condition_variable changed_;  // for threads that wait without a call
     uint64_t n_changes_ = 0;
     std::atomic<std::thread::id> driver_{};  // the thread that makes a pass
     int n_reserving_ = 0;                    // threads that wait for the passes to pause
@@ -208,7 +208,7 @@ class Engine {
     uint64_t n_passes_ = 0;
     Schedule::Clock::time_point pass_began_;
     std::vector<std::string> notes_;  // for the log, which is told when the lock is not held
-    bool cut_short_ = false;  // the last pass ended because one of its calls was cancelled
+    bool cut_short_ = false;          // the last pass ended because one of its calls was cancelled
 
     // Of the pass at work: its thread alone touches these.
     cpu::Scratch scratch_;

@@ -342,7 +342,8 @@ bool Engine::run_pass(Caller& own) {
         for (int k = 1; k <= call.n_drafted; ++k) rows.push_back({last + k, &call, 0, false, k});
     }
     n_logits_ = static_cast<int>(logits.size());
-    if (!run_outputs(pass, Outputs::Of::logits, logits) || !run_outputs(pass, Outputs::Of::hidden, hidden)) return false;
+    if (!run_outputs(pass, Outputs::Of::logits, logits) || !run_outputs(pass, Outputs::Of::hidden, hidden))
+        return false;
     in_parallel(in_pass_.size(), [&](size_t i) {
         const Call& c = *in_pass_[i];
         const bool last = static_cast<size_t>(c.n) == c.n_left();

@@ -58,7 +58,7 @@ class Sequence {
     int n_computed_ = 0;    // of ids_, from the beginning
     int n_kept_ = 0;        // pages that were put into the tree of prefixes
     uint64_t n_passed_ = 0;
-    uint64_t served_ = 0;  // the number of the last pass that it was part of
+    uint64_t served_ = 0;   // the number of the last pass that it was part of
     bool awaited_ = false;  // it was given a token just now: the next pass waits for it to go on
     int n_late_ = 0;        // how often it came too late for that, since it last came in time
     KvCache cache_;

@@ -37,8 +37,8 @@ struct Writing {
     int n_reading = 0;  // events before the first token
     bool ended = false;
 
-    Writing(const std::shared_ptr<Model>& model, std::span<const int32_t> prompt, GenerateOptions options, bool deferred,
-            int max_batch = 64)
+    Writing(const std::shared_ptr<Model>& model, std::span<const int32_t> prompt, GenerateOptions options,
+            bool deferred, int max_batch = 64)
         : session(open_session(model, {.n_ctx = 512, .max_batch = max_batch})) {
         request.emplace(*session);
         if (!deferred) {
@@ -89,7 +89,8 @@ TEST_CASE("step: one thread writes many answers, each with the tokens and logits
         const auto model = load(tiny_path(name), 2);
         std::list<Writing> all;
         for (int i = 0; i < 9; ++i)
-            all.emplace_back(model, prompt_of(*model, 5 + 11 * static_cast<size_t>(i), i), sampled(12 + i, 7), i % 2 == 1);
+            all.emplace_back(model, prompt_of(*model, 5 + 11 * static_cast<size_t>(i), i), sampled(12 + i, 7),
+                             i % 2 == 1);
         CHECK(n_steps_of(*model, all) >= 20 + 1);  // tokens of the longest, and its end
         const auto fresh = load(tiny_path(name), 1);
         int i = 0;
@@ -144,8 +145,8 @@ TEST_CASE("step: what cannot go on has an error of its own, and the others go on
     Writing changed(model, prompt_of(*model, 8, 3), sampled(3, 1), false);
     REQUIRE(changed.session->rewind(2));
     Writing stranger(other, prompt_of(*model, 8, 4), sampled(3, 1), false);
-    std::vector<StepItem> items = {{&*good.answer},    {nullptr}, {&*ended.answer}, {&*changed.answer},
-                                   {&*stranger.answer}, {&*good.answer}};
+    std::vector<StepItem> items = {{&*good.answer},    {nullptr},           {&*ended.answer},
+                                   {&*changed.answer}, {&*stranger.answer}, {&*good.answer}};
     std::vector<int32_t> ids;
     for (int round = 0; round < 3; ++round) {
         step(*model, items);
