@@ -289,9 +289,9 @@ TEST_CASE("thread pool: turns come in the order of asking, and a thread that has
                 const ThreadPool::Turn mine(*pool);
                 const ThreadPool::Turn again(*pool);
                 order.push_back(i);  // whoever has the turn is alone
-                int n = 0;
-                pool->run([&](int worker) { n += worker == 0; });
-                CHECK(n == 1);
+                std::atomic<int> n{0};
+                pool->run([&](int) { ++n; });
+                CHECK(n == 2);
             });
             while (pool->n_waiting() != i + 1) std::this_thread::yield();
         }
