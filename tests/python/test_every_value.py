@@ -42,14 +42,18 @@ def things(model, small_path):
 
 KEYS = numpy.ones((1, 1, 8), numpy.float32)
 CALLS = {
-    "Model": (lambda t: elver.Model, lambda t: {"source": t.path, "load": False, "n_threads": 1, "budget_bytes": None, "n_ctx": 8,
-                                                "max_batch": 8, "cache_type": "f16", "progress": None}),
+    "Model": (lambda t: elver.Model, lambda t: {"source": t.path, "load": False, "n_threads": 1, "threads": None,
+                                                "budget_bytes": None, "page_bytes": None, "n_ctx": 8, "max_batch": 8,
+                                                "cache_type": "f16", "progress": None, "log": None}),
+    "Threads": (lambda t: elver.Threads, lambda t: {"n_threads": 1}),
+    "fit": (lambda t: t.small.fit, lambda t: {"budget_bytes": 2**20, "n_sessions": 1, "n_ctx": 8, "max_batch": 8, "cache_type": "f16"}),
     "Tokenizer": (lambda t: elver.Tokenizer, lambda t: {"source": t.path}),
     "load": (lambda t: t.small.load, lambda t: {"progress": None}),
     "plan": (lambda t: t.small.plan, lambda t: {"n_ctx": 8, "max_batch": 8, "cache_type": "f16"}),
-    "session": (lambda t: t.small.session, lambda t: {"n_ctx": 8, "max_batch": 8, "cache_type": "f16"}),
+    "session": (lambda t: t.small.session, lambda t: {"n_ctx": 8, "max_batch": 8, "cache_type": "f16", "priority": 0,
+                                                      "context_policy": "slide", "n_keep": 1}),
     "pack": (lambda t: t.small.pack, lambda t: {"sink": io.BytesIO(), "progress": None}),
-    "quantize": (lambda t: elver.quantize, lambda t: {"source": t.path, "path": "out", "type": "F16", "n_threads": 1, "progress": None}),
+    "quantize": (lambda t: elver.quantize, lambda t: {"source": t.path, "sink": "out", "type": "F16", "n_threads": 1, "progress": None}),
     "write_synth": (lambda t: elver.write_synth, lambda t: {"name": "ant:f16", "sink": "out", "n_layers": 1, "progress": None}),
     "render_template": (lambda t: elver.render_template, lambda t: {"source": "{{ a }}", "a": 1}),
     "encode": (lambda t: t.model.tokenizer.encode, lambda t: {"text": "a", "add_special": True, "parse_special": False}),

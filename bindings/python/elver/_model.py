@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, Sequence
 
 from . import _elver
 from ._errors import NotPicklable, choose, flag, function, option, whole

@@ -44,12 +44,13 @@ public final class Tokenizer: Sendable {
         return take(text)
     }
 
-    /// Renders the chat template that lies beside the vocabulary; variables: a JSON object.
-    public func render(_ variables: String) throws -> String {
+    /// Renders the chat template that lies beside the vocabulary, or another one; variables: a JSON object.
+    public func render(_ variables: String, template: String? = nil) throws -> String {
         var text: OpaquePointer?
+        let size = template?.utf8.count ?? 0
         try handle { tokenizer in
-            try variables.withCString { bytes in
-                try check { elver_tokenizer_render(tokenizer, bytes, variables.utf8.count, &text, $0) }
+            try check { error in
+                elver_tokenizer_render(tokenizer, template, size, variables, variables.utf8.count, &text, error)
             }
         }
         return take(text)
