@@ -41,6 +41,7 @@ struct Engine::Call {
     bool returned = false;  // else an exception ends it
     Result<void> result;
 
+    int priority() const noexcept { return sequence->options_.priority; }
     size_t n_left() const noexcept { return sequence->ids_.size() - static_cast<size_t>(sequence->n_computed_); }
     // A token, or a few that are known: part of every pass. Others are prompts, which passes take pieces of.
     bool is_short() const noexcept { return n_left() <= 1 + most_drafted; }

@@ -12,12 +12,12 @@
 
 namespace elver {
 
-Engine::Engine(EngineModel model, size_t page_bytes, size_t least)
+Engine::Engine(EngineModel model, const EngineOptions& options)
     : model_(std::move(model)),
-      page_bytes_(page_bytes),
-      least_(least),
-      pool_(std::make_shared<PagePool>(page_bytes > 0 ? page_bytes : least)),
-      prefixes_(pool_) {}
+      options_(options),
+      pool_(std::make_shared<PagePool>(options.page_bytes > 0 ? options.page_bytes : options.least_page_bytes)),
+      prefixes_(pool_),
+      schedule_(options.gap) {}
 
 size_t Engine::scratch_bytes(const EngineModel& model, const SequenceOptions& o) {
     return model.executor->plan_scratch(o.max_batch, outputs_at_once, o.n_ctx).n_bytes;
@@ -80,13 +80,13 @@ void Engine::admit(Sequence& s) {
 }
 
 void Engine::set_limit() noexcept {
-    if (page_bytes_ > 0) return;
+    if (options_.page_bytes > 0) return;
     size_t total = 0;
     for (const Sequence* s : sequences_) {
         const SequenceOptions& o = s->options_;
         total += KvCache::plan_bytes(model_.cache_layers, o.cache_type, o.n_ctx, o.max_batch);
     }
-    pool_->set_limit(std::max(total, least_));
+    pool_->set_limit(std::max(total, options_.least_page_bytes));
     while (pool_->used() > pool_->limit() && prefixes_.forget_one()) {
     }
 }
@@ -97,11 +97,11 @@ Result<std::unique_ptr<Sequence>> Engine::open(const SequenceOptions& options) {
                      "model");
     std::unique_lock lock(mutex_);
     const size_t pages = KvCache::plan_bytes(model_.cache_layers, options.cache_type, options.n_ctx, options.max_batch);
-    if (page_bytes_ > 0 && pages > page_bytes_) {
-        return Error(
-            Status::over_budget,
-            cat("page_bytes: a text of ", options.n_ctx, " positions needs ", pages, ", the budget is ", page_bytes_),
-            "page_bytes");
+    if (options_.page_bytes > 0 && pages > options_.page_bytes) {
+        return Error(Status::over_budget,
+                     cat("page_bytes: a text of ", options.n_ctx, " positions needs ", pages, ", the budget is ",
+                         options_.page_bytes),
+                     "page_bytes");
     }
     if (auto room = reserve(lock, options); !room) return std::move(room).error();
     auto made = make(options);

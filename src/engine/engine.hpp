@@ -34,6 +34,17 @@ struct EngineModel {
     int long_beyond = 0;  // texts with more positions have other rope frequencies; 0: all have the same
 };
 
+// What pages may take, and how much goes into a pass.
+struct EngineOptions {
+    // The most that the pages of all texts take, those that are kept for later texts included; 0: as much as the open
+    // texts may need, and never less than least_page_bytes.
+    size_t page_bytes = 0, least_page_bytes = 0;
+    int pass_tokens = 0;  // the most tokens of a pass; 0: the largest max_batch of the open texts
+    int pass_texts = 0;   // the most texts of a pass; 0: all that wait
+    // Beside texts that are being written, prompts may make a pass take about so many times as long as one without.
+    double gap = default_gap;
+};
+
 // Outputs of one run of the head.
 inline constexpr int outputs_at_once = 32;
 
@@ -73,9 +84,7 @@ struct Extension {
 
 class Engine {
   public:
-    // page_bytes: the most that the pages of all texts take, those that are kept for later texts included; 0: as much
-    // as the open texts may need, and never less than `least`.
-    Engine(EngineModel model, size_t page_bytes, size_t least);
+    Engine(EngineModel model, const EngineOptions& options);
 
     // Bytes that passes need for texts of that size: scratch, which an engine has once, for the largest.
     static size_t scratch_bytes(const EngineModel& model, const SequenceOptions& options);
@@ -189,7 +198,7 @@ class Engine {
     bool run_outputs(cpu::Pass& pass, Outputs::Of of, std::span<const Output> outputs);
 
     const EngineModel model_;
-    const size_t page_bytes_, least_;
+    const EngineOptions options_;
     const std::shared_ptr<PagePool> pool_;
     PrefixTree prefixes_;
 

@@ -48,7 +48,16 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     m->program_ = m->builder_->build(*m->weights_);
     m->executor_.emplace(m->program_, *m->weights_, *m->kernels_, *m->pool_);
     m->tell_opened();
-    m->page_bytes_ = options.page_bytes;
+    if (options.pass_tokens < 0 || options.pass_sessions < 0 || !(options.gap >= 1 && options.gap <= 1000)) {
+        return Error(Status::invalid_argument,
+                     cat("pass_tokens, pass_sessions and gap: expected 0 or more, and 1 to 1000, found ",
+                         options.pass_tokens, ", ", options.pass_sessions, " and ", options.gap),
+                     "gap");
+    }
+    m->engine_options_.page_bytes = options.page_bytes;
+    m->engine_options_.pass_tokens = options.pass_tokens;
+    m->engine_options_.pass_texts = options.pass_sessions;
+    m->engine_options_.gap = options.gap;
     m->session_ = options.session;
     const auto plan = m->plan(options.session);
     if (!plan) return plan.error();
@@ -74,7 +83,8 @@ Result<void> Model::load(const Progress& progress, const CancelToken* cancel) {
     log_.line(LogLevel::info, file_->name(), ": weights of ", weights_->n_bytes(), " bytes are ready after ",
               ms.count(), " ms");
     const auto plan = this->plan(session_);
-    engine_ = std::make_unique<Engine>(engine_model(), page_bytes_, plan ? plan->kv_cache : 0);
+    engine_options_.least_page_bytes = plan ? plan->kv_cache : 0;
+    engine_ = std::make_unique<Engine>(engine_model(), engine_options_);
     return {};
 }
 

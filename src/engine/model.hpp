@@ -39,6 +39,9 @@ struct ModelOptions {
     std::string isa;            // a level's name; default: the best, or ELVER_FORCE_ISA
     uint64_t budget_bytes = 0;  // refuse to load when the plan for `session` needs more; 0: no limit
     uint64_t page_bytes = 0;    // the most that pages of all texts take; 0: as much as open sessions may need
+    int pass_tokens = 0;        // the most tokens of a pass; 0: the largest max_batch of open sessions
+    int pass_sessions = 0;      // the most sessions of a pass; 0: all that wait
+    double gap = default_gap;   // how many times as long prompts may make the passes of sessions that write
     SessionOptions session;     // what the plan assumes
 };
 
@@ -116,7 +119,7 @@ class Model {
     std::optional<cpu::Executor> executor_;
     std::shared_ptr<const Tokenizer> tokenizer_;
     std::optional<ModelTemplates> templates_;
-    uint64_t page_bytes_ = 0;
+    EngineOptions engine_options_;
     SessionOptions session_;  // what the plan assumes
     std::unique_ptr<Engine> engine_;
 };

@@ -121,14 +121,18 @@ void Engine::begin_pass(const Caller& own) {
     }
     // Tokens of texts that are being written come first, then prompts, those that waited longest before others.
     std::stable_sort(waiting.begin(), waiting.end(), [](const Call* a, const Call* b) {
-        const int pa = a->sequence->options_.priority, pb = b->sequence->options_.priority;
-        if (pa != pb) return pa > pb;
+        if (a->priority() != b->priority()) return a->priority() > b->priority();
         if (a->is_short() != b->is_short()) return a->is_short();
         return a->sequence->served_ < b->sequence->served_;
     });
     int left = largest_.max_batch;
+    // A model that reads both ways reads a text in one pass.
+    if (options_.pass_tokens > 0 && model_.causal) left = std::min(left, options_.pass_tokens);
+    const auto most_texts = options_.pass_texts > 0 ? static_cast<size_t>(options_.pass_texts) : calls_.size();
     for (Call* call : waiting) {
-        if (left == 0 || (!in_pass_.empty() && (call->alone || in_pass_.front()->alone))) break;
+        if (left == 0 || in_pass_.size() == most_texts ||
+            (!in_pass_.empty() && (call->alone || in_pass_.front()->alone)))
+            break;
         if (!in_pass_.empty() && (!model_.causal || waits_for_other(*call))) continue;
         int most = std::min(left, call->sequence->options_.max_batch);
         if (model_.causal && !call->is_short() && written_beside(*call->sequence)) {
@@ -140,12 +144,15 @@ void Engine::begin_pass(const Caller& own) {
     }
     choose_drafts(left);
     lay_out();
-    // The call that came before all others has found no room with nobody beside it: it never will, unless another
-    // thread is about to let go of a text that it saves.
+    // The call that others give way to has found no room with nobody beside it: it never will, unless another thread is
+    // about to let go of a text that it saves.
     if (!in_pass_.empty()) return;
-    const auto first = std::find_if(calls_.begin(), calls_.end(), [](const Call* c) { return !c->done; });
-    if (first == calls_.end() || std::find(waiting.begin(), waiting.end(), *first) == waiting.end()) return;
-    if (!awaits_pins(**first)) (*first)->finish(no_room(*pool_, (*first)->sequence->ids_.size()));
+    Call* first = nullptr;
+    for (Call* c : calls_) {
+        if (!c->done && (first == nullptr || c->priority() > first->priority())) first = c;
+    }
+    if (first == nullptr || std::find(waiting.begin(), waiting.end(), first) == waiting.end()) return;
+    if (!awaits_pins(*first)) first->finish(no_room(*pool_, first->sequence->ids_.size()));
 }
 
 // What others have computed of the text: pages that are kept, or the begun page at the end of an open text.
@@ -258,26 +265,36 @@ void Engine::lay_out() {
     }
 }
 
-// Pages for a call: kept ones that nobody has used for long, then those of texts that do nothing now, then of those
-// whose calls came later. So the call that came first always goes on.
+// Pages for a call: kept ones that nobody has used for long, then those of texts, of the lowest priority first. Texts
+// that do nothing now give way to every call; others to one of a higher priority, or of the same that came before
+// theirs. So the first in that order always goes on.
 bool Engine::make_room(const Call& own) noexcept {
     if (prefixes_.forget_one()) return true;
-    Sequence* victim = nullptr;
-    size_t latest = 0;
+    const auto mine = std::find(calls_.begin(), calls_.end(), &own);
+    struct Victim {
+        Sequence* sequence;
+        bool idle;
+        uint64_t since;  // of the idle, the longest go first; of others, the latest
+        bool before(const Victim& v) const noexcept {
+            if (v.sequence == nullptr) return true;
+            const int a = sequence->options_.priority, b = v.sequence->options_.priority;
+            if (a != b) return a < b;
+            return idle != v.idle ? idle : idle ? since < v.since : since > v.since;
+        }
+    } victim{nullptr, false, 0};
     for (Sequence* s : sequences_) {
         if (s == own.sequence || s->pinned_by_ != std::thread::id() || s->cache_.empty()) continue;
         const auto at =
             std::find_if(calls_.begin(), calls_.end(), [s](const Call* c) { return c->sequence == s && !c->done; });
-        if (at == calls_.end()) {
-            victim = s;
-            break;
-        }
-        const auto mine = std::find(calls_.begin(), calls_.end(), &own);
-        const auto when = static_cast<size_t>(at - calls_.begin());
-        if (!(*at)->in_pass && at > mine && when >= latest) victim = s, latest = when;
+        const bool idle = at == calls_.end();
+        if (!idle && (*at)->in_pass) continue;
+        const int priority = s->options_.priority;
+        if (!idle && (priority > own.priority() || (priority == own.priority() && at < mine))) continue;
+        const Victim v{s, idle, idle ? s->served_ : static_cast<uint64_t>(at - calls_.begin())};
+        if (v.before(victim)) victim = v;
     }
-    if (victim == nullptr) return false;
-    set_aside(*victim);
+    if (victim.sequence == nullptr) return false;
+    set_aside(*victim.sequence);
     return true;
 }
 

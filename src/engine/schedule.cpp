@@ -53,7 +53,7 @@ double Schedule::seconds(int n_rows) const noexcept {
 int Schedule::prompt_rows(int most) const noexcept {
     constexpr int unknown = 16;
     if (one_ == 0 || per_row_ == 0) return std::min(unknown, most);
-    const double rows = (gap - 1) * one_ / per_row_;
+    const double rows = (gap_ - 1) * one_ / per_row_;
     if (rows >= most) return most;
     // Kernels take rows by 4.
     return std::clamp(static_cast<int>(rows) / 4 * 4, std::min(4, most), most);

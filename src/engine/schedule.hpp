@@ -7,9 +7,13 @@
 
 namespace elver {
 
+inline constexpr double default_gap = 2.2;
+
 class Schedule {
   public:
     using Clock = std::chrono::steady_clock;
+
+    explicit Schedule(double gap) noexcept : gap_(gap) {}
 
     // A pass of n_rows, n_logits of them with logits, has taken that long.
     void learn(int n_rows, int n_logits, double seconds) noexcept;
@@ -29,7 +33,7 @@ class Schedule {
     Clock::duration patience(int n_rows) const noexcept;
 
   private:
-    static constexpr double gap = 2.2;
+    double gap_;
 
     static constexpr int most_measured = 32;
     static constexpr uint64_t forgotten_after = 256;  // passes

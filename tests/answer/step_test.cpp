@@ -38,8 +38,8 @@ struct Writing {
     bool ended = false;
 
     Writing(const std::shared_ptr<Model>& model, std::span<const int32_t> prompt, GenerateOptions options,
-            bool deferred, int max_batch = 64)
-        : session(open_session(model, {.n_ctx = 512, .max_batch = max_batch})) {
+            bool deferred, int priority = 0)
+        : session(open_session(model, {.n_ctx = 512, .max_batch = 64, .priority = priority})) {
         request.emplace(*session);
         if (!deferred) {
             REQUIRE(session->prefill(prompt));
@@ -135,6 +135,38 @@ TEST_CASE("step: all that write share one pass, and a long prompt does not hold 
     }
     CHECK(reader.n_reading > 450 / 64);
     CHECK(reader.ids == alone(load(tiny_path("llama"), 1), prompt_of(*model, 450, 9), sampled(1, 1)));
+}
+
+TEST_CASE("step: of more answers than a pass may have, those go on that waited longest, and higher priorities first") {
+    auto source = ByteSource::map_path(tiny_path("llama"));
+    REQUIRE(source);
+    ModelOptions options;
+    options.n_threads = 1;
+    options.pass_sessions = 2;
+    auto model = Model::open(*std::move(source), options);
+    REQUIRE_MESSAGE(model, message_of(model));
+    REQUIRE((*model)->load({}, nullptr));
+    std::list<Writing> all;
+    for (int i = 0; i < 6; ++i) all.emplace_back(*model, prompt_of(**model, 8, i), sampled(40, 1), false);
+    const auto once = [&] {
+        std::vector<StepItem> items;
+        for (Writing& w : all) items.push_back({&*w.answer});
+        const uint64_t before = (*model)->engine().n_computed();
+        step(**model, items);
+        CHECK((*model)->engine().n_computed() - before <= 2);
+        auto event = items.begin();
+        for (Writing& w : all) {
+            REQUIRE(event->event);
+            if (event->event->id >= 0) w.ids.push_back(event->event->id);
+            ++event;
+        }
+    };
+    for (int i = 0; i < 1 + 9; ++i) once();
+    for (const Writing& w : all) CHECK(w.ids.size() == 1 + 3);
+    // Of a higher priority.
+    all.emplace_back(*model, prompt_of(**model, 8, 9), sampled(40, 1), false, 1);
+    for (int i = 0; i < 1 + 6; ++i) once();
+    CHECK(all.back().ids.size() == 1 + 6);
 }
 
 TEST_CASE("step: what cannot go on has an error of its own, and the others go on") {

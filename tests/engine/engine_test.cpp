@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <limits>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -239,6 +240,59 @@ TEST_CASE("engine: a prompt beside a text that is being written comes in pieces,
     REQUIRE(reader->prefill(other, {}, [&](double) { return ++n_passes > 0; }));
     CHECK(n_passes > 7);
     CHECK(logits_of(*reader) == fresh("llama", other));
+}
+
+TEST_CASE("engine: options bound the tokens of a pass; those out of range are errors") {
+    const auto with = [](auto change) {
+        auto source = ByteSource::map_path(tiny_model("llama").string());
+        REQUIRE(source);
+        ModelOptions options;
+        options.n_threads = 1;
+        change(options);
+        return Model::open(*std::move(source), options);
+    };
+    const auto model = with([](ModelOptions& o) { o.pass_tokens = 16; });
+    REQUIRE_MESSAGE(model, message_of(model));
+    REQUIRE((*model)->load({}, nullptr));
+    const auto session = session_of(*model);
+    int n_passes = 0;
+    const auto ids = text_of(15, 400, (*model)->spec().n_vocab);
+    REQUIRE(session->prefill(ids, {}, [&](double) { return ++n_passes > 0; }));
+    CHECK(n_passes == 25);
+    CHECK(logits_of(*session) == fresh("llama", ids));
+    for (const double gap : {0.9, -1.0, std::numeric_limits<double>::quiet_NaN(), 1e9})
+        CHECK(with([&](ModelOptions& o) { o.gap = gap; }).error().status() == Status::invalid_argument);
+    CHECK(with([](ModelOptions& o) { o.pass_tokens = -1; }).error().status() == Status::invalid_argument);
+    CHECK(with([](ModelOptions& o) { o.pass_sessions = -1; }).error().status() == Status::invalid_argument);
+}
+
+TEST_CASE("engine: of texts that do not fit together, that of the lowest priority is set aside") {
+    const auto whole = opened("llama");
+    const size_t one = whole->plan({.n_ctx = 512, .max_batch = 64, .cache_type = {}})->kv_cache;
+    const auto model = opened("llama", 2 * one);
+    const int n_vocab = model->spec().n_vocab;
+    const auto open = [&](int priority) {
+        SessionOptions options;
+        options.n_ctx = 512, options.max_batch = 64, options.priority = priority;
+        auto session = Session::make(model, options);
+        REQUIRE_MESSAGE(session, message_of(session));
+        return *std::move(session);
+    };
+    const auto high = open(2), low = open(-1), middle = open(0);
+    REQUIRE(high->prefill(text_of(30, 400, n_vocab)));  // the least recently used
+    REQUIRE(low->prefill(text_of(31, 400, n_vocab)));
+    REQUIRE(middle->prefill(text_of(32, 400, n_vocab)));
+    // What a next token computes tells who was set aside.
+    const auto computed_by = [&](Session& session) {
+        const uint64_t before = model->engine().n_computed();
+        const int32_t id = 1;
+        REQUIRE(session.prefill(std::span(&id, 1)));
+        return model->engine().n_computed() - before;
+    };
+    CHECK(computed_by(*high) == 1);
+    CHECK(computed_by(*middle) == 1);
+    CHECK(computed_by(*low) > 300);
+    CHECK(computed_by(*high) == 1);
 }
 
 TEST_CASE("engine: what a callback throws leaves the text where it was, and the engine goes on") {
