@@ -1,6 +1,5 @@
 #include "answer/request.hpp"
 
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "answer/request_keys.hpp"
@@ -11,33 +10,36 @@ namespace elver {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+// The value of a key; null where it is not there or asks for nothing.
+const Json* given(const Json& object, std::string_view key) {
+    const Json* value = object.find(key);
+    return value == nullptr || value->is_null() ? nullptr : value;
+}
 
 Result<void> check_messages(const Json& json) {
-    const auto messages = json.find("messages");
-    if (messages == json.end())
-        return Error(Status::invalid_argument, "request: key \"messages\" is missing", "messages");
+    const Json* messages = json.find("messages");
+    if (messages == nullptr) return Error(Status::invalid_argument, "request: key \"messages\" is missing", "messages");
     if (!messages->is_array() || messages->empty()) return wrong_value("messages", "a list of messages", *messages);
-    for (const Json& m : *messages) {
-        if (!m.is_object() || !m.contains("role") || !m["role"].is_string())
-            return wrong_value("messages", "objects with a role", m);
+    for (const Json& m : messages->items()) {
+        const Json* role = m.find("role");
+        if (role == nullptr || !role->is_string()) return wrong_value("messages", "objects with a role", m);
     }
     for (const char* key : {"tools", "documents"}) {
-        if (json.contains(key) && !json[key].is_null() && !json[key].is_array())
-            return wrong_value(key, "a list", json[key]);
+        const Json* list = given(json, key);
+        if (list != nullptr && !list->is_array()) return wrong_value(key, "a list", *list);
     }
-    const auto given = json.find("chat_template_kwargs");
-    if (given != json.end() && !given->is_null()) {
-        if (!given->is_object()) return wrong_value("chat_template_kwargs", "an object of template variables", *given);
+    if (const Json* variables = given(json, "chat_template_kwargs")) {
+        if (!variables->is_object())
+            return wrong_value("chat_template_kwargs", "an object of template variables", *variables);
         for (const char* key : {"messages", "tools", "documents", "add_generation_prompt"}) {
-            if (given->contains(key))
+            if (variables->find(key) != nullptr)
                 return Error(Status::invalid_argument,
                              cat("request: key \"chat_template_kwargs\": ", in_quotes(key), " is no variable of it"),
                              "chat_template_kwargs");
         }
     }
-    const auto effort = json.find("reasoning_effort");
-    if (effort != json.end() && !effort->is_null() && !effort->is_string())
+    const Json* effort = given(json, "reasoning_effort");
+    if (effort != nullptr && !effort->is_string())
         return wrong_value("reasoning_effort", "a string, which the template reads", *effort);
     return {};
 }
@@ -62,8 +64,8 @@ Result<std::string> text_of(Result<Rendered> rendered) {
 }
 
 bool has_tools(const Json& variables) {
-    const auto tools = variables.find("tools");
-    return tools != variables.end() && !tools->is_null() && !tools->empty();
+    const Json* tools = variables.find("tools");
+    return tools != nullptr && !tools->empty();
 }
 
 // The model's BOS stands before a prompt once: whether the text spells it or not.
@@ -101,12 +103,13 @@ Result<Request> parse_chat_request(const Model& model, std::string_view text) {
     request.options = *std::move(options);
     if (auto checked = check_messages(*json); !checked) return std::move(checked).error();
     Json variables = Json::object();
-    const auto asks_for = [&](const char* key) { return json->contains(key) && !(*json)[key].is_null(); };
-    if (asks_for("chat_template_kwargs")) variables = (*json)["chat_template_kwargs"];
-    if (asks_for("reasoning_effort")) variables["reasoning_effort"] = (*json)["reasoning_effort"];
-    for (const char* key : {"messages", "tools", "documents"}) {
-        if (key == std::string_view("tools") && json->value("tool_choice", Json()) == "none") continue;
-        if (json->contains(key)) variables[key] = std::move((*json)[key]);
+    if (const Json* more = given(*json, "chat_template_kwargs")) variables = *more;
+    if (const Json* effort = given(*json, "reasoning_effort")) variables["reasoning_effort"] = *effort;
+    const Json* choice = json->find("tool_choice");
+    const bool no_tools = choice != nullptr && choice->is("none");
+    for (const std::string_view key : {"messages", "tools", "documents"}) {
+        Json* const value = json->find(key);
+        if (value != nullptr && !(no_tools && key == "tools")) variables[key] = std::move(*value);
     }
     variables["add_generation_prompt"] = true;
     const auto chat = model.templates().choose(has_tools(variables));
@@ -129,23 +132,21 @@ Result<Request> parse_completion_request(const Model& model, std::string_view te
     if (!options) return std::move(options).error();
     request.options = *std::move(options);
     request.options.continues = true;
-    if (json->contains("prompt") == json->contains("ids"))
+    const Json *prompt = json->find("prompt"), *ids = json->find("ids"), *special = given(*json, "special");
+    if ((prompt == nullptr) == (ids == nullptr))
         return Error(Status::invalid_argument, "request: expected one of the keys \"prompt\" and \"ids\"", "prompt");
-    const Json special = json->value("special", Json());
-    if (!special.is_null() && !special.is_boolean()) return wrong_value("special", "true or false", special);
-    if (json->contains("prompt")) {
-        const Json& prompt = (*json)["prompt"];
-        if (!prompt.is_string()) return wrong_value("prompt", "a string", prompt);
-        auto ids =
-            model.tokenizer().encode(prompt.get_ref<const std::string&>(), {.parse_special = special == Json(true)});
-        if (!ids) return std::move(ids).error();
-        request.ids = *std::move(ids);
+    if (special != nullptr && !special->is_boolean()) return wrong_value("special", "true or false", *special);
+    if (prompt != nullptr) {
+        if (!prompt->is_string()) return wrong_value("prompt", "a string", *prompt);
+        const bool reads_special = special != nullptr && special->boolean();
+        auto encoded = model.tokenizer().encode(prompt->text(), {.parse_special = reads_special});
+        if (!encoded) return std::move(encoded).error();
+        request.ids = *std::move(encoded);
         begin_once(model.tokenizer(), request.ids);
         return request;
     }
-    const Json& ids = (*json)["ids"];
-    if (!ids.is_array()) return wrong_value("ids", "a list of token ids", ids);
-    for (const Json& id : ids) {
+    if (!ids->is_array()) return wrong_value("ids", "a list of token ids", *ids);
+    for (const Json& id : ids->items()) {
         int32_t value = 0;
         if (!read_integer(id, value)) return wrong_value("ids", "a list of token ids", id);
         request.ids.push_back(value);

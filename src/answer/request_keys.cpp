@@ -3,19 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "answer/sampling_defaults.hpp"
-#include "base/json.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
 
 namespace elver {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // What keys give that depends on other keys.
 struct Reading {
@@ -34,7 +30,7 @@ struct Key {
 
 bool read_number(const Json& v, double& out) {
     if (!v.is_number()) return false;
-    out = v.get<double>();
+    out = v.number();
     return std::isfinite(out);
 }
 template <double SamplerSettings::*field>
@@ -47,11 +43,11 @@ bool integer(const Json& v, Reading& r) {
 }
 bool read_strings(const Json& v, std::vector<std::string>& out) {
     out.clear();
-    if (v.is_string()) return out.push_back(v.get<std::string>()), true;
+    if (v.is_string()) return out.push_back(v.text()), true;
     if (!v.is_array()) return false;
-    for (const Json& s : v) {
+    for (const Json& s : v.items()) {
         if (!s.is_string()) return false;
-        out.push_back(s.get<std::string>());
+        out.push_back(s.text());
     }
     return true;
 }
@@ -66,23 +62,21 @@ bool max_tokens(const Json& v, Reading& r) {
     return read_integer(v, r.options.max_tokens) && r.options.max_tokens >= -1;
 }
 bool seed(const Json& v, Reading& r) {
-    const double value = v.is_number() ? v.get<double>() : 0.5;
-    const bool exact = v.is_number_integer() || (value == std::floor(value) && std::fabs(value) < 0x1p53);
+    const double value = v.is_number() ? v.number() : 0.5;
+    const bool exact = v.is_integer() || (value == std::floor(value) && std::fabs(value) < 0x1p53);
     if (!exact) return false;
     r.sampler().seed.reset();
-    if (v.is_number_unsigned())
-        r.sampler().seed = v.get<uint64_t>();
-    else if (value != -1)
-        r.sampler().seed = static_cast<uint64_t>(v.get<int64_t>());
+    if (value != -1)
+        r.sampler().seed = v.is_integer() ? v.uint64() : static_cast<uint64_t>(static_cast<int64_t>(value));
     return true;
 }
 bool logit_bias(const Json& v, Reading& r) {
     if (!v.is_object()) return false;
     r.sampler().logit_bias.clear();
-    for (const auto& [id, bias] : v.items()) {
+    for (const auto& [id, bias] : v.members()) {
         double value = -std::numeric_limits<double>::infinity();
         if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos) return false;
-        const bool never = bias.is_boolean() && !bias.get<bool>();
+        const bool never = bias.is_boolean() && !bias.boolean();
         if (!never && !(read_number(bias, value) && value >= -100 && value <= 100)) return false;
         r.sampler().logit_bias.emplace_back(std::stoi(id), static_cast<float>(value));
     }
@@ -91,15 +85,15 @@ bool logit_bias(const Json& v, Reading& r) {
 bool samplers(const Json& v, Reading& r) {
     if (!v.is_array()) return false;
     r.sampler().steps.clear();
-    for (const Json& name : v) {
-        const auto step = name.is_string() ? step_of_name(name.get_ref<const std::string&>()) : std::nullopt;
+    for (const Json& name : v.items()) {
+        const auto step = step_of_name(name.text());
         if (!step) return false;
         r.sampler().steps.push_back(*step);
     }
     return true;
 }
 bool logprobs(const Json& v, Reading& r) {
-    if (v.is_boolean()) return r.logprobs = v.get<bool>(), true;
+    if (v.is_boolean()) return r.logprobs = v.boolean(), true;
     int32_t n = 0;
     if (!read_integer(v, n) || n < 0 || n > 20) return false;
     r.logprobs = true;
@@ -137,13 +131,13 @@ bool any_string(const Json& v, Reading&) {
     return v.is_string();
 }
 bool is_false(const Json& v, Reading&) {
-    return v.is_boolean() && !v.get<bool>();
+    return v.is_boolean() && !v.boolean();
 }
 bool is_true(const Json& v, Reading&) {
-    return v.is_boolean() && v.get<bool>();
+    return v.boolean();
 }
 bool is_one(const Json& v, Reading&) {
-    return v.is_number() && v.get<double>() == 1;
+    return v.number() == 1;
 }
 bool is_empty_list(const Json& v, Reading&) {
     return v.is_array() && v.empty();
@@ -152,14 +146,15 @@ bool is_null(const Json&, Reading&) {
     return false;  // null itself is never asked about
 }
 bool is_text_format(const Json& v, Reading&) {
-    return v.is_object() && v.size() == 1 && v.contains("type") && v["type"] == "text";
+    const Json* type = v.find("type");
+    return type != nullptr && v.size() == 1 && type->is("text");
 }
 bool is_text_modality(const Json& v, Reading&) {
-    return v == Json::array({"text"});
+    return v.items().size() == 1 && v.items()[0].is("text");
 }
 bool is_usage(const Json& v, Reading&) {
     if (!v.is_object()) return false;
-    for (const auto& [key, value] : v.items()) {
+    for (const auto& [key, value] : v.members()) {
         if ((key != "include_usage" && key != "include_obfuscation") || !value.is_boolean()) return false;
     }
     return true;
@@ -169,8 +164,7 @@ bool is_object(const Json& v, Reading&) {
 }
 template <const auto& texts>
 bool one_of(const Json& v, Reading&) {
-    return v.is_string() &&
-           std::find(std::begin(texts), std::end(texts), v.get_ref<const std::string&>()) != std::end(texts);
+    return v.is_string() && std::find(std::begin(texts), std::end(texts), v.text()) != std::end(texts);
 }
 constexpr std::string_view auto_or_none[] = {"auto", "none"};
 constexpr std::string_view service_tiers[] = {"auto", "default", "flex", "scale", "priority"};
@@ -212,7 +206,7 @@ const Key keys[] = {
     {"logprobs", "true or false, or how many alternatives, 0 to 20", logprobs},
     {"top_logprobs", "an integer from 0 to 20", top_logprobs},
     {"ignore_eos", "true or false",
-     [](const Json& v, Reading& r) { return v.is_boolean() && (r.options.ignore_end = v.get<bool>(), true); }},
+     [](const Json& v, Reading& r) { return v.is_boolean() && (r.options.ignore_end = v.boolean(), true); }},
     // Who streams, counts and is told the usage is the caller.
     {"stream", "true or false", any_bool},
     {"stream_options", "an object of include_usage: true or false", is_usage},
@@ -273,7 +267,7 @@ Error unknown_key(std::string_view name) {
 }  // namespace
 
 Error wrong_value(std::string_view key, std::string_view expected, const Json& found) {
-    std::string shown = found.dump(-1, ' ', false, Json::error_handler_t::replace);
+    std::string shown = found.dump();
     if (shown.size() > 60)
         shown = shown.substr(0, 60 - incomplete_utf8_suffix(std::string_view(shown).substr(0, 60))) + "...";
     return Error(Status::invalid_argument,
@@ -282,7 +276,7 @@ Error wrong_value(std::string_view key, std::string_view expected, const Json& f
 
 bool read_integer(const Json& v, int32_t& out) {
     if (!v.is_number()) return false;
-    const double value = v.get<double>();
+    const double value = v.number();
     if (!(value >= INT32_MIN && value <= INT32_MAX) || value != std::floor(value)) return false;
     out = static_cast<int32_t>(value);
     return true;
@@ -302,7 +296,7 @@ Result<GenerateOptions> read_options(const Model& model, const Json& request,
     auto defaults = sampling_defaults(model.file());
     if (!defaults) return std::move(defaults).error();
     reading.options.sampler = *std::move(defaults);
-    for (const auto& [name, value] : request.items()) {
+    for (const auto& [name, value] : request.members()) {
         if (std::find(own.begin(), own.end(), name) != own.end()) continue;
         const Key* key =
             std::find_if(std::begin(keys), std::end(keys), [&, &n = name](const Key& k) { return n == k.name; });

@@ -4,25 +4,24 @@
 #pragma once
 
 #include <initializer_list>
-#include <nlohmann/json_fwd.hpp>
 #include <string_view>
 
 #include "answer/generate.hpp"
-#include "base/result.hpp"
+#include "base/json.hpp"
 
 namespace elver {
 
 // "request: key "KEY": expected ..., found ..."
-Error wrong_value(std::string_view key, std::string_view expected, const nlohmann::ordered_json& found);
+Error wrong_value(std::string_view key, std::string_view expected, const Json& found);
 // A whole number, 5.0 too, that fits.
-bool read_integer(const nlohmann::ordered_json& value, int32_t& out);
+bool read_integer(const Json& value, int32_t& out);
 
 // A request as an object, or an error; what names it.
-Result<nlohmann::ordered_json> parse_object(std::string_view text, std::string_view what);
+Result<Json> parse_object(std::string_view text, std::string_view what);
 
 // Reads every key but those of `own`, which the caller reads, over what the model's file asks for, and checks what was
 // read.
-Result<GenerateOptions> read_options(const Model& model, const nlohmann::ordered_json& request,
+Result<GenerateOptions> read_options(const Model& model, const Json& request,
                                      std::initializer_list<std::string_view> own);
 
 }  // namespace elver

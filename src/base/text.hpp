@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,6 +45,13 @@ std::string cat(const Parts&... parts) {
 
 // The text in double quotes, with control characters, quotes and invalid UTF-8 as \xNN, cut after max_bytes.
 std::string in_quotes(std::string_view text, size_t max_bytes = 80);
+
+// The number as few digits tell it apart, with a point, or with an exponent below 1e-4 and from 10^exponent_from on:
+// "0.1", "3.0", "1e+20", "-inf", "nan".
+std::string decimal_text(double value, int exponent_from);
+// A decimal number without a sign, "1.5" or "2e-3", and nothing else; infinity where it is too large. "." and ","
+// of the host's locale make no difference.
+std::optional<double> parse_decimal(std::string_view text);
 
 // "[2, 3, 4]"
 std::string join_shape(std::span<const int64_t> dims);

@@ -1,15 +1,12 @@
 #include "chat/messages.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/text.hpp"
 
 namespace elver {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Error wrong(size_t message, std::string_view what) {
     return Error(Status::invalid_argument, cat("messages: message ", message + 1, ": ", what), "messages");
@@ -20,16 +17,15 @@ Error wrong(size_t message, std::string_view what) {
 constexpr const char* word = "elverword";
 
 Json user(Json content) {
-    return {{"role", "user"}, {"content", std::move(content)}};
+    return Json::object({{"role", "user"}, {"content", std::move(content)}});
 }
 Json text_part(Json text) {
-    const Json part = {{"type", "text"}, {"text", std::move(text)}};
-    return Json::array({part});
+    return Json::array({Json::object({{"type", "text"}, {"text", std::move(text)}})});
 }
 Json caller(Json content, Json arguments) {
-    const Json function = {{"name", "elvercall"}, {"arguments", std::move(arguments)}};
-    const Json call = {{"id", "call00001"}, {"type", "function"}, {"function", function}};
-    return {{"role", "assistant"}, {"content", std::move(content)}, {"tool_calls", Json::array({call})}};
+    Json function = Json::object({{"name", "elvercall"}, {"arguments", std::move(arguments)}});
+    Json call = Json::object({{"id", "call00001"}, {"type", "function"}, {"function", std::move(function)}});
+    return Json::object({{"role", "assistant"}, {"content", std::move(content)}, {"tool_calls", Json::array({call})}});
 }
 bool shows(const ChatTemplate& chat, Json messages, std::initializer_list<std::string_view> words,
            std::string_view never = {}) {
@@ -55,7 +51,7 @@ struct CallForm {
     bool arguments_as_text, null_content;
 };
 CallForm call_form(const ChatTemplate& chat) {
-    const Json mapping = {{word, "x"}}, text = mapping.dump();
+    const Json mapping = Json::object({{word, "x"}}), text = mapping.dump();
     const auto works = [&](const Json& content, const Json& arguments) {
         return shows(chat, Json::array({user("x"), caller(content, arguments), user("x")}), {"elvercall", word});
     };
@@ -71,17 +67,15 @@ CallForm call_form(const ChatTemplate& chat) {
 Result<std::string> joined(size_t message, const Json& parts) {
     std::string out;
     for (size_t i = 0; i < parts.size(); ++i) {
-        const Json& part = parts[i];
-        if (!part.is_object() || !part.contains("type") || !part["type"].is_string())
+        const Json *type = parts.items()[i].find("type"), *text = parts.items()[i].find("text");
+        if (type == nullptr || !type->is_string())
             return wrong(message, cat("part ", i + 1, " of the content: expected an object with a \"type\""));
-        if (part["type"] != "text")
-            return wrong(message,
-                         cat("part ", i + 1, " of the content is of type ",
-                             in_quotes(part["type"].get_ref<const std::string&>()), "; only text is supported"));
-        const auto text = part.find("text");
-        if (text == part.end() || !text->is_string())
+        if (!type->is("text"))
+            return wrong(message, cat("part ", i + 1, " of the content is of type ", in_quotes(type->text()),
+                                      "; only text is supported"));
+        if (text == nullptr || !text->is_string())
             return wrong(message, cat("part ", i + 1, " of the content: expected a \"text\" that is a string"));
-        out += text->get_ref<const std::string&>();
+        out += text->text();
     }
     return out;
 }
@@ -91,15 +85,16 @@ class Preparer {
     explicit Preparer(const ChatTemplate& chat) : chat_(chat) {}
 
     Result<void> prepare(size_t i, Json& message) {
-        if (message["role"] == "developer" && !chat_.spells("developer")) message["role"] = "system";
+        if (message["role"].is("developer") && !chat_.spells("developer")) message["role"] = "system";
         if (auto done = content(i, message); !done) return done;
-        const auto calls = message.find("tool_calls");
-        if (calls == message.end()) return {};
-        if (calls->is_null() || (calls->is_array() && calls->empty())) return message.erase(calls), Result<void>();
+        Json* const calls = message.find("tool_calls");
+        if (calls == nullptr) return {};
+        if (calls->is_null() || (calls->is_array() && calls->empty()))
+            return message.erase("tool_calls"), Result<void>();
         if (!calls->is_array()) return wrong(i, "tool_calls: expected a list");
         if (!std::exchange(knows_form_, true)) form_ = call_form(chat_);
-        for (Json& call : *calls) arguments(call);
-        if (form_.null_content && message["content"] == "") message["content"] = nullptr;
+        for (Json& call : calls->items()) arguments(call);
+        if (form_.null_content && message["content"].is("")) message["content"] = Json();
         return {};
     }
 
@@ -123,19 +118,17 @@ class Preparer {
 
     void arguments(Json& call) const {
         if (!call.is_object()) return;
-        const auto function = call.find("function");
-        Json& holder = function != call.end() && function->is_object() ? *function : call;
-        const auto arguments = holder.find("arguments");
-        if (arguments == holder.end()) return;
+        Json* const function = call.find("function");
+        Json* const arguments = (function != nullptr && function->is_object() ? *function : call).find("arguments");
+        if (arguments == nullptr) return;
         if (form_.arguments_as_text) {
-            if (!arguments->is_string()) *arguments = arguments->dump(-1, ' ', false, Json::error_handler_t::replace);
+            if (!arguments->is_string()) *arguments = arguments->dump();
             return;
         }
         if (!arguments->is_string()) return;
-        const auto& text = arguments->get_ref<const std::string&>();
-        const bool blank = text.find_first_not_of(" \t\r\n") == std::string::npos;
-        Json parsed = blank ? Json::object() : Json::parse(text, nullptr, false);
-        if (parsed.is_object()) *arguments = std::move(parsed);  // a model may have written what is no JSON
+        const bool blank = arguments->text().find_first_not_of(" \t\r\n") == std::string::npos;
+        auto parsed = parse_json(blank ? "{}" : arguments->text(), "arguments");
+        if (parsed && parsed->is_object()) *arguments = *std::move(parsed);  // a model may have written what is no JSON
     }
 
     const ChatTemplate& chat_;
@@ -150,20 +143,20 @@ class Preparer {
 
 Result<void> prepare_messages(const ChatTemplate& chat, Json& variables) {
     for (const char* key : {"tools", "documents"}) {
-        const auto list = variables.find(key);
-        if (list == variables.end()) continue;
-        if (list->is_array() && list->empty()) *list = nullptr;
+        Json* const list = variables.find(key);
+        if (list == nullptr) continue;
+        if (list->is_array() && list->empty()) *list = Json();
         if (!list->is_null() && !chat.reads(key))
             return Error(Status::unsupported,
                          cat("the chat template does not read ", in_quotes(key), ", so the model would not see them"),
                          key);
     }
-    const auto messages = variables.find("messages");
-    if (messages == variables.end() || !messages->is_array()) return {};
+    Json* const messages = variables.find("messages");
+    if (messages == nullptr || !messages->is_array()) return {};
     Preparer preparer(chat);
     for (size_t i = 0; i < messages->size(); ++i) {
-        Json& message = (*messages)[i];
-        if (!message.is_object() || !message.contains("role")) continue;
+        Json& message = messages->items()[i];
+        if (message.find("role") == nullptr) continue;
         if (auto done = preparer.prepare(i, message); !done) return done;
     }
     return {};

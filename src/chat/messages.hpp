@@ -2,8 +2,6 @@
 // forms of Hugging Face transformers.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
-
 #include "base/result.hpp"
 #include "chat/template.hpp"
 
@@ -17,6 +15,6 @@ namespace elver {
 //   other way round.
 // What cannot be done is an error that names the message: parts that are not text, content of another type. So are
 // tools or documents for a template that does not read them; an empty list of them asks for nothing.
-Result<void> prepare_messages(const ChatTemplate& chat, nlohmann::ordered_json& variables);
+Result<void> prepare_messages(const ChatTemplate& chat, Json& variables);
 
 }  // namespace elver

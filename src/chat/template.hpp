@@ -4,11 +4,11 @@
 #pragma once
 
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/json.hpp"
 #include "base/ranges.hpp"
 #include "base/result.hpp"
 
@@ -39,7 +39,7 @@ class ChatTemplate {
     // The role of a message counts as the template's if it is one of those that templates know (user, tool ...), as
     // some write "<|" + role + "|>". Fails with invalid_argument, and the template's own words, where it raises an
     // exception.
-    Result<Rendered> render(const nlohmann::ordered_json& variables, const TemplateTokens& tokens = {}) const;
+    Result<Rendered> render(const Json& variables, const TemplateTokens& tokens = {}) const;
 
     // Whether the template reads a variable of the caller.
     bool reads(std::string_view variable) const;

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "jinja/value.hpp"
+#include "jinja/python/value.hpp"
 
 namespace elver::jinja {
 
@@ -12,7 +12,7 @@ Native find_filter(std::string_view name);
 
 Test find_test(std::string_view name);
 
-// range, dict, namespace, joiner, cycler, raise_exception, strftime_now; missing: there is none of that name.
+// range, dict, namespace, raise_exception, strftime_now; missing: there is none of that name.
 Value find_global(Env& env, std::string_view name);
 
 }  // namespace elver::jinja

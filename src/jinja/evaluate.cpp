@@ -3,8 +3,7 @@
 
 #include "jinja/builtins.hpp"
 #include "jinja/interpreter.hpp"
-#include "jinja/operators.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
 
@@ -38,16 +37,10 @@ Value Interpreter::eval_deep(const Expr& e, Scope& scope) {
             Value left = operand(0);
             return truth(left) ? left : operand(1);
         }
-        case ExprKind::add:
-        case ExprKind::subtract:
-        case ExprKind::multiply:
-        case ExprKind::divide:
-        case ExprKind::floor_divide:
-        case ExprKind::modulo:
-        case ExprKind::power: {
+        case ExprKind::arithmetic: {
             const Value left = operand(0), right = operand(1);
             budget.line = e.line;
-            return arithmetic(*this, e.kind, left, right);
+            return arithmetic(*this, e.op, left, right);
         }
         case ExprKind::concat:
             return eval_concat(e, scope);
@@ -68,7 +61,7 @@ Value Interpreter::eval_deep(const Expr& e, Scope& scope) {
         case ExprKind::slice:
             return eval_slice(e, scope);
         case ExprKind::call:
-            return eval_call(e, scope, {});
+            return eval_call(e, scope);
         case ExprKind::filter:
             return eval_filter(e, scope);
         case ExprKind::test:
@@ -133,39 +126,19 @@ Value Interpreter::eval_slice(const Expr& e, Scope& scope) {
 Args Interpreter::eval_args(const Expr& e, Scope& scope) {
     Args args;
     for (size_t i = 1; i < e.operands.size(); ++i) args.positional.push_back(eval(*e.operands[i], scope));
-    const auto check_count = [&] {  // each name is compared with those before it
-        if (args.named.size() >= 1000) fail_unsupported("more than 1000 keyword arguments");
-        return !failed();
-    };
-    for (const auto& [name, value] : e.keywords) {
-        if (!check_count()) return args;
+    if (e.keywords.size() > 1000) return fail_unsupported("more than 1000 keyword arguments");
+    for (const auto& [name, value] : e.keywords) {  // each name is compared with those before it
         const auto twice = [&n = name](auto& other) { return other.first == n; };
         if (std::any_of(args.named.begin(), args.named.end(), twice))
             return fail(cat("keyword argument repeated: ", name));
         args.named.emplace_back(name, eval(*value, scope));
     }
-    if (e.star) {
-        for (Value& v : iterate(*this, eval(*e.star, scope))) args.positional.push_back(std::move(v));
-    }
-    if (e.star_star) {
-        const Value more = eval(*e.star_star, scope);
-        if (!more.dict()) return fail(cat("argument after ** must be a mapping, not ", type_name(more)));
-        for (const auto& [key, value] : more.dict()->items) {
-            if (!key.str()) return fail("keywords must be strings");
-            const auto twice = [&k = key](auto& other) { return other.first == k.str()->text; };
-            if (!check_count()) return args;
-            if (std::any_of(args.named.begin(), args.named.end(), twice))
-                return fail("a keyword argument is given twice");
-            args.named.emplace_back(key.str()->text, value);
-        }
-    }
     return args;
 }
 
-Value Interpreter::eval_call(const Expr& e, Scope& scope, Value caller) {
+Value Interpreter::eval_call(const Expr& e, Scope& scope) {
     const Value callee = eval(*e.operands[0], scope);
     Args args = eval_args(e, scope);
-    if (!caller.is_undefined()) args.named.emplace_back("caller", std::move(caller));
     budget.line = e.line;
     if (callee.is_undefined()) return fail_undefined(callee);
     if (!callee.object() || !callee.object()->callable())

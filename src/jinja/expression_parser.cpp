@@ -188,13 +188,19 @@ ExprPtr ExpressionParser::comparison() {
     }
 }
 
+ExprPtr ExpressionParser::arithmetic(Operator op, int line, ExprPtr left, ExprPtr right) {
+    ExprPtr e = with_operands(ExprKind::arithmetic, line, std::move(left), std::move(right));
+    e->op = op;
+    return e;
+}
+
 ExprPtr ExpressionParser::sum() {
     ExprPtr e = concat();
     while (is_op("+") || is_op("-")) {
         const Token& t = take();
-        const ExprKind kind = t.text == "+" ? ExprKind::add : ExprKind::subtract;
+        const Operator op = t.text == "+" ? Operator::add : Operator::subtract;
         const int line = t.line;
-        e = with_operands(kind, line, std::move(e), concat());
+        e = arithmetic(op, line, std::move(e), concat());
     }
     return e;
 }
@@ -209,31 +215,17 @@ ExprPtr ExpressionParser::concat() {
 }
 
 ExprPtr ExpressionParser::product() {
-    ExprPtr e = power();
-    for (;;) {
-        ExprKind kind;
-        if (is_op("*"))
-            kind = ExprKind::multiply;
-        else if (is_op("/"))
-            kind = ExprKind::divide;
-        else if (is_op("//"))
-            kind = ExprKind::floor_divide;
-        else if (is_op("%"))
-            kind = ExprKind::modulo;
-        else
-            return e;
-        const int line = take().line;
-        e = with_operands(kind, line, std::move(e), power());
-    }
-}
-
-ExprPtr ExpressionParser::power() {
+    static constexpr std::pair<std::string_view, Operator> operators[] = {
+        {"*", Operator::multiply}, {"/", Operator::divide}, {"//", Operator::floor_divide}, {"%", Operator::modulo}};
     ExprPtr e = unary();
-    while (is_op("**")) {
+    for (;;) {
+        if (is_op("**")) fail_unsupported_at(now().line, "the operator ** is not supported");
+        const auto* found =
+            std::find_if(std::begin(operators), std::end(operators), [&](auto& o) { return is_op(o.first); });
+        if (found == std::end(operators)) return e;
         const int line = take().line;
-        e = with_operands(ExprKind::power, line, std::move(e), unary());
+        e = arithmetic(found->second, line, std::move(e), unary());
     }
-    return e;
 }
 
 ExprPtr ExpressionParser::unary(bool with_filters) {
@@ -388,45 +380,31 @@ ExprPtr ExpressionParser::call(ExprPtr callee) {
 
 void ExpressionParser::call_args(Expr& into) {
     const int line = now().line;
-    const auto ensure = [&](bool ok) {
-        if (!ok) fail_at(line, "invalid order of arguments in a call");
-    };
-    const auto deepen = [&](const ExprPtr& e) { into.depth = std::max(into.depth, e->depth + 1); };
     expect_op("(");
     for (bool first = true; !is_op(")") && !failed(); first = false) {
         if (!first) {
             expect_op(",");
             if (is_op(")")) break;
         }
-        if (skip_op("*")) {
-            ensure(!into.star && !into.star_star);
-            deepen(into.star = expression());
-        } else if (skip_op("**")) {
-            ensure(!into.star_star);
-            deepen(into.star_star = expression());
+        if (is_op("*") || is_op("**")) {
+            fail_unsupported_at(line, cat(now().text, " in the arguments of a call is not supported"));
         } else if (now().kind == TokenKind::name && ahead().kind == TokenKind::op && ahead().text == "=") {
-            ensure(!into.star_star);
             std::string name = take().text;
             take();
             ExprPtr value = expression();
-            deepen(value);
+            into.depth = std::max(into.depth, value->depth + 1);
             into.keywords.emplace_back(std::move(name), std::move(value));
         } else {
-            ensure(!into.star && !into.star_star && into.keywords.empty());
+            if (!into.keywords.empty()) fail_at(line, "an argument without a name follows one with a name");
             adopt(into, expression());
         }
     }
     expect_op(")");
 }
 
-std::string ExpressionParser::dotted_name() {
+std::string ExpressionParser::plain_name() {
     if (now().kind != TokenKind::name) unexpected("the name of a filter or test");
-    std::string name = take().text;
-    while (skip_op(".")) {
-        if (now().kind != TokenKind::name) unexpected("a name");
-        name += "." + take().text;
-    }
-    return name;
+    return take().text;
 }
 
 ExprPtr ExpressionParser::filters(ExprPtr operand, bool bare) {
@@ -434,7 +412,7 @@ ExprPtr ExpressionParser::filters(ExprPtr operand, bool bare) {
         if (!bare) take();
         bare = false;
         ExprPtr e = make(ExprKind::filter, now().line);
-        e->name = dotted_name();
+        e->name = plain_name();
         adopt(*e, std::move(operand));
         if (is_op("(")) call_args(*e);
         operand = std::move(e);
@@ -446,7 +424,7 @@ ExprPtr ExpressionParser::test(ExprPtr operand) {
     const int line = take().line;
     const bool negated = skip_name("not");
     ExprPtr e = with_operands(ExprKind::test, line, std::move(operand));
-    e->name = dotted_name();
+    e->name = plain_name();
     const TokenKind kind = now().kind;
     if (is_op("(")) {
         call_args(*e);

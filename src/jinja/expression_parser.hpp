@@ -1,4 +1,4 @@
-// Parses expressions, with Jinja's precedence: conditional, or, and, not, comparison, + -, ~, * / // %, **, unary, then
+// Parses expressions, with Jinja's precedence: conditional, or, and, not, comparison, + -, ~, * / // %, unary, then
 // subscripts and calls, then filters and tests.
 #pragma once
 
@@ -79,10 +79,10 @@ class ExpressionParser {
     ExprPtr logical_and();
     ExprPtr logical_not();
     ExprPtr comparison();
+    ExprPtr arithmetic(Operator op, int line, ExprPtr left, ExprPtr right);
     ExprPtr sum();
     ExprPtr concat();
     ExprPtr product();
-    ExprPtr power();
     ExprPtr unary(bool with_filters = true);
     ExprPtr primary();
     ExprPtr list();
@@ -93,7 +93,7 @@ class ExpressionParser {
     ExprPtr call(ExprPtr callee);
     ExprPtr test(ExprPtr operand);
     void call_args(Expr& into);
-    std::string dotted_name();
+    std::string plain_name();
 
     std::vector<Token> tokens_;
     size_t at_ = 0;

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-#include "jinja/value.hpp"
+#include "jinja/python/value.hpp"
 
 namespace elver::jinja {
 

@@ -1,10 +1,10 @@
 // The global functions of a template: jinja2's own, and those that transformers adds.
 #include <algorithm>
 
-#include "jinja/args.hpp"
 #include "jinja/builtins.hpp"
 #include "jinja/objects.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/args.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
 namespace {
@@ -64,28 +64,12 @@ Value strftime_now(Env& env, const Value&, Args& args) {
     return env.str(env.strftime_now(b.text(0)));
 }
 
-Value cycler(Env& env, const Value&, Args& args) {
-    if (!args.named.empty()) return env.fail("cycler() takes no keyword arguments");
-    if (args.positional.empty()) return env.fail("at least one item has to be provided");
-    env.budget.work(args.positional.size());
-    return Value(ObjectPtr(std::make_shared<Cycler>(env, std::move(args.positional))));
-}
-
-Value joiner(Env& env, const Value&, Args& args) {
-    const Bound b(env, "joiner", args, {"sep"});
-    const Value separator = b.get(0, env.str(", "));
-    if (!separator.str()) return env.fail_unsupported("joiner() of something else than a text is not supported");
-    return Value(ObjectPtr(std::make_shared<Joiner>(separator)));
-}
-
 constexpr std::pair<std::string_view, Native> globals[] = {
     {"range", range},
     {"dict", make_dict},
     {"namespace", make_namespace},
     {"raise_exception", raise_exception},
     {"strftime_now", strftime_now},
-    {"cycler", cycler},
-    {"joiner", joiner},
 };
 
 }  // namespace

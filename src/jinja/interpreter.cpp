@@ -5,14 +5,13 @@
 
 #include "jinja/builtins.hpp"
 #include "jinja/objects.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
 
 Interpreter::~Interpreter() {
-    // Namespaces, frames and what loop.changed() remembers may hold each other.
+    // Namespaces and frames may hold each other.
     for (const auto& n : namespaces_) n->attributes.clear();
-    for (const auto& loop : loops_) static_cast<Loop&>(*loop).forget();
     for (const auto& s : kept_) s->slots.clear();
 }
 
@@ -78,11 +77,6 @@ Value Interpreter::resolve(const std::string& name) {
     return find_global(*this, name);
 }
 
-void Interpreter::clear_later(ObjectPtr loop) {
-    budget.take(sizeof(Loop));
-    loops_.push_back(std::move(loop));
-}
-
 Scope* Interpreter::keep(const ScopePtr& scope) {
     if (!std::exchange(scope->kept, true)) {
         budget.take(sizeof(Scope) + scope->slots.size() * sizeof(Value) + 32);
@@ -124,9 +118,6 @@ Interpreter::Flow Interpreter::exec(const Stmt& stmt, const ScopePtr& scope) {
             return exec_if(stmt, scope);
         case StmtKind::macro:
             exec_macro(stmt, scope);
-            return Flow::next;
-        case StmtKind::call_block:
-            exec_call_block(stmt, scope);
             return Flow::next;
         case StmtKind::filter_block:
             exec_filter_block(stmt, scope);
@@ -226,12 +217,6 @@ void Interpreter::exec_macro(const Stmt& stmt, const ScopePtr& scope) {
     assign(*stmt.target, Value(ObjectPtr(std::make_shared<Macro>(*this, stmt, keep(scope)))), *scope);
 }
 
-void Interpreter::exec_call_block(const Stmt& stmt, const ScopePtr& scope) {
-    const Value caller(ObjectPtr(std::make_shared<Macro>(*this, stmt, keep(scope))));
-    const Value value = eval_call(*stmt.expr, *scope, caller);
-    append_text(*this, *out_, value);
-}
-
 Text Interpreter::call_function(const Stmt& f, const ScopePtr& outer, Args args) {
     const Deeper deeper(*this);
     const int line = budget.line;
@@ -254,26 +239,10 @@ Text Interpreter::call_function(const Stmt& f, const ScopePtr& outer, Args args)
             given[i] = take(f.params[i]->name, value);
         slot(*scope, f.params[i]->slot) = std::move(value);
     }
-    if (f.wants_caller) {
-        Value caller;
-        if (!take("caller", caller)) caller = undefined("No caller defined");
-        slot(*scope, f.caller) = caller;
-    }
-    if (f.wants_kwargs) {
-        Pairs pairs;
-        for (auto& [name, value] : args.named) pairs.emplace_back(str(name), std::move(value));
-        slot(*scope, f.kwargs) = dict(std::move(pairs));
-    } else if (!args.named.empty()) {
-        return fail(cat("macro '", f.text, "' takes no keyword argument '", args.named.front().first, "'"));
-    }
     const size_t n = f.params.size();
-    if (f.wants_varargs) {
-        Values rest;
-        for (size_t i = n; i < args.positional.size(); ++i) rest.push_back(args.positional[i]);
-        slot(*scope, f.varargs) = seq(SeqKind::tuple, std::move(rest));
-    } else if (args.positional.size() > n) {
-        return fail(cat("macro '", f.text, "' takes not more than ", n, " argument(s)"));
-    }
+    if (!args.named.empty())
+        return fail(cat("macro '", f.text, "' takes no keyword argument '", args.named.front().first, "'"));
+    if (args.positional.size() > n) return fail(cat("macro '", f.text, "' takes not more than ", n, " argument(s)"));
     const size_t n_required = n - f.defaults.size();
     for (size_t i = 0; i < n; ++i) {
         if (given[i]) continue;
@@ -288,20 +257,16 @@ Text Interpreter::call_function(const Stmt& f, const ScopePtr& outer, Args args)
     return text;
 }
 
-void Interpreter::exec_for(const Stmt& stmt, const ScopePtr& scope) {
-    const Value over = eval(*stmt.expr, *scope);
-    run_loop(stmt, scope, iterate(*this, over), 0);
-}
-
 bool Interpreter::loop_test(const Stmt& stmt, const ScopePtr& outer, const Value& item) {
     const ScopePtr scope = enter(stmt.test_frame, outer);
     assign(*stmt.test_target, item, *scope);
     return truth(eval(*stmt.test, *scope));
 }
 
-void Interpreter::run_loop(const Stmt& stmt, const ScopePtr& outer, Values items, int depth0) {
+void Interpreter::exec_for(const Stmt& stmt, const ScopePtr& outer) {
     const Deeper deeper(*this);
-    const auto loop = std::make_shared<Loop>(*this, stmt, outer, std::move(items), depth0);
+    const Value over = eval(*stmt.expr, *outer);
+    const auto loop = std::make_shared<Loop>(*this, stmt, outer, iterate(*this, over));
     const Value loop_value{ObjectPtr(loop)};
     const ScopePtr scope = enter(stmt.frame, outer);
     bool completed_one = false;
@@ -316,14 +281,6 @@ void Interpreter::run_loop(const Stmt& stmt, const ScopePtr& outer, Values items
     }
     if (!scope->kept) scope->slots.clear();  // the loop holds the frame outside, not this one
     if (!completed_one && !stmt.else_body.empty()) exec(stmt.else_body, enter(stmt.else_frame, outer));
-}
-
-Text Interpreter::loop_text(const Stmt& stmt, const ScopePtr& outer, Values items, int depth0) {
-    Text text;
-    Text* const before = std::exchange(out_, &text);
-    run_loop(stmt, outer, std::move(items), depth0);
-    out_ = before;
-    return text;
 }
 
 }  // namespace elver::jinja

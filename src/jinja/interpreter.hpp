@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "jinja/clock.hpp"
+#include "jinja/python/clock.hpp"
 #include "jinja/syntax.hpp"
 
 namespace elver::jinja {
@@ -18,7 +18,6 @@ struct Scope : std::enable_shared_from_this<Scope> {
 using ScopePtr = std::shared_ptr<Scope>;
 
 struct Namespace;
-struct Loop;
 
 class Interpreter final : public Env {
   public:
@@ -33,8 +32,6 @@ class Interpreter final : public Env {
 
     // For the objects that hold a part of the tree.
     Text call_function(const Stmt& function, const ScopePtr& outer, Args args);
-    void clear_later(ObjectPtr loop);
-    Text loop_text(const Stmt& stmt, const ScopePtr& outer, Values items, int depth);
     bool loop_test(const Stmt& stmt, const ScopePtr& outer, const Value& item);
 
   private:
@@ -71,9 +68,7 @@ class Interpreter final : public Env {
     void exec_set_block(const Stmt& stmt, const ScopePtr& scope);
     void exec_filter_block(const Stmt& stmt, const ScopePtr& scope);
     void exec_macro(const Stmt& stmt, const ScopePtr& scope);
-    void exec_call_block(const Stmt& stmt, const ScopePtr& scope);
     void exec_for(const Stmt& stmt, const ScopePtr& scope);
-    void run_loop(const Stmt& stmt, const ScopePtr& outer, Values items, int depth);
     Text captured(const Body& body, const ScopePtr& scope);
     void assign(const Expr& target, const Value& value, Scope& scope);
 
@@ -86,7 +81,7 @@ class Interpreter final : public Env {
     Value eval_compare(const Expr& e, Scope& scope);
     Value eval_conditional(const Expr& e, Scope& scope);
     Value eval_slice(const Expr& e, Scope& scope);
-    Value eval_call(const Expr& e, Scope& scope, Value caller);
+    Value eval_call(const Expr& e, Scope& scope);
     Value eval_filter(const Expr& e, Scope& scope);
     Value eval_test(const Expr& e, Scope& scope);
     Args eval_args(const Expr& e, Scope& scope);
@@ -96,8 +91,7 @@ class Interpreter final : public Env {
     Value variables_;
     std::vector<ScopePtr> kept_;
     std::vector<std::shared_ptr<Namespace>> namespaces_;
-    std::vector<ObjectPtr> loops_;  // that remember values
-    Value filter_input_;            // of a filter or set block
+    Value filter_input_;  // of a filter or set block
     Text* out_ = nullptr;
 };
 

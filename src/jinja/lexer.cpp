@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/utf8.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
 
@@ -205,25 +205,16 @@ class Lexer {
         advance(is_two ? 2 : 1);
     }
 
-    // The length of digits with single underscores between them, from i on.
     size_t digits(size_t i) const {
-        size_t n = i;
-        while (n < rest_.size() &&
-               (digit(rest_[n]) || (rest_[n] == '_' && n > i && n + 1 < rest_.size() && digit(rest_[n + 1]))))
-            ++n;
-        return n;
+        while (i < rest_.size() && digit(rest_[i])) ++i;
+        return i;
     }
 
     void number() {
-        const bool prefixed =
-            rest_[0] == '0' && rest_.size() > 1 && std::string_view("xXoObB").find(rest_[1]) != std::string_view::npos;
         size_t end = digits(0);
         bool real = false;
         const bool after_dot = rest_.data()[-1] == '.';  // x.0.1 has two keys; a number never begins a template
-        if (prefixed) {
-            end = 2;
-            while (end < rest_.size() && (name_char(rest_[end]) && !(rest_[end] & 0x80))) ++end;
-        } else if (!after_dot) {
+        if (!after_dot) {
             if (end + 1 < rest_.size() && rest_[end] == '.' && digit(rest_[end + 1])) {
                 end = digits(end + 1);
                 real = true;
@@ -237,15 +228,16 @@ class Lexer {
                 }
             }
         }
+        if (end < rest_.size() && name_char(rest_[end]))
+            return fail(unsupported_at(
+                line_, cat("a number written as ", in_quotes(rest_.substr(0, end + 1)), "... is not supported")));
         const std::string_view text = rest_.substr(0, end);
         Token token{real ? TokenKind::real : TokenKind::integer, line_, std::string(text)};
         if (real) {
-            const auto value = parse_float(text);
-            if (!value) return fail_at(line_, cat("bad number ", in_quotes(text)));
-            token.real = *value;
+            token.real = parse_float(text).value_or(0);
         } else {
-            const auto value = parse_int(text, 0);
-            if (!value) return fail_at(line_, cat("integer ", in_quotes(text), " is malformed or too large"));
+            const auto value = parse_int(text);
+            if (!value) return fail_at(line_, cat("integer ", in_quotes(text), " is too large"));
             token.integer = *value;
         }
         tokens_.push_back(std::move(token));

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "jinja/value.hpp"
+#include "jinja/python/value.hpp"
 
 namespace elver::jinja {
 

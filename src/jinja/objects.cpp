@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "jinja/args.hpp"
-
 namespace elver::jinja {
 
 void Namespace::set(std::string_view name, Value value) {
@@ -20,14 +18,13 @@ Value Namespace::attribute(Env& env, std::string_view name) {
     return it == attributes.end() ? Value() : it->second;
 }
 
-Loop::Loop(Interpreter& in, const Stmt& s, ScopePtr o, Values values, int depth0)
+Loop::Loop(Interpreter& in, const Stmt& s, ScopePtr o, Values values)
     : Object(ObjectKind::loop),
       in_(in),
       stmt_(s),
       outer_(std::move(o)),
       items_(std::move(values)),
-      charge_(&in.budget, items_.size() * sizeof(Value)),
-      depth0_(depth0) {
+      charge_(&in.budget, items_.size() * sizeof(Value)) {
     for (const Value& v : items_) depth = std::max(depth, depth_of(v) + 1);
     if (depth > Budget::max_depth) in.over_budget("a value is nested too deeply");
 }
@@ -75,31 +72,6 @@ Int Loop::length() {
     return length_;
 }
 
-Value Loop::cycle(Args& args) const {
-    if (args.positional.empty()) return in_.fail("no items for cycling given");
-    return args.positional[static_cast<size_t>(index0_) % args.positional.size()];
-}
-
-bool Loop::changed(Env& env, Values values) {
-    bool differs = !seen_ || values.size() != last_seen_.size();
-    for (size_t i = 0; !differs && i < values.size(); ++i) differs = !equal(env, values[i], last_seen_[i]);
-    if (!std::exchange(seen_, true)) in_.clear_later(shared_from_this());
-    if (differs) last_seen_ = std::move(values);
-    return differs;
-}
-
-namespace {
-Loop& loop_of(const Value& self) {
-    return static_cast<Loop&>(*self.object());
-}
-Value loop_cycle(Env&, const Value& self, Args& args) {
-    return loop_of(self).cycle(args);
-}
-Value loop_changed(Env& env, const Value& self, Args& args) {
-    return Value(loop_of(self).changed(env, std::move(args.positional)));
-}
-}  // namespace
-
 Value Loop::attribute(Env& env, std::string_view name) {
     if (name == "index") return Value(index0_ + 1);
     if (name == "index0") return Value(index0_);
@@ -108,73 +80,16 @@ Value Loop::attribute(Env& env, std::string_view name) {
     if (name == "length") return Value(length());
     if (name == "revindex") return Value(length() - index0_);
     if (name == "revindex0") return Value(length() - index0_ - 1);
-    if (name == "depth") return Value(depth0_ + 1);
-    if (name == "depth0") return Value(depth0_);
     if (name == "previtem") return index0_ == 0 ? env.undefined("there is no previous item") : previous_;
     if (name == "nextitem") return peek() ? ahead_ : env.undefined("there is no next item");
-    const Value self(shared_from_this());
-    if (name == "cycle") return env.bound("cycle", loop_cycle, self);
-    if (name == "changed") return env.bound("changed", loop_changed, self);
+    static constexpr std::string_view others[] = {"cycle", "changed", "depth", "depth0"};
+    if (std::find(std::begin(others), std::end(others), name) != std::end(others))
+        return env.fail_unsupported(cat("loop.", name, " is not supported"));
     return {};
-}
-
-Value Loop::call(Env& env, Args args) {
-    if (!stmt_.recursive) return env.fail("The loop must have the 'recursive' marker to be called recursively.");
-    const Bound b(env, "loop", args, {"iterable"}, 1);
-    return env.str(in_.loop_text(stmt_, outer_, iterate(env, b[0]), depth0_ + 1));
-}
-
-std::string Macro::repr() const {
-    return stmt_.kind == StmtKind::call_block ? "<Macro anonymous>" : cat("<Macro '", stmt_.text, "'>");
-}
-
-Value Macro::attribute(Env& env, std::string_view name) {
-    if (name == "name") return env.str(stmt_.text);
-    if (name == "catch_kwargs") return Value(stmt_.wants_kwargs);
-    if (name == "catch_varargs") return Value(stmt_.wants_varargs);
-    if (name == "caller") return Value(stmt_.wants_caller);
-    if (name != "arguments") return {};
-    Values names;
-    for (const ExprPtr& param : stmt_.params) names.push_back(env.str(param->name));
-    return env.seq(SeqKind::tuple, std::move(names));
 }
 
 Value Macro::call(Env& env, Args args) {
     return env.str(in_.call_function(stmt_, outer_->shared_from_this(), std::move(args)));
-}
-
-Cycler::Cycler(Env& env, Values values) : Object(ObjectKind::cycler), items(std::move(values)) {
-    for (const Value& v : items) depth = std::max(depth, depth_of(v) + 1);
-    if (depth > Budget::max_depth) env.over_budget("a value is nested too deeply");
-}
-
-namespace {
-Cycler& cycler_of(const Value& self) {
-    return static_cast<Cycler&>(*self.object());
-}
-Value cycler_next(Env&, const Value& self, Args&) {
-    Cycler& c = cycler_of(self);
-    Value v = c.items[c.at];
-    c.at = (c.at + 1) % c.items.size();
-    return v;
-}
-Value cycler_reset(Env&, const Value& self, Args&) {
-    cycler_of(self).at = 0;
-    return Value(None{});
-}
-}  // namespace
-
-Value Cycler::attribute(Env& env, std::string_view name) {
-    if (name == "current") return items[at];
-    const Value self(shared_from_this());
-    if (name == "next") return env.bound("next", cycler_next, self);
-    if (name == "reset") return env.bound("reset", cycler_reset, self);
-    return {};
-}
-
-Value Joiner::call(Env& env, Args args) {
-    Bound(env, "joiner", args, {});
-    return std::exchange(used, true) ? separator : env.str("");
 }
 
 }  // namespace elver::jinja

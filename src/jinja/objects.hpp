@@ -1,4 +1,4 @@
-// The objects a template can hold that have state or behaviour of its own: namespace, loop, macro, cycler, joiner.
+// The objects a template can hold that have state or behaviour of its own: namespace, loop, macro.
 #pragma once
 
 #include "jinja/interpreter.hpp"
@@ -16,16 +16,11 @@ struct Namespace final : Object {
 // "loop": where a for loop stands. It fetches one item ahead when asked for what comes next, as filters of a loop may
 // depend on what its body has done.
 struct Loop final : Object {
-    Loop(Interpreter& in, const Stmt& s, ScopePtr o, Values values, int depth0);
+    Loop(Interpreter& in, const Stmt& s, ScopePtr o, Values values);
     bool advance();  // to the next item; false at the end
     const Value& current() const { return current_; }
     std::string_view type_name() const noexcept override { return "LoopContext"; }
     Value attribute(Env& env, std::string_view name) override;
-    bool callable() const noexcept override { return true; }
-    Value call(Env& env, Args args) override;
-    Value cycle(Args& args) const;
-    bool changed(Env& env, Values values);
-    void forget() { last_seen_.clear(); }
 
   private:
     bool fetch(Value& into);
@@ -41,17 +36,13 @@ struct Loop final : Object {
     Value previous_, current_, ahead_;
     bool has_ahead_ = false, passed_ = false;  // passed_: the rest of items_ has been through the loop's filter
     Int index0_ = -1, length_ = -1;
-    int depth0_;
-    Values last_seen_;
-    bool seen_ = false;
 };
 
-// A macro, or the body of a call block.
 struct Macro final : Object {
     Macro(Interpreter& in, const Stmt& s, Scope* o) : Object(ObjectKind::macro), in_(in), stmt_(s), outer_(o) {}
     std::string_view type_name() const noexcept override { return "Macro"; }
-    std::string repr() const override;
-    Value attribute(Env& env, std::string_view name) override;
+    std::string repr() const override { return cat("<Macro '", stmt_.text, "'>"); }
+    Value attribute(Env&, std::string_view) override { return {}; }
     bool callable() const noexcept override { return true; }
     Value call(Env& env, Args args) override;
 
@@ -59,24 +50,6 @@ struct Macro final : Object {
     Interpreter& in_;
     const Stmt& stmt_;
     Scope* outer_;  // kept by the interpreter
-};
-
-struct Cycler final : Object {
-    Cycler(Env& env, Values values);
-    std::string_view type_name() const noexcept override { return "Cycler"; }
-    Value attribute(Env& env, std::string_view name) override;
-    const Values items;
-    size_t at = 0;
-};
-
-struct Joiner final : Object {
-    explicit Joiner(Value s) : Object(ObjectKind::joiner), separator(std::move(s)) {}
-    std::string_view type_name() const noexcept override { return "Joiner"; }
-    Value attribute(Env&, std::string_view) override { return {}; }
-    bool callable() const noexcept override { return true; }
-    Value call(Env& env, Args args) override;
-    const Value separator;
-    bool used = false;
 };
 
 }  // namespace elver::jinja

@@ -92,17 +92,15 @@ class Parser : ExpressionParser {
         if (name == "for") return out.push_back(for_loop(line));
         if (name == "set") return out.push_back(set(line));
         if (name == "macro") return out.push_back(macro(line));
-        if (name == "call") return out.push_back(call_block(line));
         if (name == "filter") return out.push_back(filter_block(line));
         if (name == "with") return out.push_back(with(line));
         if (name == "generation") return out.push_back(generation(line));
-        if (name == "print") return print(out, line);
         if (name == "break" || name == "continue") {
             if (loops_ == 0) return fail_at(line, cat(name, " outside of a loop"));
             return out.push_back(make(name == "break" ? StmtKind::break_loop : StmtKind::continue_loop, line));
         }
         for (const char* known :
-             {"extends", "block", "include", "import", "from", "autoescape", "trans", "do", "debug"}) {
+             {"extends", "block", "include", "import", "from", "autoescape", "trans", "do", "debug", "call", "print"}) {
             if (name == known) return fail_unsupported_at(line, cat("{% ", name, " %} is not supported"));
         }
         fail_at(line, cat("unknown tag ", in_quotes(name)));
@@ -128,7 +126,7 @@ class Parser : ExpressionParser {
         expect_name("in");
         s->expr = tuple({.conditional = false, .end = "recursive"});
         if (skip_name("if")) s->test = expression();
-        s->recursive = skip_name("recursive");
+        if (is_name("recursive")) fail_unsupported_at(line, "a recursive loop is not supported");
         ++loops_;
         const std::string end = block(s->body, {"endfor", "else"});
         --loops_;
@@ -179,16 +177,6 @@ class Parser : ExpressionParser {
         return s;
     }
 
-    StmtPtr call_block(int line) {
-        StmtPtr s = make(StmtKind::call_block, line);
-        s->text = "caller";
-        if (is_op("(")) signature(*s);
-        s->expr = expression();
-        if (s->expr->kind != ExprKind::call) fail_at(line, "expected a call in {% call %}");
-        function_body(*s, "endcall");
-        return s;
-    }
-
     StmtPtr filter_block(int line) {
         StmtPtr s = make(StmtKind::filter_block, line);
         s->expr = filters(nullptr, true);
@@ -213,15 +201,6 @@ class Parser : ExpressionParser {
         StmtPtr s = make(StmtKind::with, line);
         function_body(*s, "endgeneration");
         return s;
-    }
-
-    void print(Body& out, int line) {
-        for (bool first = true; now().kind != TokenKind::block_end && !failed(); first = false) {
-            if (!first) expect_op(",");
-            StmtPtr s = make(StmtKind::print, line);
-            s->expr = expression();
-            out.push_back(std::move(s));
-        }
     }
 
     int loops_ = 0;  // around the current statement, within its macro

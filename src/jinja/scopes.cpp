@@ -69,8 +69,6 @@ class FrameReader {
         if (e->kind == ExprKind::name || e->kind == ExprKind::attribute_target) s_->read(e->name);
         for (const ExprPtr& operand : e->operands) expr(operand.get());
         for (const auto& [name, value] : e->keywords) expr(value.get());
-        expr(e->star.get());
-        expr(e->star_star.get());
     }
 
     void target(const Expr& e, bool parameter) {
@@ -90,7 +88,6 @@ class FrameReader {
         switch (s.kind) {
             case StmtKind::print:
             case StmtKind::for_loop:
-            case StmtKind::call_block:
             case StmtKind::filter_block:
                 return expr(s.expr.get());
             case StmtKind::set:
@@ -161,8 +158,7 @@ bool mentions(const Expr* e, std::string_view name) {
     if (e->kind == ExprKind::name && e->name == name) return true;
     const auto any = [&](const ExprPtr& x) { return mentions(x.get(), name); };
     return std::any_of(e->operands.begin(), e->operands.end(), any) ||
-           std::any_of(e->keywords.begin(), e->keywords.end(), [&](auto& k) { return any(k.second); }) ||
-           any(e->star) || any(e->star_star);
+           std::any_of(e->keywords.begin(), e->keywords.end(), [&](auto& k) { return any(k.second); });
 }
 
 bool mentions(const Body& body, std::string_view name) {
@@ -219,8 +215,6 @@ class Binder {
         const bool inner = soft || e->kind == ExprKind::conditional;
         for (ExprPtr& operand : e->operands) expr(operand.get(), s, inner);
         for (auto& [name, value] : e->keywords) expr(value.get(), s, inner);
-        expr(e->star.get(), s, inner);
-        expr(e->star_star.get(), s, inner);
     }
 
     void statement(Stmt& st, const Symbols& s, bool soft) {
@@ -235,9 +229,6 @@ class Binder {
                 return for_loop(st, s, soft);
             case StmtKind::macro:
                 expr(st.target.get(), s, soft);
-                return function(st, s);
-            case StmtKind::call_block:
-                expr(st.expr.get(), s, soft);
                 return function(st, s);
             case StmtKind::with:
                 return with(st, s, soft);
@@ -303,17 +294,11 @@ class Binder {
         for (ExprPtr& param : st.params) reader.target(*param, true);
         for (ExprPtr& value : st.defaults) reader.expr(value.get());
         reader.body(st.body);
-        const auto is_param = [&](std::string_view name) {
-            return std::any_of(st.params.begin(), st.params.end(), [&](auto& p) { return p->name == name; });
-        };
-        const auto special = [&](const char* name, bool& wants, SlotRef& slot) {
-            if (is_param(name) || !mentions(st.body, name)) return;
-            wants = true;
-            slot = {0, inner.parameter(name)};
-        };
-        special("caller", st.wants_caller, st.caller);
-        special("kwargs", st.wants_kwargs, st.kwargs);
-        special("varargs", st.wants_varargs, st.varargs);
+        for (const char* name : {"caller", "varargs", "kwargs"}) {
+            const auto is_it = [&](const ExprPtr& param) { return param->name == name; };
+            if (!std::any_of(st.params.begin(), st.params.end(), is_it) && mentions(st.body, name) && !error_)
+                error_ = unsupported_at(st.line, cat(name, " of a macro is not supported"));
+        }
         for (ExprPtr& param : st.params) expr(param.get(), inner, false);
         for (ExprPtr& value : st.defaults) expr(value.get(), inner, false);
         body(st.body, inner, false);

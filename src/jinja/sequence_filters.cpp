@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <functional>
 
-#include "jinja/args.hpp"
 #include "jinja/builtins.hpp"
 #include "jinja/filters.hpp"
-#include "jinja/methods.hpp"
-#include "jinja/operators.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/args.hpp"
+#include "jinja/python/methods.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
 namespace {
@@ -28,7 +27,7 @@ class Getter {
             const std::string_view part = rest.substr(0, dot);
             const bool number =
                 !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
-            const auto index = number ? parse_int(part, 10) : std::nullopt;
+            const auto index = number ? parse_int(part) : std::nullopt;
             parts_.push_back(index ? Value(*index) : Value(template_str(std::string(part))));
             more = dot != std::string_view::npos;
             if (more) rest.remove_prefix(dot + 1);
@@ -124,8 +123,7 @@ Value map(Env& env, const Value& v, Args& args) {
     });
 }
 
-template <bool want, bool by_attribute>
-Value select(Env& env, const Value& v, Args& args) {
+Value choose(Env& env, const Value& v, Args& args, bool want, bool by_attribute) {
     if (!truth(v)) return env.iterator({});
     Value attribute;
     if (by_attribute) {
@@ -145,6 +143,11 @@ Value select(Env& env, const Value& v, Args& args) {
         env.charge_call(tested, own);
         if ((test ? test(env, tested, own) : truth(tested)) == want && !env.failed()) out.push_back(item);
     });
+}
+
+template <bool want, bool by_attribute>
+Value select(Env& env, const Value& v, Args& args) {
+    return choose(env, v, args, want, by_attribute);
 }
 
 Value default_value(Env& env, const Value& v, Args& args) {
@@ -223,53 +226,38 @@ Value items_of(Env& env, const Value& v, Args& args) {
 }
 
 Value dictsort(Env& env, const Value& v, Args& args) {
-    const Bound b(env, "dictsort", args, {"case_sensitive", "by", "reverse"});
-    const std::string by = b.has(1) ? b.text(1) : "key";
-    if (by != "key" && by != "value") return env.fail("You can only sort by either \"key\" or \"value\"");
+    Bound(env, "dictsort", args, {});
     if (v.is_undefined()) return env.fail_undefined(v);
     if (!v.dict()) return env.fail(cat("dictsort takes a dict, not ", type_name(v)));
     Values keys, values;
     for (const auto& [key, value] : v.dict()->items) {
-        keys.push_back(sort_key(env, by == "key" ? key : value, b.flag(0, false)));
+        keys.push_back(sort_key(env, key, false));
         values.push_back(env.seq(SeqKind::tuple, {key, value}));
     }
-    sort_by(env, keys, values, b.flag(2, false));
+    sort_by(env, keys, values, false);
     return env.list(std::move(values));
 }
 
 Value sort(Env& env, const Value& v, Args& args) {
     const Bound b(env, "sort", args, {"reverse", "case_sensitive", "attribute"});
-    std::vector<Getter> getters;
-    if (b.has(2) && b[2].str()) {
-        const std::string& names = b[2].str()->text;
-        for (size_t at = 0; at <= names.size();) {
-            const size_t comma = std::min(names.find(',', at), names.size());
-            getters.emplace_back(env.str(names.substr(at, comma - at)), Value());
-            at = comma + 1;
-        }
-    } else {
-        getters.emplace_back(b.has(2) ? b[2] : Value(), Value());
-    }
+    if (b.has(2) && b[2].str() && b[2].str()->text.find(',') != std::string::npos)
+        return env.fail_unsupported("sort by several attributes is not supported");
+    const Getter getter(b.has(2) ? b[2] : Value(), {});
     Values values = iterate(env, v), keys;
-    for (const Value& item : values) {
-        Values key;
-        for (const Getter& getter : getters) key.push_back(sort_key(env, getter(env, item), b.flag(1, false)));
-        keys.push_back(env.list(std::move(key)));  // lists: equal items are never asked which is less
-    }
+    for (const Value& item : values)  // lists: equal items are never asked which is less
+        keys.push_back(env.list({sort_key(env, getter(env, item), b.flag(1, false))}));
     sort_by(env, keys, values, b.flag(0, false));
     return env.list(std::move(values));
 }
 
 template <bool largest>
 Value extreme(Env& env, const Value& v, Args& args) {
-    const Bound b(env, largest ? "max" : "min", args, {"case_sensitive", "attribute"});
-    const Getter getter(b.has(1) ? b[1] : Value(), {});
+    Bound(env, largest ? "max" : "min", args, {});
     const Values values = iterate(env, v);
     if (values.empty()) return env.undefined("No aggregated item, sequence was empty.");
-    const auto key_of = [&](const Value& item) { return sort_key(env, getter(env, item), b.flag(0, false)); };
-    Value best = values[0], best_key = key_of(best);
+    Value best = values[0], best_key = sort_key(env, best, false);
     for (size_t i = 1; i < values.size(); ++i) {
-        const Value key = key_of(values[i]);
+        const Value key = sort_key(env, values[i], false);
         if (largest ? less(env, best_key, key, ">") : less(env, key, best_key, "<")) {
             best = values[i];
             best_key = key;
@@ -279,11 +267,10 @@ Value extreme(Env& env, const Value& v, Args& args) {
 }
 
 Value unique(Env& env, const Value& v, Args& args) {
-    const Bound b(env, "unique", args, {"case_sensitive", "attribute"});
-    const Getter getter(b.has(1) ? b[1] : Value(), {});
+    Bound(env, "unique", args, {});
     Values seen;
     return lazily(env, v, [&](const Value& item, Values& out) {
-        const Value key = sort_key(env, getter(env, item), b.flag(0, false));
+        const Value key = sort_key(env, item, false);
         need_hashable(env.budget, key);
         const auto known = [&](const Value& other) { return equal(env, other, key); };
         if (std::any_of(seen.begin(), seen.end(), known) || env.failed()) return;
@@ -292,93 +279,12 @@ Value unique(Env& env, const Value& v, Args& args) {
     });
 }
 
-Value sum(Env& env, const Value& v, Args& args) {
-    const Bound b(env, "sum", args, {"attribute", "start"});
-    const Getter getter(b.has(0) ? b[0] : Value(), {});
-    Value total = b.get(1, 0);
-    if (total.str()) return env.fail("sum() can't sum strings");
-    for (const Value& item : iterate(env, v)) total = arithmetic(env, ExprKind::add, total, getter(env, item));
-    return total;
-}
-
-Value batch(Env& env, const Value& v, Args& args) {
-    const Bound b(env, "batch", args, {"linecount", "fill_with"}, 1);
-    const Int n = b.integer(0, 0);
-    const Values items = iterate(env, v);
-    if (n < 1) return env.fail_unsupported("batch of less than one item is not supported");
-    Values rows, row;
-    for (size_t i = 0; i < items.size(); ++i) {
-        row.push_back(items[i]);
-        const bool at_end = i + 1 == items.size();
-        if (static_cast<Int>(row.size()) != n && !at_end) continue;
-        if (at_end && b.has(1) && !b[1].is_none()) {
-            const size_t n_bytes = static_cast<size_t>(std::min(n, Int{1} << 40)) * sizeof(Value);
-            const bool fits = env.budget.take(n_bytes);
-            env.budget.give(n_bytes);
-            if (!fits) return {};
-            row.resize(static_cast<size_t>(n), b[1]);
-        }
-        rows.push_back(env.list(std::exchange(row, {})));
-    }
-    return env.iterator(std::move(rows));
-}
-
-Value slice(Env& env, const Value& v, Args& args) {
-    const Bound b(env, "slice", args, {"slices", "fill_with"}, 1);
-    const Values items = iterate(env, v);
-    const Int slices = b.integer(0, 0), n = static_cast<Int>(items.size());
-    if (slices < 1 || slices > 100000) return env.fail_unsupported("slice takes 1 to 100000 columns");
-    Values columns;
-    for (Int i = 0, at = 0; i < slices; ++i) {
-        const Int size = n / slices + (i < n % slices ? 1 : 0);
-        Values column(items.begin() + static_cast<std::ptrdiff_t>(at),
-                      items.begin() + static_cast<std::ptrdiff_t>(at + size));
-        at += size;
-        if (b.has(1) && !b[1].is_none() && i >= n % slices) column.push_back(b[1]);
-        columns.push_back(env.list(std::move(column)));
-    }
-    return env.iterator(std::move(columns));
-}
-
-Value attr(Env& env, const Value& v, Args& args) {
-    const Bound b(env, "attr", args, {"name"}, 1);
-    const std::string name = to_str(env, b[0]);
-    if (v.is_undefined()) return env.fail_undefined(v);
-    const Value found = v.object() ? v.object()->attribute(env, name) : method(env, v, name);
-    return found.is_missing() ? env.undefined(cat("'", type_name(v), " object' has no attribute '", name, "'")) : found;
-}
-
-// Pairs of a key and the items that have it, named grouper and list.
-Value groupby(Env& env, const Value& v, Args& args) {
-    const Bound b(env, "groupby", args, {"attribute", "default", "case_sensitive"}, 1);
-    const Getter getter(b[0], b.has(1) && !b[1].is_none() ? b[1] : Value());
-    Values values = iterate(env, v), keys;
-    for (const Value& item : values) keys.push_back(sort_key(env, getter(env, item), b.flag(2, false)));
-    sort_by(env, keys, values, false);
-    Values groups, group;
-    const auto flush = [&] {
-        if (group.empty()) return;
-        const Value shown = getter(env, group.front());
-        groups.push_back(env.seq(SeqKind::tuple, {shown, env.list(std::exchange(group, {}))}));
-        groups.back().seq()->group = true;
-    };
-    for (size_t i = 0; i < values.size(); ++i) {
-        if (!group.empty() && !equal(env, keys[i], keys[i - 1])) flush();
-        group.push_back(values[i]);
-    }
-    flush();
-    return env.list(std::move(groups));
-}
-
 constexpr NamedFilter table[] = {
-    {"attr", attr},
-    {"batch", batch},
     {"count", count},
     {"d", default_value},
     {"default", default_value},
     {"dictsort", dictsort},
     {"first", first},
-    {"groupby", groupby},
     {"items", items_of},
     {"join", join},
     {"last", last},
@@ -392,9 +298,7 @@ constexpr NamedFilter table[] = {
     {"reverse", reverse},
     {"select", select<true, false>},
     {"selectattr", select<true, true>},
-    {"slice", slice},
     {"sort", sort},
-    {"sum", sum},
     {"unique", unique},
 };
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "jinja/value.hpp"
+#include "jinja/python/operators.hpp"
 
 namespace elver::jinja {
 
@@ -28,13 +28,7 @@ enum class ExprKind {
     logical_not,
     logical_and,
     logical_or,
-    add,
-    subtract,
-    multiply,
-    divide,
-    floor_divide,
-    modulo,
-    power,
+    arithmetic,
     concat,
     compare,
     conditional,
@@ -45,7 +39,6 @@ enum class ExprKind {
     filter,
     test,
 };
-enum class CompareOp { eq, ne, lt, le, gt, ge, in, not_in };
 
 struct Expr;
 using ExprPtr = std::unique_ptr<Expr>;
@@ -63,9 +56,9 @@ struct Expr {
     Native native = nullptr;   // filter; null: unknown
     Test predicate = nullptr;  // test; null: unknown
     std::vector<ExprPtr> operands;
-    std::vector<CompareOp> ops;
+    Operator op = Operator::add;  // arithmetic
+    std::vector<CompareOp> ops;   // compare
     std::vector<std::pair<std::string, ExprPtr>> keywords;
-    ExprPtr star, star_star;  // *args, **kwargs
 };
 
 // What happens to a slot when its frame is entered.
@@ -87,7 +80,6 @@ enum class StmtKind {
     for_loop,
     if_else,
     macro,
-    call_block,
     filter_block,
     with,
     break_loop,
@@ -107,15 +99,11 @@ struct Stmt {
     int line;
     std::string text;  // text; macro: its name
     ExprPtr target;    // set, set_block, for_loop; macro: where it is stored
-    ExprPtr
-        expr;  // print, set, call_block; for_loop: what it goes over; filter_block and set_block: the filter or null
-    ExprPtr test, test_target;  // for_loop: the filter, and the target again for the filter's frame
-    bool recursive = false;
-    std::vector<Branch> branches;  // if_else
-    std::vector<ExprPtr> params,
-        defaults;  // macro, call_block; with: names and values. defaults belong to the last params
-    bool wants_caller = false, wants_kwargs = false, wants_varargs = false;  // macro, call_block
-    SlotRef caller, kwargs, varargs, loop;
+    ExprPtr expr;      // print, set; for_loop: what it goes over; filter_block and set_block: the filter or null
+    ExprPtr test, test_target;              // for_loop: the filter, and the target again for the filter's frame
+    std::vector<Branch> branches;           // if_else
+    std::vector<ExprPtr> params, defaults;  // macro; with: names and values. defaults belong to the last params
+    SlotRef loop;                           // for_loop: its variable "loop"
     Body body, else_body;
     Frame frame, test_frame, else_frame;
 };

@@ -1,29 +1,34 @@
 // The tests of a template: what stands after "is".
 #include <algorithm>
 
-#include "jinja/args.hpp"
 #include "jinja/builtins.hpp"
-#include "jinja/operators.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/args.hpp"
+#include "jinja/python/operators.hpp"
 
 namespace elver::jinja {
 namespace {
 
 using Plain = bool (*)(const Value& v);
-template <Plain test>
-bool plain(Env& env, const Value& v, Args& args) {
+bool plain_test(Env& env, const Value& v, Args& args, Plain test) {
     Bound(env, "test", args, {});
     return test(v);
 }
+template <Plain test>
+bool plain(Env& env, const Value& v, Args& args) {
+    return plain_test(env, v, args, test);
+}
 
-template <CompareOp op>
-bool compared(Env& env, const Value& v, Args& args) {
+bool compare_test(Env& env, const Value& v, Args& args, CompareOp op) {
     const Bound b(env, "test", args, {"other"}, 1);
     return compare(env, op, v, b[0]);
 }
+template <CompareOp op>
+bool compared(Env& env, const Value& v, Args& args) {
+    return compare_test(env, v, args, op);
+}
 
 bool remainder_is(Env& env, const Value& v, const Value& divisor, int want) {
-    return equal(env, arithmetic(env, ExprKind::modulo, v, divisor), Value(want));
+    return equal(env, arithmetic(env, Operator::modulo, v, divisor), Value(want));
 }
 template <int want>
 bool parity(Env& env, const Value& v, Args& args) {
@@ -35,29 +40,9 @@ bool divisible_by(Env& env, const Value& v, Args& args) {
     return remainder_is(env, v, b[0], 0);
 }
 
-template <bool want_upper>
-bool case_is(Env& env, const Value& v, Args& args) {
-    Bound(env, "test", args, {});
-    bool cased = false;
-    for (char32_t c : decode(to_str(env, v))) {
-        if (want_upper ? is_lower(c) : is_upper(c)) return false;
-        cased = cased || (want_upper ? is_upper(c) : is_lower(c));
-    }
-    return cased;
-}
-
 bool sameas(Env& env, const Value& v, Args& args) {
     const Bound b(env, "sameas", args, {"other"}, 1);
     return same(v, b[0]);
-}
-
-bool is_filter(Env& env, const Value& v, Args&) {
-    need_hashable(env.budget, v);
-    return v.str() && find_filter(v.str()->text);
-}
-bool is_test(Env& env, const Value& v, Args&) {
-    need_hashable(env.budget, v);
-    return v.str() && find_test(v.str()->text);
 }
 
 bool is_sequence(const Value& v) {
@@ -66,11 +51,8 @@ bool is_sequence(const Value& v) {
 
 constexpr std::pair<std::string_view, Test> tests[] = {
     {"boolean", plain<[](const Value& v) { return v.as<bool>() != nullptr; }>},
-    // Python's Undefined has a __call__, which fails.
-    {"callable", plain<[](const Value& v) { return v.is_undefined() || (v.object() && v.object()->callable()); }>},
     {"defined", plain<[](const Value& v) { return !v.is_undefined(); }>},
     {"undefined", plain<[](const Value& v) { return v.is_undefined(); }>},
-    {"escaped", plain<[](const Value& v) { return v.str() && v.str()->safe; }>},
     {"false", plain<[](const Value& v) { return v.as<bool>() && !*v.as<bool>(); }>},
     {"true", plain<[](const Value& v) { return v.as<bool>() && *v.as<bool>(); }>},
     {"float", plain<[](const Value& v) { return v.as<double>() != nullptr; }>},
@@ -100,11 +82,7 @@ constexpr std::pair<std::string_view, Test> tests[] = {
     {"le", compared<CompareOp::le>},
     {"<=", compared<CompareOp::le>},
     {"in", compared<CompareOp::in>},
-    {"lower", case_is<false>},
-    {"upper", case_is<true>},
     {"sameas", sameas},
-    {"filter", is_filter},
-    {"test", is_test},
 };
 
 }  // namespace

@@ -1,6 +1,5 @@
 // The JSON form of a ModelSpec. fields() names every field once, for reading and for writing.
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <span>
@@ -13,8 +12,6 @@
 namespace elver {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 template <class T>
 struct EnumName {
@@ -128,29 +125,27 @@ class Reader {
     void value(const char* name, int& out) {
         const Json* found = find(name);
         if (found == nullptr) return;
-        const bool whole = found->is_number_unsigned()
-                               ? found->get<uint64_t>() <= INT32_MAX
-                               : found->is_number_integer() && found->get<int64_t>() >= INT32_MIN;
-        if (!whole) return fail(name, "an integer of 32 bits", *found);
-        out = found->get<int>();
+        if (!found->fits_int64() || !std::in_range<int32_t>(found->int64()))
+            return fail(name, "an integer of 32 bits", *found);
+        out = static_cast<int>(found->int64());
     }
     void value(const char* name, double& out) {
         const Json* found = find(name);
         if (found == nullptr) return;
-        if (!found->is_number() || !std::isfinite(found->get<double>())) return fail(name, "a number", *found);
-        out = found->get<double>();
+        if (!found->is_number() || !std::isfinite(found->number())) return fail(name, "a number", *found);
+        out = found->number();
     }
     void value(const char* name, bool& out) {
         const Json* found = find(name);
         if (found == nullptr) return;
         if (!found->is_boolean()) return fail(name, "true or false", *found);
-        out = found->get<bool>();
+        out = found->boolean();
     }
     void value(const char* name, std::string& out) {
         const Json* found = find(name);
         if (found == nullptr) return;
         if (!found->is_string()) return fail(name, "a text", *found);
-        out = found->get<std::string>();
+        out = found->text();
     }
     template <class T>
         requires std::is_enum_v<T>
@@ -159,7 +154,7 @@ class Reader {
         if (found == nullptr) return;
         std::string known;
         for (const auto& row : names(T{})) {
-            if (found->is_string() && found->get_ref<const std::string&>() == row.name) {
+            if (found->is(row.name)) {
                 out = row.value;
                 return;
             }
@@ -183,7 +178,7 @@ class Reader {
         items.clear();
         for (size_t i = 0; i < found->size() && !error_; ++i) {
             items.emplace_back();
-            Reader reader((*found)[i], cat(path_, name, "[", i, "]."), error_);
+            Reader reader(found->items()[i], cat(path_, name, "[", i, "]."), error_);
             body(reader, items.back());
             reader.refuse_others();
         }
@@ -197,9 +192,9 @@ class Reader {
         }
     }
     void refuse_others() {
-        for (auto it = at_.begin(); it != at_.end() && !error_; ++it) {
-            if (!at_.is_object() || known_.count(it.key()) != 0) continue;
-            const std::string field = path_ + it.key();
+        for (const auto& [key, value] : at_.members()) {
+            if (error_ || known_.count(key) != 0) continue;
+            const std::string field = path_ + key;
             error_.emplace(Status::bad_file, cat(in_quotes(field), ": elver knows no such field"), field);
         }
     }
@@ -207,16 +202,13 @@ class Reader {
   private:
     const Json* find(const char* name) {
         known_.insert(name);
-        if (error_ || !at_.is_object()) return nullptr;
-        const auto it = at_.find(name);
-        return it == at_.end() ? nullptr : &*it;
+        return error_ ? nullptr : at_.find(name);
     }
     void fail(const std::string& name, const std::string& expected, const Json& found) {
         const std::string field = name.empty() && !path_.empty() ? path_.substr(0, path_.size() - 1) : path_ + name;
         if (error_) return;
-        const std::string text = found.is_structured()
-                                     ? found.type_name()
-                                     : in_quotes(found.dump(-1, ' ', false, Json::error_handler_t::replace));
+        const bool many = found.is_array() || found.is_object();
+        const std::string text = many ? found.type_name() : in_quotes(found.dump());
         error_.emplace(Status::bad_file,
                        cat(field.empty() ? "the spec" : field, ": expected ", expected, ", found ", text), field);
     }

@@ -4,18 +4,16 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/cpu.hpp"
+#include "base/json.hpp"
 #include "base/utf8.hpp"
 #include "kernels/select.hpp"
 
 namespace elver {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 template <class Work>
 double seconds(ThreadPool& pool, const Work& work) {
@@ -49,7 +47,7 @@ std::string describe(const char* isa, std::optional<int> n_threads) {
     if (n_threads) out["threads"] = *n_threads;
     out["isa"] = isa;
     out["available_isas"] = available_kernels();
-    return out.dump(2, ' ', false, Json::error_handler_t::replace);
+    return out.dump(2);
 }
 
 }  // namespace
@@ -94,8 +92,7 @@ std::string describe_machine(const Model& model) {
 }
 
 std::string describe_metadata(const Gguf& file) {
-    Json::object_t
-        out;  // filled as the vector it is: keys are unique, and looking each up would take the square of them
+    Json::Object out;  // the keys of a file are unique: none is looked up
     for (const auto& [key, value] : file.metadata()) out.emplace_back(std::string(key), to_json(value));
     return Json(std::move(out)).dump(2);
 }
@@ -104,10 +101,10 @@ std::string describe_tensors(const Gguf& file) {
     Json out = Json::array();
     for (const GgufTensor& t : file.tensors()) {
         const auto dims = t.view.shape.dims();
-        out.push_back({{"name", replace_invalid_utf8(t.name)},
-                       {"type", dtype_name(t.view.type)},
-                       {"shape", std::vector<int64_t>(dims.begin(), dims.end())},
-                       {"bytes", t.view.bytes.size()}});
+        out.push_back(Json::object({{"name", replace_invalid_utf8(t.name)},
+                                    {"type", dtype_name(t.view.type)},
+                                    {"shape", std::vector<int64_t>(dims.begin(), dims.end())},
+                                    {"bytes", t.view.bytes.size()}}));
     }
     return out.dump(2);
 }

@@ -1,9 +1,13 @@
-// JSON from outside: order, keys that come twice, errors, depth.
+// JSON from outside: order, keys that come twice, errors, depth. JSON that is written, against the library that tests
+// use.
 #include "base/json.hpp"
 
 #include <doctest/doctest.h>
 
+#include <bit>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 
 #include "base/text.hpp"
@@ -52,4 +56,97 @@ TEST_CASE("json: what is wrong is named with its byte, deep nesting with its lim
     CHECK(read(nested(200)) == nested(200));
     CHECK(read(nested(201)) == "text: nested more than 200 deep");
     CHECK(read(std::string(1000000, '[')) == "text: nested more than 200 deep");
+}
+
+TEST_CASE("json: what is read is what the other library reads, whatever the text") {
+    const char* const pieces[] = {"{",
+                                  "}",
+                                  "[",
+                                  "]",
+                                  ",",
+                                  ":",
+                                  "\"",
+                                  "\"a\"",
+                                  "\\u00e9",
+                                  "\\ud83d\\ude00",
+                                  "1",
+                                  "-0.5",
+                                  "1e5",
+                                  "01",
+                                  "null",
+                                  "true",
+                                  "\\",
+                                  " ",
+                                  "\n",
+                                  "\xc3\xa9",
+                                  "\xff",
+                                  "1E-3",
+                                  "12345678901234567890",
+                                  "-9223372036854775808",
+                                  "\"k\":",
+                                  "\\n",
+                                  "false",
+                                  "\xef\xbb\xbf"};
+    std::mt19937 random(7);
+    size_t n_valid = 0;
+    for (int round = 0; round < 200000; ++round) {
+        std::string text;
+        const int n = 1 + static_cast<int>(random() % 8);
+        for (int i = 0; i < n; ++i) text += pieces[random() % std::size(pieces)];
+        const auto ours = parse_json(text, "text");
+        const auto theirs = nlohmann::ordered_json::parse(text, nullptr, false);
+        CAPTURE(text);
+        REQUIRE(bool(ours) == !theirs.is_discarded());
+        if (!ours) continue;
+        ++n_valid;
+        REQUIRE(ours->dump() == theirs.dump());
+        REQUIRE(ours->dump(2) == theirs.dump(2));
+    }
+    CHECK(n_valid > 1000);
+}
+
+TEST_CASE("json: numbers are written as the other library writes them, and read again as they were") {
+    const auto written = [](double value) {
+        CAPTURE(value);
+        std::string text = Json(value).dump();
+        const auto again = parse_json(text, "text");
+        REQUIRE(again);
+        REQUIRE(std::bit_cast<uint64_t>(again->number()) == std::bit_cast<uint64_t>(value));
+        return text;
+    };
+    for (const double value :
+         {0.0, -0.0, 1.0, -1.5, 0.1, 1e14, 1e15, 123456789012345.0, 1234567890123456.0, 1e16, 1e22, 1e-4, 1e-5,
+          0.00012345, 5e-324, 1.7976931348623157e308, 1e100, 3.14, 2.5e-7})
+        CHECK(written(value) == nlohmann::json(value).dump());
+    std::mt19937_64 random(11);
+    for (int i = 0; i < 100000; ++i) {
+        const double value = std::bit_cast<double>(random());
+        // The other library's digits are neither always the fewest nor always the nearest.
+        if (std::isfinite(value)) REQUIRE(written(value).size() <= nlohmann::json(value).dump().size());
+    }
+    CHECK(Json(INFINITY).dump() == "null");
+    CHECK(Json(UINT64_MAX).dump() == "18446744073709551615");
+    CHECK(Json(INT64_MIN).dump() == "-9223372036854775808");
+}
+
+TEST_CASE("json: invalid UTF-8 is written as U+FFFD, control characters as escapes") {
+    CHECK(Json("a\xffz\xe2\x82").dump() == "\"a\xEF\xBF\xBDz\xEF\xBF\xBD\"");
+    CHECK(Json(std::string_view("\0\x1f\x7f\"\\/\b\f\n\r\t", 11)).dump() == R"("\u0000\u001f)"
+                                                                            "\x7f"
+                                                                            R"(\"\\/\b\f\n\r\t")");
+}
+
+TEST_CASE("json: members are found, made, replaced and erased in their order") {
+    Json json;
+    json["b"] = 1;
+    json["a"] = Json::array({"x", Json()});
+    json["b"] = 2.0;
+    CHECK(json.dump() == R"({"b":2.0,"a":["x",null]})");
+    CHECK(json.find("c") == nullptr);
+    CHECK(json.find("a")->size() == 2);
+    CHECK(Json("text").find("a") == nullptr);
+    json.erase("b");
+    json.erase("b");
+    CHECK(json.dump(1) == "{\n \"a\": [\n  \"x\",\n  null\n ]\n}");
+    CHECK(Json::object().dump(2) == "{}");
 }

@@ -2,10 +2,9 @@
 #include <doctest/doctest.h>
 #include <pthread.h>
 
-#include <nlohmann/json.hpp>
-
 #include "chat/template.hpp"
 #include "message_of.hpp"
+#include "ours.hpp"
 
 namespace {
 
@@ -22,7 +21,7 @@ std::string repeated(const std::string& text, size_t n) {
 elver::Result<std::string> rendered(const std::string& source, const Json& variables = Json::object()) {
     auto parsed = ChatTemplate::parse(source);
     if (!parsed) return std::move(parsed.error());
-    auto text = parsed->render(variables);
+    auto text = parsed->render(elver::test::ours(variables));
     if (!text) return std::move(text).error();
     return std::move(text->text);
 }
@@ -74,22 +73,15 @@ TEST_CASE("chat templates: endless work and huge values end as errors") {
              lists,
              nested_loops,
              kept,
-             std::string("{{ 'a' * 10 ** 12 }}"),
-             std::string("{{ [0] * 10 ** 12 }}"),
-             std::string("{{ 'a'.ljust(10 ** 12) }}"),
-             std::string("{{ 'a'.center(10 ** 12) }}"),
-             std::string("{{ '7'.zfill(10 ** 12) }}"),
-             std::string("{{ ('a' * 10 ** 7).replace('a', 'b' * 10 ** 4) }}"),
-             std::string("{{ ('a' * 10 ** 6).join(range(10 ** 5) | map('string') | list) }}"),
-             std::string("{{ range(10 ** 5) | join('a' * 10 ** 6) }}"),
-             std::string("{{ [1] | batch(10 ** 12, 'x') | list }}"),
-             std::string("{{ ('a\\n' * 10 ** 6) | indent(10 ** 6) }}"),
-             std::string("{{ ('\\t' * 10 ** 6).expandtabs(10 ** 6) }}"),
-             std::string("{{ 'a' | center(10 ** 12) }}"),
-             std::string("{{ ('<' * 10 ** 8) | escape | escape | escape | escape }}"),
+             std::string("{{ 'a' * 1000000000000 }}"),
+             std::string("{{ [0] * 1000000000000 }}"),
+             std::string("{{ ('a' * 10000000).replace('a', 'b' * 10000) }}"),
+             std::string("{{ ('a' * 1000000).join(range(100000) | map('string') | list) }}"),
+             std::string("{{ range(100000) | join('a' * 1000000) }}"),
+             std::string("{{ ('a\\n' * 1000000) | indent(1000000) }}"),
+             std::string("{{ ('<' * 30000000) | safe + '<' * 30000000 }}"),
              std::string("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
              std::string("{% macro f(n) %}{{ f(n - 1) ~ f(n - 1) if n else 'x' }}{% endmacro %}{{ f(40) }}"),
-             std::string("{% set l = [1] %}{% for x in [l] recursive %}{{ loop([l]) }}{% endfor %}"),
              std::string("{% set ns = namespace() %}{% set ns.l = [] %}{% for i in range(5000) %}{% set ns.l = [ns.l] "
                          "%}{% endfor %}{{ ns.l }}"),
              std::string("{% set ns = namespace(a=1) %}{% set ns.me = ns %}{% for i in range(500) %}{% set ns.a = "
@@ -113,9 +105,9 @@ TEST_CASE("chat templates: nesting in the source is bounded before the stack is"
              "{{ x" + repeated(".a", n) + " }}",
              "{{ x" + repeated("[0]", n) + " }}",
              "{{ x" + repeated("()", n) + " }}",
-             "{{ x" + repeated("|e", n) + " }}",
+             "{{ x" + repeated("|trim", n) + " }}",
              "{{ 1" + repeated(" + 1", n) + " }}",
-             "{{ 1" + repeated(" ** 1", n) + " }}",
+             "{{ 1" + repeated(" * 1", n) + " }}",
              "{{ 1" + repeated(" if 1 else 1", n) + " }}",
              "{{ 1" + repeated(" and 1", n) + " }}",
              "{{ x" + repeated(" is defined", n) + " }}",
@@ -137,12 +129,11 @@ TEST_CASE("chat templates: nesting in the source is bounded before the stack is"
 TEST_CASE("chat templates: recursion ends before a small stack does") {
     for (const std::string& source : {
              std::string("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
-             std::string("{% macro f() %}{% if 1 %}{% for i in [1] %}{% filter upper %}{{ (f() | e) ~ 1 }}{% endfilter "
-                         "%}{% endfor %}{% endif %}{% endmacro %}{{ f() }}"),
-             std::string("{% macro f() %}{% call f() %}{{ caller() }}{% endcall %}{% endmacro %}{{ f() }}"),
+             std::string(
+                 "{% macro f() %}{% if 1 %}{% for i in [1] %}{% filter upper %}{{ (f() | trim) ~ 1 }}{% endfilter "
+                 "%}{% endfor %}{% endif %}{% endmacro %}{{ f() }}"),
              std::string("{% macro f(x) %}{{ [(1, {'a': not f(x ~ 1)})] | map('upper') | list | tojson }}{% endmacro "
                          "%}{{ f('') }}"),
-             std::string("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}"),
              std::string(
                  "{% macro f() %}{% set x %}{% with a = f() %}{% endwith %}{% endset %}{% endmacro %}{{ f() }}"),
              std::string("{% set ns = namespace(l=[]) %}{% for i in range(290) %}{% set ns.l = [ns.l] %}{% endfor %}{{ "
@@ -177,9 +168,9 @@ TEST_CASE("chat templates: a budget belongs to one rendering") {
     const auto parsed = ChatTemplate::parse("{{ 'x' * n }}");
     REQUIRE(parsed);
     for (int i = 0; i < 8; ++i) {
-        const auto big = parsed->render({{"n", 30 << 20}});
+        const auto big = parsed->render(elver::test::ours({{"n", 30 << 20}}));
         REQUIRE(big);
         CHECK(big->text.size() == 30 << 20);
     }
-    CHECK(!parsed->render({{"n", 1 << 30}}));
+    CHECK(!parsed->render(elver::test::ours({{"n", 1 << 30}})));
 }

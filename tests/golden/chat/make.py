@@ -20,7 +20,7 @@ from template_programs import Programs  # noqa: E402
 from template_reference import NOW, Reference  # noqa: E402
 
 N_RANDOM = 200
-UNKNOWN = re.compile("block|include|autoescape|do l|isidentifier|encode")  # refused by elver, as the tests of errors say
+UNKNOWN = re.compile("block|include|autoescape|do l|call|encode|zfill|varargs|wordcount|groupby|['\"st] %")  # refused by elver: tests/chat/errors_test.cpp
 
 TEMPLATES = {
     "turns": """{% for message in messages %}
@@ -130,11 +130,9 @@ alpha
 beta {{ 1 + 1 }}
 {% endfilter %}
 {% with a = 1, b = a | default('unset') %}{{ a }}{{ b }}{% endwith %}
-{% macro box(text, mark='*') %}{{ mark * 3 }}{{ text }}{{ caller(text | length) if caller }}{{ varargs }}{{ kwargs }}{% endmacro %}
-{{ box('x') }} {{ box('y', '-', 1, 2, k=3) }} {{ box(mark='+', text='z') }}
-{% call(n) box('c') %}<{{ n }}>{% endcall %}
-{% for k in [1, 2, 3, 4, 5, 6] %}{% if k == 2 %}{% continue %}{% endif %}{% if k > 4 %}{% break %}{% endif %}{{ k }}{{ loop.cycle('a', 'b') }}{{ loop.changed(k // 3) }} {% endfor %}
-{% for n in [1, [2, [3]], 4] recursive %}({{ loop.depth }}{{ loop(n) if n is not number else n }}){% endfor %}
+{% macro box(text, mark='*') %}{{ mark * 3 }}{{ text }}{% endmacro %}
+{{ box('x') }} {{ box('y', '-') }} {{ box(mark='+', text='z') }}{{ box }}
+{% for k in [1, 2, 3, 4, 5, 6] %}{% if k == 2 %}{% continue %}{% endif %}{% if k > 4 %}{% break %}{% endif %}{{ k }}{{ loop.index }}{{ loop.revindex }}{{ loop.length }} {% endfor %}
 {% generation %}what the model says{% endgeneration %}
 {% raw %}{{ not }} {% seen %}{% endraw %}
 {%+ if true %} kept space {%- endif +%}
@@ -144,12 +142,9 @@ beta {{ 1 + 1 }}
 {% if undefined_thing %}a{% elif none %}b{% else %}c{% endif %}{{ undefined_thing }}
 {% set a, b = (1, 2) %}{{ a }}{{ b }}{% for (x, y) in {'k': 1}.items() %}{{ x }}{{ y }}{% endfor %}
 """,
-    "groups": """{% for group in messages | groupby('role') %}{{ group.grouper }}: {{ group.list | length }} {{ group[0] == group.grouper }}
-{% endfor %}
-{% for role, items in messages | groupby('role', default='none') %}{{ role }}={{ items | map(attribute='content') | list | length }};{% endfor %}
-{{ messages | map(attribute='role') | unique | join(',') }} {{ messages | selectattr('tool_calls') | list | length }}
+    "lists": """{{ messages | map(attribute='role') | unique | join(',') }} {{ messages | selectattr('tool_calls') | list | length }}
 {{ messages | rejectattr('content', 'string') | map(attribute='role') | list }} {{ messages | sort(attribute='role') | map(attribute='role') | join }}
-{{ (messages | batch(2) | list | length) ~ '/' ~ (messages | slice(2) | map('length') | list) }}{{ messages | first is defined }}{{ (messages | last).role }}""",
+{{ messages | first is defined }}{{ (messages | last).role }}{{ messages[1:][::-1] | map(attribute='role') | list }}""",
 }
 
 
@@ -192,7 +187,7 @@ def main():
         source = programs.template()
         variables = {name: value for name, value in programs.variables().items() if re.search(rf"\b{name}\b", source)}
         result = Reference(source, optimized=False).render(variables)
-        if 1 < len(result.get("text", "").strip()) < 200 and len(source) < 300 and " at 0x" not in result["text"] and not UNKNOWN.search(source):
+        if 1 < len(result.get("text", "").strip()) < 200 and len(source) < 300 and " 0x" not in result["text"] and not UNKNOWN.search(source):
             cases.append({"name": f"random {seed}", "template": source, "runs": [{"variables": variables} | result]})
             n += 1
     out = {"made_by": "jinja2 3.1.6, tests/golden/chat/make.py", "now": NOW, "cases": cases}

@@ -16,7 +16,7 @@
 
 #include "base/result.hpp"
 #include "base/text.hpp"
-#include "jinja/text.hpp"
+#include "jinja/python/text.hpp"
 
 namespace elver::jinja {
 
@@ -196,7 +196,6 @@ struct Seq {
     size_t next = 0;                       // iterator: the first item not yet taken
     std::shared_ptr<const Error> failure;  // iterator: fails so when the items before it are taken
     Int start = 0, stop = 0, step = 1;     // range: as given
-    bool group = false;                    // tuple: one that groupby made; its items have the names grouper and list
     const int depth;
     Charge charge;
     bool indexable() const noexcept {
@@ -224,10 +223,10 @@ struct Args {
 };
 
 class Env;
-enum class ObjectKind { function, macro, name_space, loop, cycler, joiner };
+enum class ObjectKind { function, macro, name_space, loop };
 
 // Things with behaviour. A class per kind, in the files that make them.
-struct Object : std::enable_shared_from_this<Object> {
+struct Object {
     explicit Object(ObjectKind k) : kind(k) {}
     Object(const Object&) = delete;
     Object& operator=(const Object&) = delete;

@@ -4,7 +4,7 @@
 #include <initializer_list>
 #include <optional>
 
-#include "jinja/value.hpp"
+#include "jinja/python/value.hpp"
 
 namespace elver::jinja {
 

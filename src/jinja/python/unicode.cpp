@@ -1,11 +1,11 @@
-// The part of python_text.hpp that rests on the Unicode tables (utf8proc): classes of characters and case.
+// The part of print.hpp that rests on the Unicode tables (utf8proc): classes of characters and case.
 // Source: Unicode Standard 3.13 (default case algorithms), SpecialCasing.txt.
 #include <utf8proc.h>
 
 #include <algorithm>
 
 #include "base/utf8.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
 
@@ -87,20 +87,9 @@ bool is_space(char32_t c) noexcept {
     return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
-bool is_alpha(char32_t c) noexcept {
-    const auto k = category(c);
-    return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
-}
-bool is_decimal(char32_t c) noexcept {
-    return category(c) == UTF8PROC_CATEGORY_ND;
-}
 bool is_digit(char32_t c) noexcept {
-    return is_decimal(c) || c == 0xB2 || c == 0xB3 || c == 0xB9 || c == 0x2070 || (c >= 0x2074 && c <= 0x2079) ||
-           (c >= 0x2080 && c <= 0x2089) || (c >= 0x2460 && c <= 0x2468);
-}
-bool is_numeric(char32_t c) noexcept {
-    const auto k = category(c);
-    return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO;
+    return category(c) == UTF8PROC_CATEGORY_ND || c == 0xB2 || c == 0xB3 || c == 0xB9 || c == 0x2070 ||
+           (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) || (c >= 0x2460 && c <= 0x2468);
 }
 bool is_upper(char32_t c) noexcept {
     return utf8proc_isupper(static_cast<utf8proc_int32_t>(c)) != 0;
@@ -182,18 +171,6 @@ std::string title(std::string_view text) {
         else
             append_upper(out, s[i], true);
         in_word = is_cased(s[i]);
-    }
-    return encode(out);
-}
-
-std::string swapcase(std::string_view text) {
-    const std::u32string s = decode(text);
-    std::u32string out;
-    for (size_t i = 0; i < s.size(); ++i) {
-        if (is_upper(s[i]))
-            append_lower(out, s, i);
-        else
-            append_upper(out, s[i], false);
     }
     return encode(out);
 }

@@ -1,13 +1,61 @@
-#include "jinja/methods.hpp"
+#include "jinja/python/methods.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/utf8.hpp"
-#include "jinja/args.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/args.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
+
+Text replace_text(Env& env, const Text& whole, const std::string& from, const Text& to, Int count) {
+    const std::string_view text = whole.bytes;
+    Text out;
+    size_t at = 0;
+    env.budget.search(text.size(), from.size());
+    if (from.empty()) {  // between all characters
+        for (; count != 0 && !env.failed(); --count) {
+            env.budget.append(out, to);
+            if (at == text.size()) return out;
+            const size_t n = static_cast<size_t>(decode_utf8(text.substr(at)).n_bytes);
+            out.append(whole, text.substr(at, n));
+            at += n;
+        }
+        env.budget.append(out, whole, text.substr(at));
+        return out;
+    }
+    for (; count != 0 && !env.failed(); --count) {
+        const size_t found = text.find(from, at);
+        if (found == std::string::npos) break;
+        env.budget.append(out, whole, text.substr(at, found - at));
+        env.budget.append(out, to);
+        at = found + from.size();
+    }
+    env.budget.append(out, whole, text.substr(at));
+    return out;
+}
+
+std::string repeat_text(Env& env, const std::string& text, Int n) {
+    if (n <= 0 || text.empty()) return {};
+    if (n > static_cast<Int>(env.budget.max_text() / text.size()))
+        return env.over_budget("the template makes too long a text");
+    env.budget.work(text.size() * static_cast<size_t>(n) / 8 + 1);
+    std::string out;
+    out.reserve(text.size() * static_cast<size_t>(n));
+    for (Int i = 0; i < n; ++i) out += text;
+    return out;
+}
+
+Text repeat_text(Env& env, const Text& text, Int n) {
+    if (!text.any_typed()) return Text::of_template(repeat_text(env, text.bytes, n));
+    Text out;
+    if (text.bytes.size() == 0 || n <= 0) return out;
+    if (n > static_cast<Int>(env.budget.max_text() / text.bytes.size()))
+        return env.over_budget("the template makes too long a text");
+    for (Int i = 0; i < n && !env.failed(); ++i) env.budget.append(out, text);
+    return out;
+}
+
 namespace {
 
 struct Method {
@@ -40,12 +88,15 @@ Value cased(Env& env, const Value& self, Args& args) {
     return computed(env, self, F(text_of(self).text));
 }
 
-template <Side side>
-Value stripped(Env& env, const Value& self, Args& args) {
+Value stripped(Env& env, const Value& self, Args& args, Side side) {
     const Bound b(env, "strip", args, {"chars"});
     const std::string* set = b.has(0) && !b[0].is_none() ? &b.text(0) : nullptr;
     if (set) env.budget.work(text_of(self).text.size() / 8 * (set->size() + 1));
     return env.part(text_of(self), strip(text_of(self).text, side, set));
+}
+template <Side side>
+Value strip_method(Env& env, const Value& self, Args& args) {
+    return stripped(env, self, args, side);
 }
 
 bool affix(std::string_view text, std::string_view part, bool at_start) {
@@ -53,15 +104,9 @@ bool affix(std::string_view text, std::string_view part, bool at_start) {
     return at_start ? text.starts_with(part) : text.ends_with(part);
 }
 
-template <bool at_start>
-Value has_affix(Env& env, const Value& self, Args& args) {
-    const Bound b(env, at_start ? "startswith" : "endswith", args, {"prefix", "start", "end"}, 1);
-    const auto n = static_cast<Int>(text_of(self).n_chars);
-    const auto clamp = [&](Int i) { return std::clamp(i < 0 ? i + n : i, Int{0}, n); };
-    const Int start = b.integer(1, 0), end = clamp(b.integer(2, n));
-    if (start > n || clamp(start) > end) return Value(false);
-    const std::string_view text =
-        char_range(text_of(self), static_cast<size_t>(clamp(start)), static_cast<size_t>(end));
+Value has_affix(Env& env, const Value& self, Args& args, bool at_start) {
+    const Bound b(env, at_start ? "startswith" : "endswith", args, {"affix"}, 1);
+    const std::string_view text = text_of(self).text;
     if (const Seq* s = b[0].seq(); s && s->kind == SeqKind::tuple) {
         for (const Value& v : s->items) {
             if (!v.str())
@@ -71,6 +116,12 @@ Value has_affix(Env& env, const Value& self, Args& args) {
         return Value(false);
     }
     return Value(affix(text, b.text(0), at_start));
+}
+Value startswith(Env& env, const Value& self, Args& args) {
+    return has_affix(env, self, args, true);
+}
+Value endswith(Env& env, const Value& self, Args& args) {
+    return has_affix(env, self, args, false);
 }
 
 Value replace(Env& env, const Value& self, Args& args) {
@@ -113,8 +164,7 @@ Value split_on_space(Env& env, const Value& self, Int limit, bool from_right) {
     return env.list(std::move(out));
 }
 
-template <bool from_right>
-Value split(Env& env, const Value& self, Args& args) {
+Value split_on(Env& env, const Value& self, Args& args, bool from_right) {
     const Bound b(env, from_right ? "rsplit" : "split", args, {"sep", "maxsplit"});
     Int limit = b.integer(1, -1);
     env.budget.work(text_of(self).text.size());
@@ -136,21 +186,11 @@ Value split(Env& env, const Value& self, Args& args) {
     return env.list(std::move(out));
 }
 
-template <bool from_right>
-Value partition(Env& env, const Value& self, Args& args) {
-    const Bound b(env, "partition", args, {"sep"}, 1);
-    const std::string& separator = b.text(0);
-    const std::string_view text = text_of(self).text;
-    if (separator.empty()) return env.fail("empty separator");
-    env.budget.search(text.size(), separator.size());
-    const size_t at = from_right ? text.rfind(separator) : text.find(separator);
-    const auto part = [&](std::string_view s) { return env.part(text_of(self), s); };
-    if (at == std::string::npos) {
-        if (from_right) return env.seq(SeqKind::tuple, {part(text.substr(0, 0)), part(text.substr(0, 0)), self});
-        return env.seq(SeqKind::tuple, {self, part(text.substr(0, 0)), part(text.substr(0, 0))});
-    }
-    return env.seq(SeqKind::tuple, {part(text.substr(0, at)), part(text.substr(at, separator.size())),
-                                    part(text.substr(at + separator.size()))});
+Value split(Env& env, const Value& self, Args& args) {
+    return split_on(env, self, args, false);
+}
+Value rsplit(Env& env, const Value& self, Args& args) {
+    return split_on(env, self, args, true);
 }
 
 Value splitlines(Env& env, const Value& self, Args& args) {
@@ -188,18 +228,26 @@ std::optional<SearchRange> search_range(Env& env, const Str& s, const Bound& b) 
     return SearchRange{first, char_range(s, static_cast<size_t>(first), static_cast<size_t>(end))};
 }
 
-// find, rfind, index, rindex.
-template <bool from_right, bool must>
-Value find(Env& env, const Value& self, Args& args) {
+// The place of a part of the text; nothing where it is not there.
+std::optional<Int> place(Env& env, const Value& self, Args& args, bool from_right) {
     const Bound b(env, "find", args, {"sub", "start", "end"}, 1);
     const std::string& sub = b.text(0);
-    if (const auto range = search_range(env, text_of(self), b)) {
-        const size_t at = from_right ? range->text.rfind(sub) : range->text.find(sub);
-        if (at != std::string_view::npos)
-            return Value(range->first + static_cast<Int>(count_chars(range->text.substr(0, at))));
-    }
-    if (must) return env.fail("substring not found");
-    return Value(-1);
+    const auto range = search_range(env, text_of(self), b);
+    if (!range) return std::nullopt;
+    const size_t at = from_right ? range->text.rfind(sub) : range->text.find(sub);
+    if (at == std::string_view::npos) return std::nullopt;
+    return range->first + static_cast<Int>(count_chars(range->text.substr(0, at)));
+}
+Value find(Env& env, const Value& self, Args& args) {
+    return Value(place(env, self, args, false).value_or(-1));
+}
+Value rfind(Env& env, const Value& self, Args& args) {
+    return Value(place(env, self, args, true).value_or(-1));
+}
+Value index(Env& env, const Value& self, Args& args) {
+    const auto at = place(env, self, args, false);
+    if (!at) return env.fail("substring not found");
+    return Value(*at);
 }
 
 Value count(Env& env, const Value& self, Args& args) {
@@ -211,33 +259,6 @@ Value count(Env& env, const Value& self, Args& args) {
     size_t n = 0;
     for (size_t at = 0; (at = range->text.find(sub, at)) != std::string_view::npos; at += sub.size()) ++n;
     return Value(n);
-}
-
-template <bool prefix>
-Value remove_affix(Env& env, const Value& self, Args& args) {
-    const Bound b(env, prefix ? "removeprefix" : "removesuffix", args, {"affix"}, 1);
-    const std::string_view text = text_of(self).text, part = b.text(0);
-    if (!affix(text, part, prefix)) return self;
-    return env.part(text_of(self), prefix ? text.substr(part.size()) : text.substr(0, text.size() - part.size()));
-}
-
-enum class Align { left, right, centre, zeros };
-template <Align align>
-Value justify(Env& env, const Value& self, Args& args) {
-    const Bound b(env, "justify", args, {"width", "fillchar"}, 1);
-    const Int n = static_cast<Int>(text_of(self).n_chars), width = b.integer(0, 0);
-    const Text fill = align == Align::zeros ? Text::of_template("0") : b.has(1) ? b.whole(1) : Text::of_template(" ");
-    if (count_chars(fill.bytes) != 1) return env.fail("The fill character must be exactly one character long");
-    if (width <= n) return self;
-    const Int pad = width - n;
-    const Int left = align == Align::left ? 0 : align == Align::centre ? pad / 2 + (pad & width & 1) : pad;
-    const std::string_view text = text_of(self).text;
-    const bool sign = align == Align::zeros && !text.empty() && (text[0] == '-' || text[0] == '+');
-    Text out = text_of(self).whole.cut(text.substr(0, sign));
-    out.append(repeat_text(env, fill, left));
-    out.append(text_of(self).whole, text.substr(sign));
-    out.append(repeat_text(env, fill, pad - left));
-    return like(env, self, std::move(out));
 }
 
 Value join(Env& env, const Value& self, Args& args) {
@@ -254,111 +275,76 @@ Value join(Env& env, const Value& self, Args& args) {
     return like(env, self, std::move(out));
 }
 
-template <bool (*F)(char32_t)>
-Value all_chars(Env& env, const Value& self, Args& args) {
-    Bound(env, "str method", args, {});
+Value isdigit(Env& env, const Value& self, Args& args) {
+    Bound(env, "isdigit", args, {});
     const std::u32string s = decode(text_of(self).text);
-    return Value(!s.empty() && std::all_of(s.begin(), s.end(), F));
-}
-bool alnum(char32_t c) {
-    return is_alpha(c) || is_decimal(c) || is_digit(c) || is_numeric(c);
-}
-bool ascii(char32_t c) {
-    return c < 0x80;
+    return Value(!s.empty() && std::all_of(s.begin(), s.end(), is_digit));
 }
 
-template <bool want_upper>
-Value all_case(Env& env, const Value& self, Args& args) {
-    Bound(env, "str method", args, {});
-    bool cased = false;
-    for (char32_t c : decode(text_of(self).text)) {
-        if (want_upper ? is_lower(c) : is_upper(c)) return Value(false);
-        cased = cased || (want_upper ? is_upper(c) : is_lower(c));
-    }
-    return Value(cased);
-}
-
-Value istitle(Env& env, const Value& self, Args& args) {
-    Bound(env, "istitle", args, {});
-    bool in_word = false, cased = false;
-    for (char32_t c : decode(text_of(self).text)) {
-        if (is_upper(c) == in_word && (is_upper(c) || is_lower(c))) return Value(false);
-        in_word = is_upper(c) || is_lower(c);
-        cased = cased || in_word;
-    }
-    return Value(cased);
-}
-
-Value expandtabs(Env& env, const Value& self, Args& args) {
-    const Bound b(env, "expandtabs", args, {"tabsize"});
-    const Int size = b.integer(0, 8);
-    std::string out;
-    Int column = 0;
-    for (char c : text_of(self).text) {
-        if (env.failed()) return {};
-        if (c == '\t') {
-            const Int n = size > 0 ? size - column % size : 0;
-            env.budget.append(out, repeat_text(env, std::string(" "), n));
-            column += n;
+// "{} {0} {name}": fields are replaced by arguments as they are, without formats of their own.
+Value format(Env& env, const Value& self, Args& args) {
+    const Text& format = text_of(self).whole;
+    Text out;
+    size_t next = 0;
+    for (std::string_view rest = format.bytes; !rest.empty() && !env.failed();) {
+        const size_t at = rest.find_first_of("{}");
+        env.budget.append(out, format, rest.substr(0, at));
+        if (at == std::string_view::npos) break;
+        const char c = rest[at];
+        rest.remove_prefix(at + 1);
+        if (!rest.empty() && rest[0] == c) {
+            out.append(format, rest.substr(0, 1));
+            rest.remove_prefix(1);
             continue;
         }
-        out.push_back(c);
-        if (c == '\n' || c == '\r')
-            column = 0;
-        else if ((c & 0xC0) != 0x80)
-            ++column;
+        if (c == '}') return env.fail("Single '}' encountered in format string");
+        const size_t close = rest.find('}');
+        if (close == std::string_view::npos) return env.fail("expected '}' before end of string");
+        const std::string_view field = rest.substr(0, close);
+        rest.remove_prefix(close + 1);
+        if (field.find_first_of("{[.:!") != std::string_view::npos)
+            return env.fail_unsupported(cat("the field ", in_quotes(field), " of format() is not supported"));
+        const auto number = parse_int(field);
+        const auto named =
+            std::find_if(args.named.begin(), args.named.end(), [&](auto& n) { return n.first == field; });
+        const Int i = number ? *number : field.empty() ? static_cast<Int>(next++) : -1;
+        if (i < 0 && named == args.named.end()) return env.fail(cat("format: no argument ", in_quotes(field)));
+        if (i >= static_cast<Int>(args.positional.size()))
+            return env.fail(cat("Replacement index ", int_text(i), " out of range for positional args tuple"));
+        const Value& value = i < 0 ? named->second : args.positional[static_cast<size_t>(i)];
+        env.budget.append(out, value.str() ? into(self, value) : to_text(env, value));
     }
-    return computed(env, self, std::move(out));
-}
-
-Value format(Env& env, const Value& self, Args& args) {
-    return like(env, self, brace_format(env, text_of(self), args));
+    return like(env, self, std::move(out));
 }
 
 constexpr Method str_methods[] = {
     {"capitalize", cased<capitalize>},
-    {"casefold", cased<lower>},
-    {"center", justify<Align::centre>},
     {"count", count},
-    {"endswith", has_affix<false>},
-    {"expandtabs", expandtabs},
-    {"find", find<false, false>},
+    {"endswith", endswith},
+    {"find", find},
     {"format", format},
-    {"index", find<false, true>},
-    {"isalnum", all_chars<alnum>},
-    {"isalpha", all_chars<is_alpha>},
-    {"isascii", all_chars<ascii>},
-    {"isdecimal", all_chars<is_decimal>},
-    {"isdigit", all_chars<is_digit>},
-    {"islower", all_case<false>},
-    {"isnumeric", all_chars<is_numeric>},
-    {"isprintable", all_chars<is_printable>},
-    {"isspace", all_chars<is_space>},
-    {"istitle", istitle},
-    {"isupper", all_case<true>},
+    {"index", index},
+    {"isdigit", isdigit},
     {"join", join},
-    {"ljust", justify<Align::left>},
     {"lower", cased<lower>},
-    {"lstrip", stripped<Side::left>},
-    {"partition", partition<false>},
-    {"removeprefix", remove_affix<true>},
-    {"removesuffix", remove_affix<false>},
+    {"lstrip", strip_method<Side::left>},
     {"replace", replace},
-    {"rfind", find<true, false>},
-    {"rindex", find<true, true>},
-    {"rjust", justify<Align::right>},
-    {"rpartition", partition<true>},
-    {"rsplit", split<true>},
-    {"rstrip", stripped<Side::right>},
-    {"split", split<false>},
+    {"rfind", rfind},
+    {"rsplit", rsplit},
+    {"rstrip", strip_method<Side::right>},
+    {"split", split},
     {"splitlines", splitlines},
-    {"startswith", has_affix<true>},
-    {"strip", stripped<Side::both>},
-    {"swapcase", cased<swapcase>},
+    {"startswith", startswith},
+    {"strip", strip_method<Side::both>},
     {"title", cased<title>},
     {"upper", cased<upper>},
-    {"zfill", justify<Align::zeros>},
 };
+// Methods of Python's str that are told from names which no str has.
+constexpr std::string_view other_str_methods[] = {
+    "casefold", "center",    "encode",     "expandtabs", "format_map",  "isalnum",      "isalpha",
+    "isascii",  "isdecimal", "islower",    "isnumeric",  "isprintable", "isidentifier", "isspace",
+    "istitle",  "isupper",   "ljust",      "maketrans",  "partition",   "removeprefix", "removesuffix",
+    "rindex",   "rjust",     "rpartition", "swapcase",   "translate",   "zfill"};
 
 Value dict_get(Env& env, const Value& self, Args& args) {
     if (!args.named.empty()) return env.fail("dict.get() takes no keyword arguments");
@@ -367,25 +353,19 @@ Value dict_get(Env& env, const Value& self, Args& args) {
     return found ? *found : b.get(1, None{});
 }
 
-template <SeqKind kind>
-Value dict_view(Env& env, const Value& self, Args& args) {
+Value dict_view(Env& env, const Value& self, Args& args, SeqKind kind) {
     Bound(env, "dict view", args, {});
     Values out;
     for (const auto& [key, value] : self.dict()->items) {
-        if (kind == SeqKind::dict_keys)
-            out.push_back(key);
-        else if (kind == SeqKind::dict_values)
-            out.push_back(value);
-        else
-            out.push_back(env.seq(SeqKind::tuple, {key, value}));
+        out.push_back(kind == SeqKind::dict_keys     ? key
+                      : kind == SeqKind::dict_values ? value
+                                                     : env.seq(SeqKind::tuple, {key, value}));
     }
     return env.seq(kind, std::move(out));
 }
-
-Value copy(Env& env, const Value& self, Args& args) {
-    Bound(env, "copy", args, {});
-    if (const Dict* d = self.dict()) return env.dict(d->items);
-    return env.list(self.seq()->items);
+template <SeqKind kind>
+Value view(Env& env, const Value& self, Args& args) {
+    return dict_view(env, self, args, kind);
 }
 
 Value seq_count(Env& env, const Value& self, Args& args) {
@@ -404,19 +384,13 @@ Value seq_index(Env& env, const Value& self, Args& args) {
     return env.fail("value is not in the list");
 }
 
-Value is_integer(Env&, const Value& self, Args&) {
-    return Value(std::floor(to_double(self)) == to_double(self));
-}
-
 constexpr Method dict_methods[] = {
-    {"copy", copy},
     {"get", dict_get},
-    {"items", dict_view<SeqKind::dict_items>},
-    {"keys", dict_view<SeqKind::dict_keys>},
-    {"values", dict_view<SeqKind::dict_values>},
+    {"items", view<SeqKind::dict_items>},
+    {"keys", view<SeqKind::dict_keys>},
+    {"values", view<SeqKind::dict_values>},
 };
-constexpr Method seq_methods[] = {{"count", seq_count}, {"index", seq_index}, {"copy", copy}};
-constexpr Method float_methods[] = {{"is_integer", is_integer}};
+constexpr Method seq_methods[] = {{"count", seq_count}, {"index", seq_index}};
 
 constexpr std::string_view list_changers[] = {"append", "clear",  "extend",  "insert",
                                               "pop",    "remove", "reverse", "sort"};
@@ -437,13 +411,11 @@ Value method(Env& env, const Value& self, std::string_view name) {
                              true);
     }
     if (self.str()) {
-        static constexpr std::string_view others[] = {"encode", "format_map", "isidentifier", "maketrans", "translate"};
-        if (in(others)) return env.fail_unsupported(cat("str.", name, " is not supported"));
+        if (in(other_str_methods)) return env.fail_unsupported(cat("str.", name, " is not supported"));
         return lookup(str_methods);
     }
     if (self.dict()) return lookup(dict_methods);
-    if (self.seq() && self.seq()->indexable() && (list || name != "copy")) return lookup(seq_methods);
-    if (self.as<double>()) return lookup(float_methods);
+    if (self.seq() && self.seq()->indexable()) return lookup(seq_methods);
     return {};
 }
 

@@ -1,11 +1,11 @@
-#include "jinja/value.hpp"
+#include "jinja/python/value.hpp"
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/utf8.hpp"
-#include "jinja/methods.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/methods.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
 
@@ -322,7 +322,7 @@ size_t length(Env& env, const Value& v) {
 }
 
 bool is_iterable(const Value& v) noexcept {
-    return v.is_undefined() || v.str() || v.seq() || v.dict() || (v.object() && v.object()->kind == ObjectKind::loop);
+    return v.is_undefined() || v.str() || v.seq() || v.dict();
 }
 
 Values iterate(Env& env, const Value& v) {
@@ -399,8 +399,6 @@ Value subscript(Env& env, const Value& v, const Value& key) {
 // getattr(obj, name); missing where Python raises AttributeError.
 Value attribute(Env& env, const Value& v, std::string_view name) {
     if (Object* o = v.object()) return o->attribute(env, name);
-    if (const Seq* s = v.seq(); s && s->group && (name == "grouper" || name == "list"))
-        return s->items[name == "grouper" ? 0 : 1];
     return method(env, v, name);
 }
 

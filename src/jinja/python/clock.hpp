@@ -1,7 +1,6 @@
-// The time a template sees, and its strftime in English.
+// The time a template sees, and strftime in English: %Y %y %m %d %H %I %M %S %j %B %b %A %a %p, and %-d without zeros.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,7 +10,7 @@
 namespace elver::jinja {
 
 struct LocalTime {
-    int year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0, microsecond = 0;
+    int year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0;
 };
 
 LocalTime now_local();

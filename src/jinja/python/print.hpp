@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "jinja/value.hpp"
+#include "jinja/python/value.hpp"
 
 namespace elver::jinja {
 
@@ -28,15 +28,13 @@ void append_json(Env& env, std::string& out, const Value& value, const JsonStyle
 std::string html_escape(std::string_view text);
 Text html_escape(const Text& text);
 
-// int() and float() of a text; nothing where Python raises ValueError. base 0 reads a prefix.
-std::optional<Int> parse_int(std::string_view text, int base);
+// A sign, digits and nothing else, that fit.
+std::optional<Int> parse_int(std::string_view text);
+// float() of a text; nothing where Python raises ValueError, and for digits with underscores between them.
 std::optional<double> parse_float(std::string_view text);
 
 bool is_space(char32_t c) noexcept;  // str.isspace
-bool is_alpha(char32_t c) noexcept;
-bool is_decimal(char32_t c) noexcept;
 bool is_digit(char32_t c) noexcept;
-bool is_numeric(char32_t c) noexcept;
 bool is_upper(char32_t c) noexcept;
 bool is_lower(char32_t c) noexcept;
 bool is_printable(char32_t c) noexcept;
@@ -47,7 +45,6 @@ std::string upper(std::string_view text);
 std::string lower(std::string_view text);
 std::string capitalize(std::string_view text);
 std::string title(std::string_view text);
-std::string swapcase(std::string_view text);
 
 enum class Side { left, right, both };
 // str.strip: without set, white space.

@@ -1,30 +1,17 @@
-#include "jinja/operators.hpp"
+#include "jinja/python/operators.hpp"
 
 #include <cmath>
 
-#include "jinja/methods.hpp"
-#include "jinja/python_text.hpp"
+#include "jinja/python/methods.hpp"
+#include "jinja/python/print.hpp"
 
 namespace elver::jinja {
 namespace {
 
-const char* symbol(ExprKind kind) {
-    switch (kind) {
-        case ExprKind::add:
-            return "+";
-        case ExprKind::subtract:
-            return "-";
-        case ExprKind::multiply:
-            return "*";
-        case ExprKind::divide:
-            return "/";
-        case ExprKind::floor_divide:
-            return "//";
-        case ExprKind::modulo:
-            return "%";
-        default:
-            return "**";
-    }
+constexpr const char* symbols[] = {"+", "-", "*", "/", "//", "%"};
+
+bool divides(Operator op) {
+    return op >= Operator::divide;
 }
 
 Failed fail_too_large(Env& env) {
@@ -57,67 +44,44 @@ double float_modulo(double a, double b) {
     return r == 0 ? std::copysign(0.0, b) : r;
 }
 
-Value power(Env& env, Int base, Int exponent) {
-    if (exponent < 0) {
-        if (base == 0) return env.fail("0.0 cannot be raised to a negative power");
-        return Value(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
-    }
-    Int result = 1;
-    while (exponent > 0 && !env.failed()) {
-        if (exponent & 1) result = product(env, result, base);
-        exponent >>= 1;
-        if (exponent > 0) base = product(env, base, base);
-    }
-    return Value(result);
-}
-
-Value integers(Env& env, ExprKind kind, Int a, Int b) {
-    const bool divides = kind == ExprKind::divide || kind == ExprKind::floor_divide || kind == ExprKind::modulo;
-    if (divides && b == 0)
-        return env.fail(kind == ExprKind::divide ? "division by zero" : "integer division or modulo by zero");
-    switch (kind) {
-        case ExprKind::add:
+Value integers(Env& env, Operator op, Int a, Int b) {
+    if (divides(op) && b == 0)
+        return env.fail(op == Operator::divide ? "division by zero" : "integer division or modulo by zero");
+    switch (op) {
+        case Operator::add:
             return Value(sum(env, a, b));
-        case ExprKind::subtract:
+        case Operator::subtract:
             return Value(difference(env, a, b));
-        case ExprKind::multiply:
+        case Operator::multiply:
             return Value(product(env, a, b));
-        case ExprKind::divide:
+        case Operator::divide:
             return Value(static_cast<double>(a) / static_cast<double>(b));
-        case ExprKind::floor_divide:
+        case Operator::floor_divide:
             return Value(floor_divide(env, a, b));
-        case ExprKind::modulo:
+        case Operator::modulo:
             return Value(b == -1 ? Int{0} : a % b + (a % b != 0 && (a < 0) != (b < 0) ? b : 0));
-        default:
-            return power(env, a, b);
     }
+    return {};
 }
 
-Value floats(Env& env, ExprKind kind, double a, double b) {
-    const bool divides = kind == ExprKind::divide || kind == ExprKind::floor_divide || kind == ExprKind::modulo;
-    if (divides && b == 0)
-        return env.fail(kind == ExprKind::divide ? "float division by zero" : "float modulo or floor division by zero");
-    switch (kind) {
-        case ExprKind::add:
+Value floats(Env& env, Operator op, double a, double b) {
+    if (divides(op) && b == 0)
+        return env.fail(op == Operator::divide ? "float division by zero" : "float modulo or floor division by zero");
+    switch (op) {
+        case Operator::add:
             return Value(a + b);
-        case ExprKind::subtract:
+        case Operator::subtract:
             return Value(a - b);
-        case ExprKind::multiply:
+        case Operator::multiply:
             return Value(a * b);
-        case ExprKind::divide:
+        case Operator::divide:
             return Value(a / b);
-        case ExprKind::floor_divide:
+        case Operator::floor_divide:
             return Value(std::floor((a - float_modulo(a, b)) / b + 0.25));
-        case ExprKind::modulo:
+        case Operator::modulo:
             return Value(float_modulo(a, b));
-        default: {
-            const double r = std::pow(a, b);
-            if (std::isnan(r) && !std::isnan(a) && !std::isnan(b))
-                return env.fail_unsupported("complex numbers are not supported");
-            if (a == 0 && b < 0) return env.fail("0.0 cannot be raised to a negative power");
-            return Value(r);
-        }
     }
+    return {};
 }
 
 Value join_texts(Env& env, const Str& a, const Str& b) {
@@ -147,12 +111,12 @@ Value repeat(Env& env, const Value& v, Int n) {
 
 }  // namespace
 
-Value arithmetic(Env& env, ExprKind kind, const Value& a, const Value& b) {
+Value arithmetic(Env& env, Operator op, const Value& a, const Value& b) {
     if (is_number(a) && is_number(b)) {
-        if (a.as<double>() || b.as<double>()) return floats(env, kind, to_double(a), to_double(b));
-        return integers(env, kind, to_int(env, a, ""), to_int(env, b, ""));
+        if (a.as<double>() || b.as<double>()) return floats(env, op, to_double(a), to_double(b));
+        return integers(env, op, to_int(env, a, ""), to_int(env, b, ""));
     }
-    if (kind == ExprKind::add) {
+    if (op == Operator::add) {
         if (a.str() && b.str()) return join_texts(env, *a.str(), *b.str());
         if (repeatable(a) && a.seq() && b.seq() && a.seq()->kind == b.seq()->kind) {
             Values out = a.seq()->items;
@@ -161,15 +125,15 @@ Value arithmetic(Env& env, ExprKind kind, const Value& a, const Value& b) {
             return env.seq(a.seq()->kind, std::move(out));
         }
     }
-    if (kind == ExprKind::multiply) {
+    if (op == Operator::multiply) {
         if (repeatable(a) && (b.as<Int>() || b.as<bool>())) return repeat(env, a, to_int(env, b, ""));
         if (repeatable(b) && (a.as<Int>() || a.as<bool>())) return repeat(env, b, to_int(env, a, ""));
     }
-    if (kind == ExprKind::modulo && a.str()) return env.str(percent_format(env, *a.str(), b), a.str()->safe);
+    if (op == Operator::modulo && a.str()) return env.fail_unsupported("% of a text is not supported");
     if (a.is_undefined()) return env.fail_undefined(a);
     if (b.is_undefined()) return env.fail_undefined(b);
-    return env.fail(
-        cat("unsupported operand type(s) for ", symbol(kind), ": '", type_name(a), "' and '", type_name(b), "'"));
+    return env.fail(cat("unsupported operand type(s) for ", symbols[static_cast<int>(op)], ": '", type_name(a),
+                        "' and '", type_name(b), "'"));
 }
 
 Value negate(Env& env, const Value& a, bool minus) {

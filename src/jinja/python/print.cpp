@@ -1,13 +1,9 @@
-#include "jinja/python_text.hpp"
-
-#include <utf8proc.h>
+#include "jinja/python/print.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 
 namespace elver::jinja {
@@ -26,31 +22,7 @@ std::string int_text(Int i) {
 }
 
 std::string float_repr(double d) {
-    if (std::isnan(d)) return "nan";
-    if (std::isinf(d)) return d < 0 ? "-inf" : "inf";
-    char buffer[40];
-    const auto end = std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::scientific).ptr;
-    const std::string_view text(buffer, static_cast<size_t>(end - buffer));
-    const size_t e = text.find('e');
-    const int exponent = std::atoi(std::string(text.substr(e + 1)).c_str());
-    std::string sign, digits;
-    for (char c : text.substr(0, e)) {
-        if (c == '-')
-            sign = "-";
-        else if (c != '.')
-            digits.push_back(c);
-    }
-    const int n = static_cast<int>(digits.size());
-    if (exponent < -4 || exponent >= 16) {
-        std::string out = sign + digits.substr(0, 1);
-        if (n > 1) out += "." + digits.substr(1);
-        const int magnitude = std::abs(exponent);
-        return cat(out, exponent < 0 ? "e-" : "e+", magnitude < 10 ? "0" : "", magnitude);
-    }
-    if (exponent < 0) return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
-    if (n <= exponent + 1) return sign + digits + std::string(static_cast<size_t>(exponent + 1 - n), '0') + ".0";
-    return sign + digits.substr(0, static_cast<size_t>(exponent + 1)) + "." +
-           digits.substr(static_cast<size_t>(exponent + 1));
+    return decimal_text(d, 16);
 }
 
 namespace {
@@ -324,38 +296,16 @@ Text html_escape(const Text& text) {
     return Text::computed(html_escape(text.bytes), text.any_typed());
 }
 
-std::optional<Int> parse_int(std::string_view text, int base) {
-    text = strip(text, Side::both);
+std::optional<Int> parse_int(std::string_view text) {
     const bool negative = !text.empty() && text[0] == '-';
     if (!text.empty() && (text[0] == '-' || text[0] == '+')) text.remove_prefix(1);
-    if (text.size() > 2 && text[0] == '0') {
-        const char p = static_cast<char>(text[1] | 0x20);
-        const int prefixed = p == 'x' ? 16 : p == 'o' ? 8 : p == 'b' ? 2 : 0;
-        if (prefixed && (base == 0 || base == prefixed)) {
-            base = prefixed;
-            text.remove_prefix(text[2] == '_' ? 3 : 2);
-        }
-    }
-    const bool decimal_literal = base == 0;
-    if (decimal_literal) base = 10;
-    if (text.empty() || base < 2 || base > 36) return std::nullopt;
+    if (text.empty()) return std::nullopt;
     Int value = 0;
-    bool digit_before = false;
-    for (char c : text) {
-        if (c == '_' && digit_before) {
-            digit_before = false;
-            continue;
-        }
-        const char low = static_cast<char>(c | 0x20);
-        const int d = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'z' ? low - 'a' + 10 : 99;
-        if (d >= base) return std::nullopt;
-        if (__builtin_mul_overflow(value, static_cast<Int>(base), &value) ||
-            __builtin_add_overflow(value, static_cast<Int>(d), &value)) {
+    for (const char c : text) {
+        if (c < '0' || c > '9' || __builtin_mul_overflow(value, Int{10}, &value) ||
+            __builtin_add_overflow(value, Int{c - '0'}, &value))
             return std::nullopt;
-        }
-        digit_before = true;
     }
-    if (!digit_before || (decimal_literal && value != 0 && text[0] == '0')) return std::nullopt;
     return negative ? -value : value;
 }
 
@@ -364,42 +314,11 @@ std::optional<double> parse_float(std::string_view text) {
     const bool negative = !text.empty() && text[0] == '-';
     if (!text.empty() && (text[0] == '-' || text[0] == '+')) text.remove_prefix(1);
     const std::string low = lower(text);
-    const double sign = negative ? -1 : 1;
-    if (low == "inf" || low == "infinity") return sign * INFINITY;
-    if (low == "nan") return NAN;
-    // Python's grammar made JSON's: no underscores, a digit on both sides of the point, no leading zeros.
-    std::string json;
-    bool digit_before = false, seen_digit = false;
-    for (size_t i = 0; i < low.size(); ++i) {
-        const char c = low[i];
-        const bool digit = c >= '0' && c <= '9';
-        if (c == '_') {
-            if (!digit_before || i + 1 >= low.size() || low[i + 1] < '0' || low[i + 1] > '9') return std::nullopt;
-            continue;
-        }
-        if (!digit && c != '.' && c != 'e' && c != '+' && c != '-') return std::nullopt;
-        if (c == '.' && json.empty()) json.push_back('0');
-        if (c == 'e' && !seen_digit) return std::nullopt;
-        if (c == 'e' && json.back() == '.') json.push_back('0');
-        if (digit && json == "0") json.clear();
-        json.push_back(c);
-        digit_before = digit;
-        seen_digit = seen_digit || digit;
-    }
-    if (!seen_digit) return std::nullopt;
-    if (json.back() == '.') json.push_back('0');
-    const auto parsed = nlohmann::json::parse(json, nullptr, false);
-    if (!parsed.is_number()) {
-        // The reader refuses what overflows a double; Python reads infinity.
-        const size_t e = json.find('e');
-        if (e != std::string::npos && e + 1 < json.size() &&
-            json.find_first_not_of("0123456789", e + 1) == std::string::npos &&
-            nlohmann::json::parse(json.substr(0, e), nullptr, false).is_number()) {
-            return sign * INFINITY;
-        }
-        return std::nullopt;
-    }
-    return sign * parsed.get<double>();
+    std::optional<double> value = parse_decimal(low);
+    if (low == "inf" || low == "infinity") value = INFINITY;
+    if (low == "nan") value = NAN;
+    if (value && negative) *value = -*value;
+    return value;
 }
 
 }  // namespace elver::jinja

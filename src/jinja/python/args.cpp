@@ -1,4 +1,4 @@
-#include "jinja/args.hpp"
+#include "jinja/python/args.hpp"
 
 #include <algorithm>
 
