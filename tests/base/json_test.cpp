@@ -114,9 +114,8 @@ TEST_CASE("json: numbers are written as the other library writes them, and read 
         REQUIRE(std::bit_cast<uint64_t>(again->number()) == std::bit_cast<uint64_t>(value));
         return text;
     };
-    for (const double value :
-         {0.0, -0.0, 1.0, -1.5, 0.1, 1e14, 1e15, 123456789012345.0, 1234567890123456.0, 1e16, 1e22, 1e-4, 1e-5,
-          0.00012345, 5e-324, 1.7976931348623157e308, 1e100, 3.14, 2.5e-7})
+    for (const double value : {0.0, -0.0, 1.0, -1.5, 0.1, 1e14, 1e15, 123456789012345.0, 1234567890123456.0, 1e16, 1e22,
+                               1e-4, 1e-5, 0.00012345, 5e-324, 1.7976931348623157e308, 1e100, 3.14, 2.5e-7})
         CHECK(written(value) == nlohmann::json(value).dump());
     std::mt19937_64 random(11);
     for (int i = 0; i < 100000; ++i) {
