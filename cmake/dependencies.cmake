@@ -52,8 +52,6 @@ get_target_property(ELVER_XSIMD_INCLUDE_DIR xsimd INTERFACE_INCLUDE_DIRECTORIES)
 add_library(elver_dep_xsimd INTERFACE)
 target_include_directories(elver_dep_xsimd SYSTEM INTERFACE $<BUILD_INTERFACE:${ELVER_XSIMD_INCLUDE_DIR}>)
 add_library(elver::xsimd ALIAS elver_dep_xsimd)
-elver_dependency(nlohmann_json 3.11 https://github.com/nlohmann/json/archive/refs/tags/v3.11.2.tar.gz
-                 d69f9deb6a75e2580465c6c4c5111b89c4dc2fa94e3a85fcd2ffcd9a143d9273)
 
 # elver_library(NAME header library what [url sha256 folder target includes definition]): a library without a CMake package in
 # Debian, found by header and library, or fetched: then target is what its archive builds, includes where its headers lie.
@@ -92,6 +90,10 @@ elver_library(utf8proc utf8proc.h utf8proc "utf8proc 2.7 or newer"
               https://github.com/JuliaStrings/utf8proc/archive/refs/tags/v2.8.0.tar.gz
               a0a60a79fe6f6d54e7d411facbfcc867a6e198608f2cd992490e46f04b1bcecc "" utf8proc "\${utf8proc_SOURCE_DIR}" UTF8PROC_STATIC)
 
+if(ELVER_PROGRAM OR ELVER_TESTS)
+    elver_dependency(nlohmann_json 3.11 https://github.com/nlohmann/json/archive/refs/tags/v3.11.2.tar.gz
+                     d69f9deb6a75e2580465c6c4c5111b89c4dc2fa94e3a85fcd2ffcd9a143d9273)
+endif()
 if(ELVER_PROGRAM)
     elver_dependency(CLI11 2.1 https://github.com/CLIUtils/CLI11/archive/refs/tags/v2.3.2.tar.gz
                      aac0ab42108131ac5d3344a9db0fdf25c4db652296641955720a4fbe52334e22)

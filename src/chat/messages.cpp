@@ -49,6 +49,7 @@ bool wants_parts(const ChatTemplate& chat) {
 // How a template wants the tool calls of a message.
 struct CallForm {
     bool arguments_as_text, null_content;
+    bool shown = true;  // whether the template shows them at all
 };
 CallForm call_form(const ChatTemplate& chat) {
     const Json mapping = Json::object({{word, "x"}}), text = mapping.dump();
@@ -60,7 +61,7 @@ CallForm call_form(const ChatTemplate& chat) {
         if (works(content, mapping)) return {false, null_content};
         if (works(content, text)) return {true, null_content};
     }
-    return {false, false};
+    return {false, false, chat.spells("tool_calls")};
 }
 
 // The text of a content that is a list of parts.
@@ -93,6 +94,11 @@ class Preparer {
             return message.erase("tool_calls"), Result<void>();
         if (!calls->is_array()) return wrong(i, "tool_calls: expected a list");
         if (!std::exchange(knows_form_, true)) form_ = call_form(chat_);
+        if (!form_.shown)
+            return Error(Status::unsupported,
+                         cat("messages: message ", i + 1,
+                             ": the chat template does not read \"tool_calls\", so the model would not see them"),
+                         "messages");
         for (Json& call : calls->items()) arguments(call);
         if (form_.null_content && message["content"].is("")) message["content"] = Json();
         return {};

@@ -13,8 +13,8 @@ namespace elver {
 // - the role developer becomes system in a template that does not know it,
 // - arguments of tool calls that are given as JSON text become a mapping, or, in a template that takes only text, the
 //   other way round.
-// What cannot be done is an error that names the message: parts that are not text, content of another type. So are
-// tools or documents for a template that does not read them; an empty list of them asks for nothing.
+// What cannot be done is an error that names the message: parts that are not text, content of another type, tool calls
+// for a template that does not read them. So are tools or documents; an empty list of any asks for nothing.
 Result<void> prepare_messages(const ChatTemplate& chat, Json& variables);
 
 }  // namespace elver

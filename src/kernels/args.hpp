@@ -164,7 +164,7 @@ struct NormArgs {
 };
 
 struct RopeArgs {
-    float* x;              // one head: [n_dims rotated of head_dim]
+    float* x;              // one head: [n_dims of head_dim, those with rope]
     const float* cos_sin;  // [n_dims / 2][2] of this position
     int n_dims;
 };

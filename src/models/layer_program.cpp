@@ -135,7 +135,7 @@ graph::HeadLinear LayerBuilder::each_head(const std::vector<WeightRef>& matrices
     return op;
 }
 
-// q, k and v by way of short rows, one for queries and one for keys and values. The dims of a key that rope rotates are
+// q, k and v by way of short rows, one for queries and one for keys and values. The dims of a key that have rope are
 // the same for all heads and stand behind the short row.
 LayerBuilder::Qkv LayerBuilder::build_latent_qkv() {
     const LatentSpec& m = spec().latent;

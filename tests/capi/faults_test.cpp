@@ -246,6 +246,83 @@ TEST_CASE("faults: sessions") {
     });
 }
 
+TEST_CASE("faults: an answer goes on or can be begun again") {
+    std::vector<int32_t> expected;
+    {
+        const Standing fresh;
+        REQUIRE(answer(fresh.session.get(), completion, expected, nullptr) == ELVER_OK);
+        REQUIRE(expected.size() == 5);
+    }
+    fail_each("complete", Kind::memory, [&] {
+        auto s = std::make_shared<Standing>();
+        auto found = std::make_shared<std::vector<int32_t>>();
+        found->reserve(8);
+        return Run{[=](elver_error** e) { return answer(s->session.get(), completion, *found, e); },
+                   [&, s](elver_status) {
+                       std::vector<int32_t> ids;
+                       CHECK(answer(s->session.get(), completion, ids, nullptr) == ELVER_OK);
+                       CHECK(ids == expected);
+                   }};
+    });
+}
+
+TEST_CASE("faults: a chat, its template and tokens") {
+    static const Bytes file = tiny_with_template();
+    const auto model = loaded(memory_source(file));
+    const std::string request = R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+        "max_tokens": 2, "stop": ["a", "b"], "logit_bias": {"1": 2.5, "7": false}, "metadata": {"a": [[1, {"b": "c"}], {}]}})";
+    fail_each("chat", Kind::memory, [&] {
+        auto s = std::make_shared<Own<elver_session>>(session(model.get(), 48, 5));
+        return Run{[&, s](elver_error** e) {
+                       return elver_session_chat(s->get(), request.data(), request.size(), nullptr, nullptr, e);
+                   },
+                   [s](elver_status) {
+                       REQUIRE(elver_session_rewind(s->get(), 0, nullptr) == ELVER_OK);
+                       CHECK(logits_after(s->get(), prompt, 8).size() > 0);
+                   }};
+    });
+    elver_tokenizer* tokenizer = nullptr;
+    REQUIRE(elver_model_tokenizer(model.get(), &tokenizer, nullptr) == ELVER_OK);
+    const Own<elver_tokenizer> owned(tokenizer);
+    const std::string text = "Hello, w\xc3\xb6rld";
+    fail_each("encode", Kind::memory, [&] {
+        return Run{[&](elver_error** e) {
+            elver_ids* out = nullptr;
+            const elver_status status = elver_tokenizer_encode(tokenizer, text.data(), text.size(), 1, 1, &out, e);
+            elver_ids_release(out);
+            return status;
+        }};
+    });
+    fail_each("decode", Kind::memory, [&] {
+        return Run{[&](elver_error** e) {
+            elver_text* out = nullptr;
+            const elver_status status = elver_tokenizer_decode(tokenizer, prompt, 8, 1, &out, e);
+            elver_text_release(out);
+            return status;
+        }};
+    });
+    for (int what = ELVER_DESCRIBE_METADATA; what <= ELVER_DESCRIBE_PROGRAM; ++what) {
+        fail_each("describe", Kind::memory, [&] {
+            return Run{[&, what](elver_error** e) {
+                elver_text* out = nullptr;
+                const elver_status status =
+                    elver_model_describe(model.get(), static_cast<elver_describe>(what), &out, e);
+                elver_text_release(out);
+                return status;
+            }};
+        });
+    }
+    fail_each_of_all_kinds("tokenizer", [&] {
+        return Run{[](elver_error** e) {
+            const elver_source source = memory_source(file);
+            elver_tokenizer* out = nullptr;
+            const elver_status status = elver_tokenizer_open(&source, &out, e);
+            elver_tokenizer_release(out);
+            return status;
+        }};
+    });
+}
+
 TEST_CASE("faults: files are written whole or not at all") {
     const Standing s;
     fail_each_write(

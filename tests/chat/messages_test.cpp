@@ -143,3 +143,14 @@ TEST_CASE("messages: tools and documents that a template does not read are an er
         }
     }
 }
+
+TEST_CASE("messages: tool calls that a template does not read are an error") {
+    const char* const deaf = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+    CHECK(error_of(deaf, {{"messages", calls("", "{}")}})
+              .find("message 1: the chat template does not read \"tool_calls\"") != std::string::npos);
+    for (const Given& nothing : {Given::array(), Given(nullptr)})
+        CHECK(text_of(deaf, one({{"role", "assistant"}, {"content", "a"}, {"tool_calls", nothing}})) == "<assistant>a");
+    // One that writes whole messages shows them without naming them.
+    CHECK(text_of("{% for m in messages %}{{ m | tojson }}{% endfor %}", calls("", "{}")).find("tool_calls") !=
+          std::string::npos);
+}

@@ -11,7 +11,7 @@
 #include "tiny_models.hpp"
 
 using namespace elver;
-using Json = nlohmann::ordered_json;
+using Given = nlohmann::ordered_json;
 
 namespace {
 
@@ -42,13 +42,13 @@ std::vector<std::byte> own_spec_file(const Gguf& file, const std::string& spec) 
     return *std::move(bytes);
 }
 
-std::string error_of(const Json& spec) {
+std::string error_of(const Given& spec) {
     const auto read = ModelSpec::from_json(spec.dump());
     return read ? "" : read.error().message();
 }
 
-Json llama() {
-    return Json::parse(R"({"architecture": "own", "n_vocab": 61, "width": 20, "n_layers": 3, "n_ctx_train": 64,
+Given llama() {
+    return Given::parse(R"({"architecture": "own", "n_vocab": 61, "width": 20, "n_layers": 3, "n_ctx_train": 64,
         "rope": {"pairing": "adjacent", "tables": [{"dims": 10, "base": 500}]},
         "layers": [{"n_heads": 2, "n_kv_heads": 1, "head_dim": 10, "v_head_dim": 10, "rope": 0, "ffn_width": 14}]})");
 }
@@ -115,7 +115,7 @@ TEST_CASE("spec: the JSON of docs/add-an-architecture.md gives the logits of its
 }
 
 TEST_CASE("spec: a layer's pattern repeats, and what is not given keeps its default") {
-    Json json = llama();
+    Given json = llama();
     json["layers"].push_back(json["layers"][0]);
     json["layers"][1]["window"] = 7;
     const auto spec = ModelSpec::from_json(json.dump());
@@ -126,13 +126,13 @@ TEST_CASE("spec: a layer's pattern repeats, and what is not given keeps its defa
     CHECK(spec->layers[2] == spec->layers[0]);
     CHECK(spec->norm == NormKind::rms);
     CHECK(spec->tensors.of("attn_q", 2) == "blk.2.attn_q");
-    CHECK(Json::parse(spec->to_json())["layers"].size() == 2);
+    CHECK(Given::parse(spec->to_json())["layers"].size() == 2);
 }
 
 TEST_CASE("spec: an error names the field") {
     struct Row {
         const char* pointer;
-        Json value;
+        Given value;
         const char* names;
     };
     const Row rows[] = {
@@ -142,29 +142,29 @@ TEST_CASE("spec: an error names the field") {
         {"/width", "20", "width: expected an integer"},
         {"/colour", 1, "\"colour\": elver knows no such field"},
         {"/norm", 3, "norm: expected an object, found \"3\""},
-        {"/norm", Json{{"kind", "batch"}}, "norm.kind: expected one of rms, layer, found"},
-        {"/norm", Json{{"eps", -1}}, "norm.eps: expected a number of 0 or more"},
-        {"/attention", Json{{"softcap", 1}}, "\"attention.softcap\": elver knows no such field"},
-        {"/attention", Json{{"soft_cap", nullptr}}, "attention.soft_cap: expected a number"},
+        {"/norm", Given{{"kind", "batch"}}, "norm.kind: expected one of rms, layer, found"},
+        {"/norm", Given{{"eps", -1}}, "norm.eps: expected a number of 0 or more"},
+        {"/attention", Given{{"softcap", 1}}, "\"attention.softcap\": elver knows no such field"},
+        {"/attention", Given{{"soft_cap", nullptr}}, "attention.soft_cap: expected a number"},
         {"/rope/tables/0/dims", 9, "rope.tables[0].dims: expected an even number"},
         {"/rope/tables/0/dims", 12, "layers[0].rope: expected at most head_dim, 10, dims, found 12"},
         {"/rope/tables/0/base", 0, "rope.tables[0].base: expected a number above 0"},
         {"/rope/tables/0/scaling", "dynamic", "rope.tables[0].scaling: expected one of none, linear, yarn"},
-        {"/rope/tables", Json::object(), "rope.tables: expected a list, found object"},
-        {"/layers", Json::array(), "n_layers: expected layers, found none"},
+        {"/rope/tables", Given::object(), "rope.tables: expected a list, found object"},
+        {"/layers", Given::array(), "n_layers: expected layers, found none"},
         {"/layers/0/rope", 1, "layers[0].rope: expected -1 to 0, found 1"},
         {"/layers/0/n_kv_heads", 3, "layers[0].n_kv_heads: expected 1 to 2, found 3"},
         {"/layers/0/head_dim", 0, "layers[0].head_dim: expected 1"},
         {"/layers/0/windows", 1, "\"layers[0].windows\": elver knows no such field"},
         {"/n_layers", 1 << 30, "n_layers: expected 1 to 4096"},
-        {"/tensors", Json{{"attn_x", "a"}}, "\"tensors.attn_x\": elver knows no such field"},
-        {"/tensors", Json{{"attn_q", 1}}, "tensors.attn_q: expected a text"},
+        {"/tensors", Given{{"attn_x", "a"}}, "\"tensors.attn_x\": elver knows no such field"},
+        {"/tensors", Given{{"attn_q", 1}}, "tensors.attn_q: expected a text"},
     };
     CHECK(error_of(llama()) == "");
     for (const Row& row : rows) {
         CAPTURE(row.pointer);
-        Json json = llama();
-        json[Json::json_pointer(row.pointer)] = row.value;
+        Given json = llama();
+        json[Given::json_pointer(row.pointer)] = row.value;
         const std::string found = error_of(json);
         CAPTURE(found);
         CHECK(found.find(row.names) != std::string::npos);

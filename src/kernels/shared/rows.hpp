@@ -51,7 +51,7 @@ struct Rows {
         }
     }
 
-    // Pairs (2i, 2i + 1) turn by the angle of i. RoFormer, Su et al. 2021, eq. 34.
+    // Rope of pairs (2i, 2i + 1) by the angle of i. RoFormer, Su et al. 2021, eq. 34.
     static void rope_adjacent(const RopeArgs& a) noexcept {
         for (int i = 0; i < a.n_dims / 2; ++i) {
             const float c = a.cos_sin[2 * i], s = a.cos_sin[2 * i + 1], x = a.x[2 * i], y = a.x[2 * i + 1];
@@ -60,7 +60,7 @@ struct Rows {
         }
     }
 
-    // Pairs (i, i + n_dims / 2).
+    // Rope of pairs (i, i + n_dims / 2).
     static void rope_halves(const RopeArgs& a) noexcept {
         const int half = a.n_dims / 2;
         for (int i = 0; i < half; ++i) {
