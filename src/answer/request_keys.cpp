@@ -109,15 +109,15 @@ bool top_logprobs(const Json& v, Reading& r) {
 
 // As OpenAI's predicted outputs: a text, or parts of one.
 bool prediction(const Json& v, Reading& r) {
-    if (!v.is_object() || v.size() != 2 || v.value("type", Json()) != "content" || !v.contains("content")) return false;
-    const Json& content = v["content"];
+    const Json *type = v.find("type"), *content = v.find("content");
+    if (v.size() != 2 || type == nullptr || !type->is("content") || content == nullptr) return false;
     r.prediction.clear();
-    if (content.is_string()) return r.prediction = content.get<std::string>(), true;
-    if (!content.is_array()) return false;
-    for (const Json& part : content) {
-        if (!part.is_object() || part.value("type", Json()) != "text" || !part.value("text", Json()).is_string())
-            return false;
-        r.prediction += part["text"].get_ref<const std::string&>();
+    if (content->is_string()) return r.prediction = content->text(), true;
+    if (!content->is_array()) return false;
+    for (const Json& part : content->items()) {
+        const Json *kind = part.find("type"), *text = part.find("text");
+        if (kind == nullptr || !kind->is("text") || text == nullptr || !text->is_string()) return false;
+        r.prediction += text->text();
     }
     return true;
 }
@@ -230,7 +230,7 @@ const Key keys[] = {
     {"prediction", "{\"type\": \"content\", \"content\": text}", prediction},
     {"speculate", "true or false",
      [](const Json& v, Reading& r) {
-         r.options.drafting = v == Json(false) ? Drafting::off : Drafting::measured;
+         r.options.drafting = v.boolean() ? Drafting::measured : Drafting::off;
          return v.is_boolean();
      }},
     {"web_search_options", "null: the web is not searched", is_null},

@@ -1,6 +1,7 @@
 // Every allocation, and every call to the system about files, made to fail once in every operation: an error comes back
 // (or the operation does without), nothing leaks, files appear whole or not at all, and what was there before is
 // usable.
+#include <elver/elver_experimental.h>
 #include <unistd.h>
 
 #include <algorithm>
