@@ -233,6 +233,23 @@ void append_string(std::string& out, std::string_view text) {
 
 }  // namespace
 
+Json::Json(const Json& other) {
+    if (other.is_string())
+        value_ = std::string(other.text());
+    else if (other.is_array())
+        value_ = Array(other.items());
+    else if (other.is_object())
+        value_ = Object(other.members());
+    else if (other.is_boolean())
+        value_ = other.boolean();
+    else if (other.fits_int64())
+        value_ = other.int64();
+    else if (other.is_integer())
+        value_ = other.uint64();
+    else if (other.is_number())
+        value_ = other.number();
+}
+
 const char* Json::type_name() const noexcept {
     static constexpr const char* names[] = {"null",   "boolean", "number", "number",
                                             "number", "string",  "array",  "object"};

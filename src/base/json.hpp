@@ -22,6 +22,12 @@ class Json {
     using Object = std::vector<std::pair<std::string, Json>>;  // in the order of insertion; no key is there twice
 
     Json() = default;  // null
+    // Not the variant's: libstdc++ 12's destroys what is not there when memory runs out while it copies.
+    Json(const Json& other);
+    Json& operator=(const Json& other) { return *this = Json(other); }
+    Json(Json&&) noexcept = default;
+    Json& operator=(Json&&) noexcept = default;
+    ~Json() = default;
     Json(bool value) : value_(value) {}
     template <std::integral T>
         requires(!std::same_as<T, bool>)

@@ -150,7 +150,7 @@ std::string chat_template(const std::string& marker) {
            "endfor "
            "%}{% endfor %}{% endfor %}{% for t in tools %}{{ t | tojson(indent=2) }}{{ t.function.name + '(' + "
            "t.function.parameters.properties | join(', ') + ')' }}{{ t.function.description.split(' ') | join(' ') }}"
-           "{% endfor %}{% for d in documents %}{{ '%s: %s' % (d.title, d.text) }}{{ d }}{% endfor %}";
+           "{% endfor %}{% for d in documents %}{{ '{}: {}'.format(d.title, d.text) }}{{ d }}{% endfor %}";
 }
 
 }  // namespace

@@ -149,3 +149,16 @@ TEST_CASE("json: members are found, made, replaced and erased in their order") {
     CHECK(json.dump(1) == "{\n \"a\": [\n  \"x\",\n  null\n ]\n}");
     CHECK(Json::object().dump(2) == "{}");
 }
+
+TEST_CASE("json: a copy is a value of its own") {
+    const auto read = parse_json(R"({"a":[1,-2,18446744073709551615,0.5,true,null,"x"],"b":{"c":{}}})", "text");
+    REQUIRE(read);
+    Json copy = *read;
+    CHECK(copy.dump() == read->dump());
+    copy["a"].items()[6] = copy["b"];
+    copy["b"]["c"] = Json::array({copy});
+    CHECK(read->dump() == R"({"a":[1,-2,18446744073709551615,0.5,true,null,"x"],"b":{"c":{}}})");
+    CHECK(
+        copy.dump() ==
+        R"({"a":[1,-2,18446744073709551615,0.5,true,null,{"c":{}}],"b":{"c":[{"a":[1,-2,18446744073709551615,0.5,true,null,{"c":{}}],"b":{"c":{}}}]}})");
+}
