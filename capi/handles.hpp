@@ -39,6 +39,13 @@ struct elver_tokenizer {
     std::shared_ptr<elver::Model> keeps;             // a model's own tokenizer lives in it
     std::optional<elver::ModelTemplates> templates;  // of a file that is no open model
 };
+struct elver_detokenizer {
+    std::shared_ptr<const elver::Tokenizer> tokenizer;
+    std::shared_ptr<elver::Model> keeps;
+    elver::Detokenizer stream;
+    std::string text{};  // what the last call gave
+    std::atomic<bool> in_use{false};
+};
 struct elver_session {
     elver_model model;  // its own handle: the host may release the one that it opened the session with
     std::unique_ptr<elver::Session> session;
@@ -47,6 +54,7 @@ struct elver_session {
     std::string bytes;                   // of the event's token
     std::vector<std::string> top_bytes;  // of its alternatives
     std::vector<elver_logprob> top;
+    double prompt_seconds = 0, generation_seconds = 0;  // of the answer
     std::atomic<bool> in_use{false};
 };
 
@@ -149,6 +157,11 @@ class AtWork {
 inline Error model_busy() {
     return Error(Status::busy, "the model is being loaded by another call, or at work in this one", "model");
 }
+// What a session of the model is to read: borrowed from the caller, but for a text's tokens, which are put into ids.
+Result<Input> read_input(const elver_input* given, const Model& model, std::vector<int32_t>& ids);
+// An error names the flags that are not among the allowed.
+Result<void> check_flags(uint32_t flags, uint32_t allowed);
+Result<void> check_ids(std::span<const int32_t> ids, const Tokenizer& tokenizer);
 
 // Runs a body that reads what loading replaces.
 template <class Body>
@@ -177,8 +190,16 @@ class InUse {
     std::atomic<bool>& flag_;
     bool taken_;
 };
-inline Error session_busy() {
-    return Error(Status::busy, "the session is used by another thread now", "session");
+
+// A call in an object, named for errors, that one thread at a time may use.
+template <class Object, class Body>
+elver_status in_object(Object* object, const char* name, elver_error** error, Body&& body) noexcept {
+    if (object == nullptr) return null_argument(error, name);
+    return guarded(error, [&]() -> Result<void> {
+        const InUse use(object->in_use);
+        if (!use) return Error(Status::busy, cat("the ", name, " is used by another thread now"), name);
+        return body();
+    });
 }
 
 }  // namespace elver::capi

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 
 #include "answer/request.hpp"
 #include "base/text.hpp"
@@ -12,31 +13,84 @@ namespace {
 // A call in a session, which one thread at a time may use.
 template <class Body>
 elver_status in_session(elver_session* session, elver_error** error, Body&& body) noexcept {
-    if (session == nullptr) return null_argument(error, "session");
-    return guarded(error, [&]() -> Result<void> {
-        const InUse use(session->in_use);
-        if (!use) return session_busy();
-        return body(*session->session);
-    });
+    return in_object(session, "session", error, [&] { return body(*session->session); });
 }
+
+// Adds the time until it ends.
+class Stopwatch {
+  public:
+    explicit Stopwatch(double& seconds) : seconds_(&seconds) {}
+    ~Stopwatch() { *seconds_ += std::chrono::duration<double>(Clock::now() - start_).count(); }
+    Stopwatch(const Stopwatch&) = delete;
+    Stopwatch& operator=(const Stopwatch&) = delete;
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    double* seconds_;
+    Clock::time_point start_ = Clock::now();
+};
 
 using Parse = Result<Request> (*)(const Model&, std::string_view);
 
-elver_status begin(elver_session* session, const char* request, size_t size, elver_progress progress, void* context,
+elver_status begin(elver_session* session, const char* request, size_t size, const elver_answer_options* options,
                    Parse parse, elver_error** error) noexcept {
     if (request == nullptr) return null_argument(error, "request");
     return in_session(session, error, [&](Session& s) -> Result<void> {
+        const auto o = read_struct<elver_answer_options>(options, ELVER_ANSWER_OPTIONS_INIT, "elver_answer_options");
+        if (!o) return o.error();
         Session::Request call(s);
         auto parsed = parse(s.model(), {request, size});
         if (!parsed) return std::move(parsed).error();
-        const auto n_cached = prefill_reusing(s, parsed->ids, progress_of(progress, context));
-        if (!n_cached) return n_cached.error();
-        auto generator = Generator::make(s, std::move(parsed->options), *n_cached);
+        double seconds = 0;
+        int n_cached = 0;
+        {
+            const Stopwatch watch(seconds);
+            const auto cached = prefill_reusing(s, parsed->ids, progress_of(o->progress, o->context));
+            if (!cached) return cached.error();
+            n_cached = *cached;
+        }
+        auto generator = Generator::make(s, std::move(parsed->options), n_cached);
         if (!generator) return std::move(generator).error();
         session->generator.emplace(*std::move(generator));
+        session->prompt_seconds = seconds;
+        session->generation_seconds = 0;
         call.keep();
         return {};
     });
+}
+
+// What the generator has made, and what the handle keeps so that the event can borrow it.
+elver_event event_of(elver_session& session, const Tokenizer& tokenizer) {
+    const GenerateEvent& e = session.event;
+    session.bytes = tokenizer.bytes(e.id, true);
+    session.top_bytes.clear();
+    session.top.clear();
+    for (const TokenLogprob& t : e.top) session.top_bytes.push_back(tokenizer.bytes(t.id, true));
+    for (size_t i = 0; i < e.top.size(); ++i) {
+        const std::string& bytes = session.top_bytes[i];
+        session.top.push_back({e.top[i].id, e.top[i].logprob, bytes.data(), bytes.size()});
+    }
+    elver_event event = ELVER_EVENT_INIT;
+    event.kind = e.finish == FinishReason::none ? ELVER_EVENT_TEXT : ELVER_EVENT_END;
+    event.id = e.id;
+    event.text = e.text.c_str();
+    event.text_size = e.text.size();
+    event.bytes = session.bytes.data();
+    event.n_bytes = session.bytes.size();
+    event.finish = static_cast<int32_t>(e.finish);
+    event.logprob = e.logprob;
+    event.top = session.top.data();
+    event.n_top = session.top.size();
+    event.top_stride = sizeof(elver_logprob);
+    event.seed = session.generator->seed();
+    event.n_prompt = e.counts.prompt;
+    event.n_cached = e.counts.cached;
+    event.n_generated = e.counts.generated;
+    event.n_drafted = e.counts.drafted;
+    event.n_accepted = e.counts.accepted;
+    event.prompt_seconds = session.prompt_seconds;
+    event.generation_seconds = session.generation_seconds;
+    return event;
 }
 
 }  // namespace
@@ -74,9 +128,8 @@ void elver_session_cancel(elver_session* session) {
     if (session != nullptr) session->session->cancel();
 }
 
-elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids,
+elver_status elver_session_prefill(elver_session* session, const elver_input* input,
                                    const elver_prefill_options* options, elver_error** error) {
-    if (ids == nullptr && n_ids > 0) return null_argument(error, "ids");
     return in_session(session, error, [&](Session& s) -> Result<void> {
         const auto o = read_struct<elver_prefill_options>(options, ELVER_PREFILL_OPTIONS_INIT, "elver_prefill_options");
         if (!o) return o.error();
@@ -90,12 +143,15 @@ elver_status elver_session_prefill(elver_session* session, const int32_t* ids, s
         }
         std::optional<std::span<const size_t>> wanted;
         if (o->wanted != nullptr) wanted.emplace(o->wanted, o->n_wanted);
-        return s.prefill({ids, n_ids}, on_logits, progress_of(o->progress, o->context), wanted);
+        std::vector<int32_t> ids;
+        const auto read = read_input(input, s.model(), ids);
+        if (!read) return read.error();
+        return s.prefill(*read, on_logits, progress_of(o->progress, o->context), wanted);
     });
 }
 
-const float* elver_session_logits(const elver_session* session, size_t* n) {
-    const std::span<const float> logits = session == nullptr ? std::span<const float>() : session->session->logits();
+float* elver_session_logits(elver_session* session, size_t* n) {
+    const std::span<float> logits = session == nullptr ? std::span<float>() : session->session->logits();
     if (n != nullptr) *n = logits.size();
     return logits.data();
 }
@@ -132,14 +188,14 @@ elver_status elver_session_fork(elver_session* session, elver_go_on go_on, void*
     });
 }
 
-elver_status elver_session_chat(elver_session* session, const char* request, size_t size, elver_progress progress,
-                                void* context, elver_error** error) {
-    return begin(session, request, size, progress, context, parse_chat_request, error);
+elver_status elver_session_chat(elver_session* session, const char* request, size_t size,
+                                const elver_answer_options* options, elver_error** error) {
+    return begin(session, request, size, options, parse_chat_request, error);
 }
 
-elver_status elver_session_complete(elver_session* session, const char* request, size_t size, elver_progress progress,
-                                    void* context, elver_error** error) {
-    return begin(session, request, size, progress, context, parse_completion_request, error);
+elver_status elver_session_complete(elver_session* session, const char* request, size_t size,
+                                    const elver_answer_options* options, elver_error** error) {
+    return begin(session, request, size, options, parse_completion_request, error);
 }
 
 elver_status elver_session_next(elver_session* session, elver_event* event, elver_error** error) {
@@ -152,38 +208,32 @@ elver_status elver_session_next(elver_session* session, elver_event* event, elve
                          "next: no answer was begun; call elver_session_chat() or elver_session_complete() first",
                          "session");
         }
-        auto next = session->generator->next();
-        if (!next) return std::move(next).error();
-        session->event = *std::move(next);
-        const GenerateEvent& e = session->event;
-        const Tokenizer& tokenizer = s.model().tokenizer();
-        session->bytes = tokenizer.bytes(e.id, true);
-        session->top_bytes.clear();
-        session->top.clear();
-        for (const TokenLogprob& t : e.top) session->top_bytes.push_back(tokenizer.bytes(t.id, true));
-        for (size_t i = 0; i < e.top.size(); ++i) {
-            const std::string& bytes = session->top_bytes[i];
-            session->top.push_back({e.top[i].id, e.top[i].logprob, bytes.data(), bytes.size()});
+        {
+            const Stopwatch watch(session->generation_seconds);
+            auto next = session->generator->next();
+            if (!next) return std::move(next).error();
+            session->event = *std::move(next);
         }
-        write_struct<elver_event>(event, {0, e.text.c_str(), e.text.size(), e.id, static_cast<elver_finish>(e.finish),
-                                          e.logprob, static_cast<uint32_t>(session->top.size()), session->top.data(),
-                                          session->bytes.data(), session->bytes.size(), session->generator->seed()});
+        write_struct<elver_event>(event, event_of(*session, s.model().tokenizer()));
         return {};
     });
 }
 
-elver_status elver_session_embed(elver_session* session, elver_pooling pooling, const int32_t* ids, size_t n_ids,
+elver_status elver_session_embed(elver_session* session, const elver_input* input, const elver_embed_options* options,
                                  float* out, size_t n_out, elver_error** error) {
-    if (ids == nullptr && n_ids > 0) return null_argument(error, "ids");
     if (out == nullptr) return null_argument(error, "out");
     return in_session(session, error, [&](Session& s) -> Result<void> {
+        const auto o = read_struct<elver_embed_options>(options, ELVER_EMBED_OPTIONS_INIT, "elver_embed_options");
+        if (!o) return o.error();
         const auto width = static_cast<size_t>(s.model().spec().width);
         if (n_out != width)
             return Error(Status::invalid_argument, cat("n_out: expected ", width, ", found ", n_out), "n_out");
-        const int number = number_of(pooling);
-        if (number < ELVER_POOLING_DEFAULT || number > ELVER_POOLING_LAST)
-            return Error(Status::invalid_argument, cat("pooling: expected 0 to 3, found ", number), "pooling");
-        const auto found = s.embed({ids, n_ids}, static_cast<Pooling>(number));
+        if (o->pooling < ELVER_POOLING_DEFAULT || o->pooling > ELVER_POOLING_LAST)
+            return Error(Status::invalid_argument, cat("pooling: expected 0 to 3, found ", o->pooling), "pooling");
+        std::vector<int32_t> ids;
+        const auto read = read_input(input, s.model(), ids);
+        if (!read) return read.error();
+        const auto found = s.embed(*read, static_cast<Pooling>(o->pooling), progress_of(o->progress, o->context));
         if (!found) return found.error();
         std::copy(found->begin(), found->end(), out);
         return {};

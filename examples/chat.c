@@ -35,8 +35,8 @@ static int answer(elver_session* session, const char* question) {
     elver_event event = ELVER_EVENT_INIT;
     elver_error* error = NULL;
     char* request = request_for(question);
-    elver_status status = request == NULL ? ELVER_OUT_OF_MEMORY
-                                          : elver_session_chat(session, request, strlen(request), NULL, NULL, &error);
+    elver_status status =
+        request == NULL ? ELVER_OUT_OF_MEMORY : elver_session_chat(session, request, strlen(request), NULL, &error);
     free(request);
     if (status != ELVER_OK) return fail(error);
     while (event.finish == ELVER_FINISH_NONE) {

@@ -18,7 +18,7 @@ static double now(void) {
 static double answer(elver_session* session) {
     elver_event event = ELVER_EVENT_INIT;
     double begun;
-    if (elver_session_complete(session, request, strlen(request), NULL, NULL, NULL) != ELVER_OK ||
+    if (elver_session_complete(session, request, strlen(request), NULL, NULL) != ELVER_OK ||
         elver_session_next(session, &event, NULL) != ELVER_OK)
         return -1;
     begun = now();

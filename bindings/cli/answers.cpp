@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -71,16 +70,20 @@ void forget_interrupts() {
 }
 
 Json Answer::json() const {
-    static constexpr const char* names[] = {"none", "stop", "length", "cancelled"};
-    return {{"text", text},
-            {"ids", ids},
-            {"finish_reason", names[finish]},
-            {"seed", seed},
-            {"timings",
-             {{"prompt_tokens", prompt_tokens},
-              {"prompt_ms", prompt_ms},
-              {"generated_tokens", ids.size()},
-              {"generate_ms", generate_ms}}}};
+    Json out{{"text", text},
+             {"ids", ids},
+             {"finish_reason", finish == ELVER_FINISH_LENGTH ? "length" : "stop"},
+             {"seed", last.seed},
+             {"timings",
+              {{"prompt_tokens", last.n_prompt},
+               {"cached_tokens", last.n_cached},
+               {"prompt_ms", last.prompt_seconds * 1e3},
+               {"generated_tokens", last.n_generated},
+               {"drafted_tokens", last.n_drafted},
+               {"accepted_tokens", last.n_accepted},
+               {"generate_ms", last.generation_seconds * 1e3}}}};
+    if (finish == ELVER_FINISH_CANCELLED) out["cancelled"] = true;  // for which the API has no reason
+    return out;
 }
 
 Json sampling_of(const Model& model, const Options& o) {
@@ -101,22 +104,15 @@ void begin_completion(Session& session, const std::string& request) {
 Answer answer(Session& session, Begin begin, const Json& request, const Options& o) {
     Answer out;
     const Answering guard(session);
-    using Clock = std::chrono::steady_clock;
-    const auto ms = [](auto span) { return std::chrono::duration<double, std::milli>(span).count(); };
-    const auto start = Clock::now();
     try {
         begin(session, dump(request));
-        out.prompt_tokens = session.position();
-        out.prompt_ms = ms(Clock::now() - start);
         while (out.finish == ELVER_FINISH_NONE) {
-            const Event event = session.next();
+            const Event event = out.last = session.next();
             out.finish = event.finish;
-            out.seed = event.seed;
             if (event.id >= 0) out.ids.push_back(event.id);
             out.text += event.text;
             if (!o.json) std::fwrite(event.text.data(), 1, event.text.size(), stdout), std::fflush(stdout);
         }
-        out.generate_ms = ms(Clock::now() - start) - out.prompt_ms;
     } catch (const Error& e) {
         if (e.status() != ELVER_CANCELLED) throw;
         out.finish = ELVER_FINISH_CANCELLED;

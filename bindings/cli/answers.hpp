@@ -9,9 +9,7 @@ struct Answer {
     std::string text;
     std::vector<int32_t> ids;
     elver_finish finish = ELVER_FINISH_NONE;
-    uint64_t seed = 0;
-    int prompt_tokens = 0;
-    double prompt_ms = 0, generate_ms = 0;
+    Event last;  // counts, times and the seed; its text is gone
     Json json() const;
 };
 

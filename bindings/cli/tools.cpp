@@ -124,7 +124,7 @@ int run_embed(const Options& o) {
     const std::string text = o.text_file.empty() ? o.text : read_file(o.text_file);
     const Model model = load_model(o);
     if (!given) {
-        const Ids of_text = model.tokenizer().encode(text, true, false);
+        const Ids of_text = model.tokenizer().encode(text);
         given.emplace(of_text.view().begin(), of_text.view().end());
     }
     const std::vector<int32_t>& ids = *given;
@@ -140,17 +140,19 @@ int run_embed(const Options& o) {
 
 int run_tokenize(const Options& o) {
     const Tokenizer tokenizer = Tokenizer::open(o.model);
+    const uint32_t flags = ELVER_TEXT_ADD_SPECIAL | (o.special ? uint32_t{ELVER_TEXT_PARSE_SPECIAL} : 0U);
     if (!o.text_file.empty()) {
-        const Ids ids = tokenizer.encode(read_file(o.text_file), true, o.special);
+        const Ids ids = tokenizer.encode(read_file(o.text_file), flags);
         if (o.json) return std::printf("%s\n", dump({{"ids", ids.view()}}).c_str()), 0;
-        for (const int32_t id : ids) std::printf("%d\t%s\n", id, dump(tokenizer.decode({&id, 1}, true).view()).c_str());
+        for (const int32_t id : ids)
+            std::printf("%d\t%s\n", id, dump(tokenizer.decode({&id, 1}, ELVER_TEXT_SHOW_SPECIAL).view()).c_str());
         return 0;
     }
     each_line(o.jsonl, [&](const std::string& line, size_t number) {
         const Json text = parse_line(line, o.jsonl, number);
         if (!text.is_string())
             throw std::runtime_error(o.jsonl + ": line " + std::to_string(number) + ": expected a JSON string");
-        std::printf("%s\n", dump(tokenizer.encode(text.get_ref<const std::string&>(), true, o.special).view()).c_str());
+        std::printf("%s\n", dump(tokenizer.encode(text.get_ref<const std::string&>(), flags).view()).c_str());
     });
     return 0;
 }
@@ -172,7 +174,8 @@ int run_detokenize(const Options& o) {
             if (!fits) throw wrong(id);
             ids.push_back(id.get<int32_t>());
         }
-        std::printf("%s\n", dump(tokenizer.decode(ids, o.special).view()).c_str());
+        std::printf("%s\n",
+                    dump(tokenizer.decode(ids, o.special ? uint32_t{ELVER_TEXT_SHOW_SPECIAL} : 0U).view()).c_str());
     });
     return 0;
 }

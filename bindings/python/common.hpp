@@ -13,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -36,18 +37,22 @@ struct Releaser {
 template <class T, auto release>
 using Handle = std::unique_ptr<T, Releaser<release>>;
 
-// Runs a C call, which takes an error last, without the GIL.
+// Runs a C call, which takes an error last and is over at once.
 template <class Call>
-void check(Call&& call) {
+void check_locked(Call&& call) {
     elver_error* raw = nullptr;
-    elver_status status;
-    {
-        const py::gil_scoped_release unlocked;
-        status = call(&raw);
-    }
+    const elver_status status = call(&raw);
     if (status == ELVER_OK) return;
     const Handle<elver_error, elver_error_release> error(raw);
     throw Failure{status, raw == nullptr ? "out of memory" : elver_error_message(raw), elver_error_object(raw)};
+}
+// The same without the GIL.
+template <class Call>
+void check(Call&& call) {
+    check_locked([&](elver_error** error) {
+        const py::gil_scoped_release unlocked;
+        return call(error);
+    });
 }
 
 inline py::str take(elver_text* raw) {
@@ -222,6 +227,30 @@ class Ids {
   private:
     py::array_t<int32_t, py::array::c_style> array_;
 };
+
+// What a session reads: a text, a matrix of floats whose rows stand in place of tokens' embeddings, or ids. It borrows
+// what Python has.
+class Input {
+  public:
+    // flags: of a text.
+    Input(const py::object& given, uint32_t flags);
+    const elver_input* c() const noexcept { return &input_; }
+
+  private:
+    elver_input input_ = ELVER_INPUT_INIT;
+    std::optional<Text> text_;
+    std::optional<Ids> ids_;
+    py::array_t<float, py::array::c_style | py::array::forcecast> rows_;
+};
+
+// Of two flags of Python's.
+constexpr uint32_t text_flags(bool add_special, bool parse_special) noexcept {
+    return (add_special ? uint32_t{ELVER_TEXT_ADD_SPECIAL} : 0U) |
+           (parse_special ? uint32_t{ELVER_TEXT_PARSE_SPECIAL} : 0U);
+}
+constexpr uint32_t show_flag(bool special) noexcept {
+    return special ? uint32_t{ELVER_TEXT_SHOW_SPECIAL} : 0U;
+}
 
 void bind_model(py::module_& m);
 void bind_session(py::module_& m);

@@ -146,7 +146,8 @@ py::list encode(const Tokenizer& self, const py::object& given, bool add_special
     const Text text(given, "text");
     elver_ids* raw = nullptr;
     check([&](elver_error** e) {
-        return elver_tokenizer_encode(t.get(), text.data(), text.size(), add_special, parse_special, &raw, e);
+        return elver_tokenizer_encode(t.get(), text.data(), text.size(), text_flags(add_special, parse_special), &raw,
+                                      e);
     });
     const Handle<elver_ids, elver_ids_release> ids(raw);
     py::list out(elver_ids_size(raw));
@@ -158,9 +159,62 @@ py::str decode(const Tokenizer& self, const py::object& given, bool special) {
     const auto t = self.handle.get();
     const Ids ids(given);
     elver_text* out = nullptr;
-    check([&](elver_error** e) { return elver_tokenizer_decode(t.get(), ids.data(), ids.size(), special, &out, e); });
+    check([&](elver_error** e) {
+        return elver_tokenizer_decode(t.get(), ids.data(), ids.size(), show_flag(special), &out, e);
+    });
     return take(out);
 }
+
+// (bytes, kind, is_control, is_end)
+py::tuple token(const Tokenizer& self, int id) {
+    const auto t = self.handle.get();
+    elver_token out = ELVER_TOKEN_INIT;
+    check([&](elver_error** e) { return elver_tokenizer_token(t.get(), id, &out, e); });
+    return py::make_tuple(py::bytes(out.bytes, out.n_bytes), out.kind, out.is_control != 0, out.is_end != 0);
+}
+
+int find(const Tokenizer& self, const py::object& given) {
+    const auto t = self.handle.get();
+    const Text text(given, "text");
+    return elver_tokenizer_find(t.get(), text.data(), text.size());
+}
+
+// A stream of tokens that become text.
+class Detokenizer {
+  public:
+    Detokenizer(const Tokenizer& tokenizer, bool special) {
+        const auto t = tokenizer.handle.get();
+        elver_detokenizer* out = nullptr;
+        check([&](elver_error** e) { return elver_detokenizer_open(t.get(), show_flag(special), &out, e); });
+        handle_.reset(out);
+    }
+    void follow(const py::object& given) {
+        const auto d = handle_.get();
+        const Ids ids(given);
+        check([&](elver_error** e) { return elver_detokenizer_follow(d.get(), ids.data(), ids.size(), e); });
+    }
+    py::str push(int id) {
+        return text([id](elver_detokenizer* d, const char** out, size_t* size, elver_error** e) {
+            return elver_detokenizer_push(d, id, out, size, e);
+        });
+    }
+    py::str finish() { return text(elver_detokenizer_finish); }
+    void close() { handle_.close(); }
+    bool closed() const { return handle_.closed(); }
+
+  private:
+    // Under the GIL: what the call lends is gone with the next one, which another thread may make.
+    template <class Call>
+    py::str text(Call&& call) {
+        const auto d = handle_.get();
+        const char* out = nullptr;
+        size_t size = 0;
+        check_locked([&](elver_error** e) { return call(d.get(), &out, &size, e); });
+        return py::str(out, size);
+    }
+
+    Owned<elver_detokenizer, elver_detokenizer_release> handle_{"detokenizer"};
+};
 
 py::str render(const Tokenizer& self, const py::object& json) {
     const auto t = self.handle.get();
@@ -217,6 +271,14 @@ void bind_model(py::module_& m) {
         .def("encode", &encode, py::arg("text"), py::arg("add_special"), py::arg("parse_special"))
         .def("decode", &decode, py::arg("ids"), py::arg("special"))
         .def("render", &render, py::arg("variables"))
+        .def("token", &token, py::arg("id"))
+        .def("find", &find, py::arg("text"))
+        .def(
+            "special",
+            [](const Tokenizer& self, int which) {
+                return elver_tokenizer_special(self.handle.get().get(), static_cast<elver_special>(which));
+            },
+            py::arg("which"))
         .def("n_vocab", [](const Tokenizer& self) { return elver_tokenizer_n_vocab(self.handle.get().get()); })
         .def(
             "is_end",
@@ -224,6 +286,13 @@ void bind_model(py::module_& m) {
             py::arg("id"))
         .def("close", [](Tokenizer& self) { self.handle.close(); })
         .def("closed", [](const Tokenizer& self) { return self.handle.closed(); });
+    py::class_<Detokenizer>(m, "Detokenizer")
+        .def(py::init<const Tokenizer&, bool>(), py::arg("tokenizer"), py::arg("special"))
+        .def("follow", &Detokenizer::follow, py::arg("ids"))
+        .def("push", &Detokenizer::push, py::arg("id"))
+        .def("finish", &Detokenizer::finish)
+        .def("close", &Detokenizer::close)
+        .def("closed", &Detokenizer::closed);
 }
 
 }  // namespace elver::python

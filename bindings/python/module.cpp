@@ -93,6 +93,32 @@ Ids::Ids(const py::object& given, const char* name) {
     }
 }
 
+Input::Input(const py::object& given, uint32_t flags) {
+    if (py::isinstance<py::str>(given)) {
+        text_.emplace(given, "input");
+        input_.kind = ELVER_INPUT_TEXT;
+        input_.flags = flags;
+        input_.text = text_->data();
+        input_.text_size = text_->size();
+        return;
+    }
+    if (py::isinstance<py::array>(given)) {
+        const auto array = py::reinterpret_borrow<py::array>(given);
+        if (array.dtype().kind() == 'f' && array.ndim() == 2) {
+            rows_ = decltype(rows_)::ensure(array);
+            if (!rows_) throw py::error_already_set();
+            input_.kind = ELVER_INPUT_EMBEDDINGS;
+            input_.embeddings = rows_.data();
+            input_.n_rows = static_cast<size_t>(rows_.shape(0));
+            input_.width = static_cast<size_t>(rows_.shape(1));
+            return;
+        }
+    }
+    ids_.emplace(given, "input");
+    input_.ids = ids_->data();
+    input_.n_ids = ids_->size();
+}
+
 elver_session_options session_options(int n_ctx, int max_batch, int cache_type, int priority, int context_policy,
                                       int n_keep) {
     elver_session_options options = ELVER_SESSION_OPTIONS_INIT;

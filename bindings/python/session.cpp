@@ -119,8 +119,9 @@ class Session {
         return other;
     }
 
-    void prefill(const py::object& given, py::object on_logits, const py::object& wanted, py::object progress) {
-        const Ids ids(given);
+    void prefill(const py::object& given, bool add_special, bool parse_special, py::object on_logits,
+                 const py::object& wanted, py::object progress) {
+        const Input input(given, text_flags(add_special, parse_special));
         struct Both {
             Callback logits, progress;
         } both{Callback(std::move(on_logits)), Callback(std::move(progress))};
@@ -145,9 +146,7 @@ class Session {
             options.n_wanted = indices.size();
         }
         call([&](elver_session* s) {
-            const auto prefill = [&](elver_error** e) {
-                return elver_session_prefill(s, ids.data(), ids.size(), &options, e);
-            };
+            const auto prefill = [&](elver_error** e) { return elver_session_prefill(s, input.c(), &options, e); };
             check(both.progress, prefill, both.logits);
         });
     }
@@ -159,16 +158,19 @@ class Session {
             return logits == nullptr ? py::none() : py::object(py::array_t<float>(static_cast<py::ssize_t>(n), logits));
         });
     }
-    py::array_t<float> embed(const py::object& given, int pooling) {
-        const Ids ids(given);
+    py::array_t<float> embed(const py::object& given, bool add_special, bool parse_special, int pooling,
+                             py::object progress) {
+        const Input input(given, text_flags(add_special, parse_special));
+        Callback callback(std::move(progress));
+        elver_embed_options options = ELVER_EMBED_OPTIONS_INIT;
+        options.pooling = pooling;
+        options.progress = Callback::progress;
+        options.context = &callback;
         return call([&](elver_session* s) {
             py::array_t<float> out(elver_model_width(elver_session_model(s)));
             float* values = out.mutable_data();
             const auto n = static_cast<size_t>(out.size());
-            check([&](elver_error** e) {
-                return elver_session_embed(s, static_cast<elver_pooling>(pooling), ids.data(), ids.size(), values, n,
-                                           e);
-            });
+            check(callback, [&](elver_error** e) { return elver_session_embed(s, input.c(), &options, values, n, e); });
             return out;
         });
     }
@@ -183,7 +185,6 @@ class Session {
         call(
             [&](elver_session* s) { check([&](elver_error** e) { return elver_session_restore(s, source.c(), e); }); });
     }
-    std::unique_ptr<Tokenizer> tokenizer() const { return tokenizer_of(model_); }
     void rewind(int position) {
         call([&](elver_session* s) { check([&](elver_error** e) { return elver_session_rewind(s, position, e); }); });
     }
@@ -192,17 +193,20 @@ class Session {
                     const Stop* stop) {
         const Text request(json, "request");
         Callback callback(std::move(progress));
+        elver_answer_options options = ELVER_ANSWER_OPTIONS_INIT;
+        options.progress = Callback::progress;
+        options.context = &callback;
         return call(
             [&](elver_session* s) {
-                check(callback, [&](elver_error** e) {
-                    return function(s, request.data(), request.size(), Callback::progress, &callback, e);
-                });
+                check(callback,
+                      [&](elver_error** e) { return function(s, request.data(), request.size(), &options, e); });
                 return py::make_tuple(++answer_, elver_session_position(s));
             },
             stop);
     }
-    // The next step of the answer with this number: (text, id, finish, logprob, [(id, logprob, bytes), ...], bytes,
-    // seed)
+    // The next step of the answer with this number: (kind, text, id, finish, logprob, [(id, logprob, bytes), ...],
+    // bytes, seed, (tokens of the prompt, cached, of the answer, drafted, accepted), (seconds of the prompt, of the
+    // answer))
     py::tuple next(uint64_t answer, const Stop* stop) {
         return call(
             [&](elver_session* s) {
@@ -211,11 +215,15 @@ class Session {
                 check([&](elver_error** e) { return elver_session_next(s, &event, e); });
                 py::list top(event.n_top);
                 for (size_t i = 0; i < event.n_top; ++i) {
-                    const elver_logprob& t = event.top[i];
+                    const auto& t = *reinterpret_cast<const elver_logprob*>(reinterpret_cast<const char*>(event.top) +
+                                                                            i * event.top_stride);
                     top[i] = py::make_tuple(t.id, t.logprob, py::bytes(t.bytes, t.n_bytes));
                 }
-                return py::make_tuple(py::str(event.text, event.text_size), event.id, static_cast<int>(event.finish),
-                                      event.logprob, std::move(top), py::bytes(event.bytes, event.n_bytes), event.seed);
+                return py::make_tuple(event.kind, py::str(event.text, event.text_size), event.id, event.finish,
+                                      event.logprob, std::move(top), py::bytes(event.bytes, event.n_bytes), event.seed,
+                                      py::make_tuple(event.n_prompt, event.n_cached, event.n_generated, event.n_drafted,
+                                                     event.n_accepted),
+                                      py::make_tuple(event.prompt_seconds, event.generation_seconds));
             },
             stop);
     }
@@ -256,14 +264,15 @@ void bind_session(py::module_& m) {
         .def(py::init<const Model&, int, int, int, int, int, int>(), py::arg("model"), py::arg("n_ctx"),
              py::arg("max_batch"), py::arg("cache_type"), py::arg("priority"), py::arg("context_policy"),
              py::arg("n_keep"))
-        .def("prefill", &Session::prefill, py::arg("ids"), py::arg("on_logits"), py::arg("wanted"), py::arg("progress"))
+        .def("prefill", &Session::prefill, py::arg("input"), py::arg("add_special"), py::arg("parse_special"),
+             py::arg("on_logits"), py::arg("wanted"), py::arg("progress"))
         .def("logits", &Session::logits)
         .def("rewind", &Session::rewind, py::arg("position"))
-        .def("embed", &Session::embed, py::arg("ids"), py::arg("pooling"))
+        .def("embed", &Session::embed, py::arg("input"), py::arg("add_special"), py::arg("parse_special"),
+             py::arg("pooling"), py::arg("progress"))
         .def("save", &Session::save, py::arg("sink"))
         .def("restore", &Session::restore, py::arg("source"))
         .def("fork", &Session::fork)
-        .def("tokenizer", &Session::tokenizer)
         .def(
             "chat",
             [](Session& self, const py::object& request, py::object progress, const Stop* stop) {

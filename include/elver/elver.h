@@ -80,6 +80,8 @@ typedef struct elver_threads elver_threads;
 typedef struct elver_text elver_text;
 /** Token ids that you own; elver_ids_release() them. Immutable. */
 typedef struct elver_ids elver_ids;
+/** Turns tokens that come one by one into whole characters. */
+typedef struct elver_detokenizer elver_detokenizer;
 
 /** @return The release of the library, as "0.1.0"; static. Threads: any. Since: 0.1. */
 ELVER_API const char* elver_version(void);
@@ -392,32 +394,136 @@ ELVER_API elver_status elver_tokenizer_open(const elver_source* source, elver_to
  *  Since: 0.1. */
 ELVER_API void elver_tokenizer_release(elver_tokenizer* tokenizer);
 
-/** @return The number of tokens; ids are 0 to that less 1. 0 of NULL. Threads: any. Since: 0.1. */
+/** @return The number of tokens: ids are 0 to that less 1. 0 if the tokenizer is NULL. Threads: any. Since: 0.1. */
 ELVER_API int32_t elver_tokenizer_n_vocab(const elver_tokenizer* tokenizer);
-/** @return 1 if this token ends an answer (EOS, end of turn, ...); 0 if not, of an id out of range and of NULL.
- *  Threads: any. Since: 0.1. */
+/** @return 1 if this token ends an answer (EOS, end of turn, ...); else 0, also for an id out of range or if the
+ *  tokenizer is NULL. Threads: any. Since: 0.1. */
 ELVER_API int elver_tokenizer_is_end(const elver_tokenizer* tokenizer, int32_t id);
 
+/** What kind of token it is, as the model's file says. Numbers are fixed for ever. */
+typedef enum elver_token_kind {
+    ELVER_TOKEN_NORMAL = 1,       /**< a piece of text */
+    ELVER_TOKEN_UNKNOWN = 2,      /**< stands for text that the vocabulary cannot spell */
+    ELVER_TOKEN_CONTROL = 3,      /**< steers the model: text never becomes it unless that is asked for */
+    ELVER_TOKEN_USER_DEFINED = 4, /**< a piece of text that is always one token */
+    ELVER_TOKEN_UNUSED = 5,       /**< nothing becomes it */
+    ELVER_TOKEN_BYTE = 6,         /**< one byte, where no other token spells the text */
+    ELVER_TOKEN_MARKER = 7        /**< steers the model as a control token does, but is shown in text (<tool_call>) */
+} elver_token_kind;
+
+/** A token of a vocabulary. */
+typedef struct elver_token {
+    size_t struct_size;
+    const char* bytes;  /**< what it stands for, which may be a part of a character; a control token as it is spelled.
+                             Borrowed until the tokenizer is released */
+    size_t n_bytes;     /**< how many */
+    int32_t kind;       /**< an elver_token_kind */
+    int32_t is_control; /**< 1: it is not shown in text, unless that is asked for; else 0 */
+    int32_t is_end;     /**< 1: it ends an answer; else 0 */
+    int32_t reserved;   /**< 0 */
+} elver_token;
+#define ELVER_TOKEN_INIT \
+    { sizeof(elver_token), NULL, 0, 0, 0, 0, 0 }
+
+/** What there is to know of a token: with its bytes a host can allow or forbid tokens by what they spell.
+ *  @param token Initialised with ELVER_TOKEN_INIT, and may be used again; the rest is written only on ELVER_OK.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (an id that is not in the vocabulary).
+ *  Threads: any. The first call takes some milliseconds, and memory for the bytes of all tokens. Since: 0.1. */
+ELVER_API elver_status elver_tokenizer_token(const elver_tokenizer* tokenizer, int32_t id, elver_token* token,
+                                             elver_error** error);
+
+/** Tokens that a vocabulary has one of, if any. Numbers are fixed for ever. */
+typedef enum elver_special {
+    ELVER_SPECIAL_BOS = 0,      /**< begins a text */
+    ELVER_SPECIAL_EOS = 1,      /**< ends a text */
+    ELVER_SPECIAL_EOT = 2,      /**< ends a turn of a conversation */
+    ELVER_SPECIAL_EOM = 3,      /**< ends a message, behind which a tool is asked */
+    ELVER_SPECIAL_UNK = 4,      /**< stands for what the vocabulary cannot spell */
+    ELVER_SPECIAL_SEP = 5,      /**< separates two texts */
+    ELVER_SPECIAL_PAD = 6,      /**< fills up */
+    ELVER_SPECIAL_CLS = 7,      /**< begins a text of an encoder */
+    ELVER_SPECIAL_MASK = 8,     /**< stands for a word that is left out */
+    ELVER_SPECIAL_FIM_PRE = 9,  /**< fill in the middle: what stands before follows; */
+    ELVER_SPECIAL_FIM_SUF = 10, /**< what stands behind follows; */
+    ELVER_SPECIAL_FIM_MID = 11, /**< what is to be filled in follows; */
+    ELVER_SPECIAL_FIM_PAD = 12, /**< fills up; */
+    ELVER_SPECIAL_FIM_REP = 13, /**< a repository's name follows; */
+    ELVER_SPECIAL_FIM_SEP = 14  /**< a file's name follows */
+} elver_special;
+
+/** @return The id of a special token; -1 if the vocabulary has none, if there is no such special, or if the tokenizer
+ *  is NULL. Which of them end an answer says elver_tokenizer_is_end(): there may be more than these. Threads: any.
+ *  Since: 0.1. */
+ELVER_API int32_t elver_tokenizer_special(const elver_tokenizer* tokenizer, elver_special which);
+/** The id of a token by its spelling in the model's file, as "<|im_end|>"; what lies between two tokens' spellings is
+ *  for elver_tokenizer_encode().
+ *  @param text Borrowed for the call.
+ *  @return The id; -1 if no token is spelled so, or if one of the pointers is NULL. Threads: any. Since: 0.1. */
+ELVER_API int32_t elver_tokenizer_find(const elver_tokenizer* tokenizer, const char* text, size_t text_size);
+
+/** How text and tokens become each other: 0, or a sum of these. Numbers are fixed for ever. */
+typedef enum elver_text_flag {
+    ELVER_TEXT_ADD_SPECIAL = 1,   /**< to tokens: BOS, EOS and their like where the model wants them */
+    ELVER_TEXT_PARSE_SPECIAL = 2, /**< to tokens: control tokens that the text spells. Not for text of strangers */
+    ELVER_TEXT_SHOW_SPECIAL = 4   /**< to text: control tokens, as they are spelled */
+} elver_text_flag;
+
 /** Ids of a text.
- *  @param text          Borrowed for the call; NULL is allowed with a size of 0. Invalid UTF-8 is read as U+FFFD.
- *  @param text_size     Bytes, up to 1 GiB.
- *  @param add_special   Nonzero: BOS, EOS and their like where the model wants them.
- *  @param parse_special Nonzero: control tokens spelled in the text become tokens. Not for text of strangers.
- *  @param out           Written only on ELVER_OK: ids you own; elver_ids_release() them.
- *  @param error         NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  @param text      Borrowed for the call; NULL is allowed with a size of 0. Invalid UTF-8 is read as U+FFFD.
+ *  @param text_size Bytes, up to 1 GiB.
+ *  @param flags     ELVER_TEXT_ADD_SPECIAL and ELVER_TEXT_PARSE_SPECIAL, or 0.
+ *  @param out       Written only on ELVER_OK: ids you own; elver_ids_release() them.
  *  @return ELVER_OK; ELVER_UNSUPPORTED (a model whose vocabulary elver cannot use); ELVER_INVALID_ARGUMENT.
  *  Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_tokenizer_encode(const elver_tokenizer* tokenizer, const char* text, size_t text_size,
-                                              int add_special, int parse_special, elver_ids** out, elver_error** error);
+                                              uint32_t flags, elver_ids** out, elver_error** error);
 
-/** Text of ids: whole UTF-8, what is none as U+FFFD.
- *  @param ids     [n_ids], borrowed for the call; NULL is allowed with n_ids 0.
- *  @param special Nonzero: control tokens are shown.
- *  @param out     Written only on ELVER_OK: a text you own; elver_text_release() it.
- *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
+/** Text of ids: whole UTF-8; bytes that are no character become U+FFFD.
+ *  @param ids   [n_ids], borrowed for the call; NULL is allowed with n_ids 0.
+ *  @param flags ELVER_TEXT_SHOW_SPECIAL or 0.
+ *  @param out   Written only on ELVER_OK: a text you own; elver_text_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (an id that is not in the vocabulary). Threads: any. Since: 0.1. */
 ELVER_API elver_status elver_tokenizer_decode(const elver_tokenizer* tokenizer, const int32_t* ids, size_t n_ids,
-                                              int special, elver_text** out, elver_error** error);
+                                              uint32_t flags, elver_text** out, elver_error** error);
+
+/** Begins a stream of tokens that become text. What its calls give together is what elver_tokenizer_decode() makes of
+ *  all ids.
+ *  @param flags ELVER_TEXT_SHOW_SPECIAL or 0.
+ *  @param out   Written only on ELVER_OK: a detokenizer you own; elver_detokenizer_release() it. It keeps what it needs
+ *               of the tokenizer.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT.
+ *  Threads: any. The detokenizer belongs to one thread at a time: a call in it while another is at work there returns
+ *  ELVER_BUSY. Since: 0.1. */
+ELVER_API elver_status elver_detokenizer_open(const elver_tokenizer* tokenizer, uint32_t flags, elver_detokenizer** out,
+                                              elver_error** error);
+
+/** Releases a detokenizer; NULL is allowed. Threads: any, once, and after every other call on it has returned.
+ *  Since: 0.1. */
+ELVER_API void elver_detokenizer_release(elver_detokenizer* detokenizer);
+
+/** Says which tokens stand before the stream, as those of a prompt that it continues: a leading space is then part of
+ *  the text, where a text of its own would begin without.
+ *  @param ids   [n_ids], borrowed for the call; NULL is allowed with n_ids 0.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (an id that is not in the vocabulary); ELVER_BUSY.
+ *  Threads: the detokenizer's. Since: 0.1. */
+ELVER_API elver_status elver_detokenizer_follow(elver_detokenizer* detokenizer, const int32_t* ids, size_t n_ids,
+                                                elver_error** error);
+
+/** Takes the next token.
+ *  @param text      Written only on ELVER_OK: what became whole with it. Valid UTF-8, may be empty. Borrowed until the
+ *                   next call in the detokenizer.
+ *  @param text_size Written only on ELVER_OK: its bytes.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (an id that is not in the vocabulary); ELVER_BUSY.
+ *  Threads: the detokenizer's. Since: 0.1. */
+ELVER_API elver_status elver_detokenizer_push(elver_detokenizer* detokenizer, int32_t id, const char** text,
+                                              size_t* text_size, elver_error** error);
+
+/** Ends the stream: bytes that waited for the rest of their character come as U+FFFD. The next push begins another.
+ *  @param text      As elver_detokenizer_push()'s.
+ *  @param text_size As elver_detokenizer_push()'s.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_BUSY. Threads: the detokenizer's. Since: 0.1. */
+ELVER_API elver_status elver_detokenizer_finish(elver_detokenizer* detokenizer, const char** text, size_t* text_size,
+                                                elver_error** error);
 
 /** Renders a chat template.
  *  @param tokenizer Whose bos_token and eos_token are meant; NULL: there are none.
@@ -443,7 +549,6 @@ ELVER_API elver_status elver_tokenizer_render(const elver_tokenizer* tokenizer, 
  *  session is gone.
  *  @param options NULL for defaults. Borrowed for the call.
  *  @param out     Written only on ELVER_OK: a session you own; elver_session_release() it. It keeps the model.
- *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (also: not loaded yet); ELVER_OUT_OF_MEMORY; ELVER_BUSY (another thread
  *  loads the model now).
  *  Threads: any. The session belongs to one thread at a time: a call in it while another is at work there returns
@@ -469,8 +574,32 @@ ELVER_API const elver_model* elver_session_model(const elver_session* session);
  *  last whole position. NULL is allowed. Threads: any, also a signal handler. Since: 0.1. */
 ELVER_API void elver_session_cancel(elver_session* session);
 
+/** What an elver_input is. Numbers are fixed for ever. */
+typedef enum elver_input_kind {
+    ELVER_INPUT_IDS = 0,       /**< token ids */
+    ELVER_INPUT_TEXT = 1,      /**< a text, which becomes token ids */
+    ELVER_INPUT_EMBEDDINGS = 2 /**< rows that take the place of tokens' embeddings */
+} elver_input_kind;
+
+/** What a session reads. Only the fields of its kind are set. */
+typedef struct elver_input {
+    size_t struct_size;
+    int32_t kind;            /**< an elver_input_kind */
+    uint32_t flags;          /**< of a text: ELVER_TEXT_ADD_SPECIAL and ELVER_TEXT_PARSE_SPECIAL, or 0 */
+    const int32_t* ids;      /**< [n_ids] */
+    size_t n_ids;            /**< how many */
+    const char* text;        /**< UTF-8; invalid UTF-8 is read as U+FFFD */
+    size_t text_size;        /**< bytes */
+    const float* embeddings; /**< [n_rows, width]: what the layers see instead of a token's embedding, after its scale.
+                                  What the model adds for a position is still added */
+    size_t n_rows;           /**< positions */
+    size_t width;            /**< floats of a row: elver_model_width() */
+} elver_input;
+#define ELVER_INPUT_INIT \
+    { sizeof(elver_input), ELVER_INPUT_IDS, 0, NULL, 0, NULL, 0, NULL, 0, 0 }
+
 /** Takes the logits after one token. Called on the thread of the call that takes it.
- *  @param index   Of the token in the ids that were given.
+ *  @param index   Of the token in the input, in which a text counts as its tokens.
  *  @param logits  [n_vocab], borrowed until it returns.
  *  @param context What was given beside the function.
  *  @return Nonzero to go on, 0 to cancel, as elver_progress. It is called from within a pass: calls that compute in any
@@ -482,70 +611,78 @@ typedef struct elver_prefill_options {
     size_t struct_size;
     elver_progress progress;   /**< NULL, or called after each pass */
     elver_on_logits on_logits; /**< NULL, or called for each token that is wanted, in their order */
-    const size_t* wanted;      /**< [n_wanted], rising: which of the ids; NULL: every one. Borrowed for the call */
-    size_t n_wanted;           /**< 0 where wanted is NULL */
-    void* context;             /**< given to both functions */
+    const size_t* wanted; /**< [n_wanted], rising: which tokens of the input; NULL: every one. Borrowed for the call */
+    size_t n_wanted;      /**< 0 where wanted is NULL */
+    void* context;        /**< given to both functions */
 } elver_prefill_options;
 #define ELVER_PREFILL_OPTIONS_INIT \
     { sizeof(elver_prefill_options), NULL, NULL, NULL, 0, NULL }
 
-/** Appends tokens to the session's text and computes them, in passes of at most max_batch. Ends an answer that was
- *  begun, but not where nothing has changed.
- *  @param ids     [n_ids], borrowed for the call; NULL is allowed with n_ids 0.
+/** Appends an input to the session's text and computes it, in passes of at most max_batch. Ends an answer that was
+ *  begun, except where nothing has changed.
+ *  @param input   Borrowed for the call. It may be empty.
  *  @param options NULL, or borrowed for the call.
- *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
- *  @return ELVER_OK: elver_session_logits() are those after the last id. ELVER_INVALID_ARGUMENT (an id that is not in
- *  the vocabulary) and ELVER_CONTEXT_FULL: nothing has changed. ELVER_CANCELLED: the session stands after the last
- *  whole pass. ELVER_BUSY. Logits are the same bits whatever the passes, threads and sessions were.
+ *  @return ELVER_OK: elver_session_logits() are those after the last token. ELVER_INVALID_ARGUMENT (an id that is not
+ * in the vocabulary, an embedding that is not finite), ELVER_UNSUPPORTED (a text, and a vocabulary that elver cannot
+ * use) and ELVER_CONTEXT_FULL: nothing has changed. ELVER_CANCELLED: the session stands after the last whole pass.
+ *  ELVER_BUSY. Logits are the same bits whatever the passes, threads and sessions were.
  *  Threads: the session's. Since: 0.1. */
-ELVER_API elver_status elver_session_prefill(elver_session* session, const int32_t* ids, size_t n_ids,
+ELVER_API elver_status elver_session_prefill(elver_session* session, const elver_input* input,
                                              const elver_prefill_options* options, elver_error** error);
 
-/** The logits after the session's last token.
+/** The logits after the session's last token. With them a host chooses tokens by itself: it edits and reads the logits,
+ *  prefills the id that it has chosen, and makes text of it with an elver_detokenizer.
  *  @param n Written always: how many there are, the vocabulary of the session's model, or 0. NULL is allowed.
- *  @return [n], borrowed until the next call in the session; NULL where there are none: before the first token, after a
- *  rewind or a cancelled call, and if the session is NULL.
+ *  @return [n], yours to edit and borrowed until the next call in the session: the session does not read them, but for
+ *  elver_session_save() and elver_session_fork(), which keep them as they are. NULL where there are none: before the
+ *  first token, after a rewind or a cancelled call, and if the session is NULL.
  *  Threads: the session's. Since: 0.1. */
-ELVER_API const float* elver_session_logits(const elver_session* session, size_t* n);
+ELVER_API float* elver_session_logits(elver_session* session, size_t* n);
 
 /** Goes back to a position, forgetting what came after. Ends an answer that was begun. Where a sliding window or a
  *  recurrent layer does not reach back that far, the next call computes what is left of the text anew.
  *  @param position 0 to the present one.
- *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_BUSY. Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_rewind(elver_session* session, int32_t position, elver_error** error);
 
+/** How an answer is begun. */
+typedef struct elver_answer_options {
+    size_t struct_size;
+    elver_progress progress; /**< NULL, or called after each pass over the prompt */
+    void* context;           /**< given to progress */
+} elver_answer_options;
+#define ELVER_ANSWER_OPTIONS_INIT \
+    { sizeof(elver_answer_options), NULL, NULL }
+
 /** Begins the answer to a chat request: reads the conversation, keeping what the session holds of it already. Pull the
  *  answer with elver_session_next(). A call that fails with another status than ELVER_CANCELLED leaves an answer that
- * was begun before as it is.
- *  @param request  JSON object shaped as the OpenAI chat API's, borrowed for the call: messages, tools, documents and
- *                  how to answer (docs/sampling.md has every key): temperature (0: always the likeliest token), top_p,
- *                  top_k, min_p, typical_p and other ways to sample, their order as samplers, max_tokens (-1: no
- * limit), stop, seed, logit_bias, presence_penalty, frequency_penalty, repetition_penalty, logprobs, top_logprobs,
- * ignore_eos, chat_template_kwargs, reasoning_effort. What a request does not say is as the model's file has it (its
- * keys general.sampling.), else all tokens at temperature 1. Without a seed, or with -1, a random one is used;
- * elver_event has it. A stop string may spell control tokens, although they are not shown. A key of the API that asks
- * for nothing (null, n 1, ...) is accepted; one that asks for what is not done is an error that says so, and so is an
- * unknown key.
- *                  Messages may have null or no content, parts of text, the role developer, and tool calls whose
- *                  arguments are JSON text. Control tokens that they spell stay text. BOS stands before the prompt once
- *                  if the model asks for it, whether the template writes it or not. Tools take the template
- *                  "tokenizer.chat_template.tool_use" if the file has it; with a template that does not read them they
- *                  are an error.
- *  @param progress NULL, or called after each pass over the prompt; see elver_progress.
- *  @param context  Given to progress.
- *  @param error    NULL, or written only on failure: an error you own; elver_error_release() it.
+ *  was begun before as it is.
+ *  @param request JSON object shaped as the OpenAI chat API's, borrowed for the call: messages, tools, documents and
+ *                 how to answer (docs/sampling.md has every key): temperature (0: always the likeliest token), top_p,
+ *                 top_k, min_p, typical_p and other ways to sample, their order as samplers, max_tokens (-1: no limit),
+ *                 stop, seed, logit_bias, presence_penalty, frequency_penalty, repetition_penalty, logprobs,
+ *                 top_logprobs, ignore_eos, chat_template_kwargs, reasoning_effort. What a request does not say is as
+ *                 the model's file has it (its keys general.sampling.), else all tokens at temperature 1. Without a
+ *                 seed, or with -1, a random one is used; elver_event has it. A stop string may spell control tokens,
+ *                 although they are not shown. A key of the API that asks for nothing (null, n 1, ...) is accepted; one
+ *                 that asks for what is not done is an error that says so, and so is an unknown key.
+ *                 Messages may have null or no content, parts of text, the role developer, and tool calls whose
+ *                 arguments are JSON text. Control tokens that they spell stay text. BOS stands before the prompt once
+ *                 if the model asks for it, whether the template writes it or not. Tools take the template
+ *                 "tokenizer.chat_template.tool_use" if the file has it; with a template that does not read them they
+ *                 are an error.
+ *  @param options NULL, or borrowed for the call.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (the error names the key, what was expected and what was found);
  *  ELVER_UNSUPPORTED (no usable chat template or vocabulary); ELVER_CONTEXT_FULL; ELVER_CANCELLED; ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_chat(elver_session* session, const char* request, size_t request_size,
-                                          elver_progress progress, void* context, elver_error** error);
+                                          const elver_answer_options* options, elver_error** error);
 
 /** Begins the continuation of a text: as elver_session_chat(), but with "prompt" (a text) or "ids" (a list of token
  *  ids) in place of messages, tools and documents. Control tokens that a prompt spells stay text unless "special" is
  *  true, which is for prompts made by hand. Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_complete(elver_session* session, const char* request, size_t request_size,
-                                              elver_progress progress, void* context, elver_error** error);
+                                              const elver_answer_options* options, elver_error** error);
 
 /** Why an answer ended. Numbers are fixed for ever. */
 typedef enum elver_finish {
@@ -564,27 +701,46 @@ typedef struct elver_logprob {
     size_t n_bytes;    /**< how many */
 } elver_logprob;
 
-/** A step of an answer: a token, or the end. */
+/** What an event tells. A host passes over kinds that it does not know: later releases may have more. Numbers are fixed
+ *  for ever. */
+typedef enum elver_event_kind {
+    ELVER_EVENT_TEXT = 0,      /**< a token of the answer, with the text that became whole */
+    ELVER_EVENT_END = 1,       /**< the end, with why; the last text and its token may come with it */
+    ELVER_EVENT_PROGRESS = 2,  /**< a part of the prompt was read. Not sent by this release */
+    ELVER_EVENT_REASONING = 3, /**< as text, of what the model thinks before it answers. Not sent by this release */
+    ELVER_EVENT_TOOL_CALL = 4  /**< a piece of a tool call. Not sent by this release */
+} elver_event_kind;
+
+/** A step of an answer. */
 typedef struct elver_event {
     size_t struct_size;
+    int32_t kind;             /**< an elver_event_kind */
+    int32_t id;               /**< the token, or -1 */
     const char* text;         /**< what became whole with it: valid UTF-8, may be empty. Borrowed until the next call */
     size_t text_size;         /**< bytes */
-    int32_t id;               /**< the token, or -1 */
-    elver_finish finish;      /**< other than ELVER_FINISH_NONE: the last event */
-    float logprob;            /**< of the token, where the request asked for logprobs; else 0 */
-    uint32_t n_top;           /**< how many alternatives follow */
-    const elver_logprob* top; /**< [n_top], likeliest first. Borrowed until the next call */
     const char* bytes;        /**< the token's own, as elver_logprob's; empty without a token. Borrowed likewise */
     size_t n_bytes;           /**< how many */
+    int32_t finish;           /**< an elver_finish: other than ELVER_FINISH_NONE at the end alone */
+    float logprob;            /**< of the token, where the request asked for logprobs; else 0 */
+    const elver_logprob* top; /**< alternatives, likeliest first. Borrowed until the next call */
+    size_t n_top;             /**< how many */
+    size_t top_stride;        /**< bytes from one to the next, which may be more than this header's elver_logprob */
     uint64_t seed;            /**< that the answer is drawn with: with it the same request gives the same answer */
+    int32_t n_prompt;         /**< tokens of the prompt */
+    int32_t n_cached;         /**< of these, not computed again: the session, or another of the model, had them */
+    int32_t n_generated;      /**< tokens of the answer so far */
+    int32_t n_drafted;        /**< tokens that were computed before it was known whether they would be chosen */
+    int32_t n_accepted;       /**< of these, chosen: passes that were saved */
+    int32_t reserved;         /**< 0 */
+    double prompt_seconds;    /**< that the prompt took */
+    double generation_seconds; /**< that elver_session_next() took so far */
 } elver_event;
 #define ELVER_EVENT_INIT \
-    { sizeof(elver_event), NULL, 0, -1, ELVER_FINISH_NONE, 0, 0, NULL, NULL, 0, 0 }
+    { sizeof(elver_event), 0, -1, NULL, 0, NULL, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /** The next step of the answer. The end is an event too: one more call is an error. A part of a stop string is never
  *  shown.
  *  @param event Initialised with ELVER_EVENT_INIT, and may be used again; the rest is written only on ELVER_OK.
- *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (no answer was begun, or it has ended); ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_next(elver_session* session, elver_event* event, elver_error** error);
@@ -597,29 +753,41 @@ typedef enum elver_pooling {
     ELVER_POOLING_LAST = 3     /**< of the last token */
 } elver_pooling;
 
-/** The embedding of a text: its hidden states after the last norm, pooled and scaled to unit length, so that the cosine
- *  of two texts is the product of their embeddings. The session's text is then this one, without logits. Ends an answer
- *  that was begun. A model that reads both ways (BERT) takes at most max_batch tokens, which defaults to its context.
- *  @param ids   [n_ids], at least one, borrowed for the call.
- *  @param out   [n_out], yours; written only on ELVER_OK.
- *  @param n_out elver_model_width().
- *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
- *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_CONTEXT_FULL; ELVER_CANCELLED; ELVER_BUSY.
+/** How an embedding is made. */
+typedef struct elver_embed_options {
+    size_t struct_size;
+    int32_t pooling;         /**< an elver_pooling */
+    int32_t reserved;        /**< 0 */
+    elver_progress progress; /**< NULL, or called after each pass */
+    void* context;           /**< given to progress */
+} elver_embed_options;
+#define ELVER_EMBED_OPTIONS_INIT \
+    { sizeof(elver_embed_options), ELVER_POOLING_DEFAULT, 0, NULL, NULL }
+
+/** The embedding of an input: its hidden states after the last norm, pooled and scaled to unit length, so that the
+ *  cosine of two texts is the product of their embeddings. The session's text is then this one, without logits. Ends an
+ *  answer that was begun. A model that reads both ways (BERT) takes at most max_batch tokens, which defaults to its
+ *  context.
+ *  @param input   At least one token or row, borrowed for the call.
+ *  @param options NULL, or borrowed for the call.
+ *  @param out     [n_out], yours; written only on ELVER_OK.
+ *  @param n_out   elver_model_width().
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_UNSUPPORTED (a text, and a vocabulary that elver cannot use);
+ *  ELVER_CONTEXT_FULL; ELVER_CANCELLED; ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
-ELVER_API elver_status elver_session_embed(elver_session* session, elver_pooling pooling, const int32_t* ids,
-                                           size_t n_ids, float* out, size_t n_out, elver_error** error);
+ELVER_API elver_status elver_session_embed(elver_session* session, const elver_input* input,
+                                           const elver_embed_options* options, float* out, size_t n_out,
+                                           elver_error** error);
 
 /** Writes a session: its tokens, the logits after the last and its cache. An answer that is under way is not part of
  *  it: begin another after restoring.
  *  @param sink  Borrowed for the call.
- *  @param error NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_IO (also where the function answered 0); ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_save(elver_session* session, const elver_sink* sink, elver_error** error);
 
 /** Makes a session what was saved, to the bit; an answer under way ends. After an error it holds what it held.
  *  @param source Borrowed for the call.
- *  @param error  NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_MISMATCH (another model, instruction set, context, batch or cache type: the message says
  *  which); ELVER_BAD_FILE (damaged); ELVER_NOT_FOUND; ELVER_IO; ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
@@ -631,7 +799,6 @@ ELVER_API elver_status elver_session_restore(elver_session* session, const elver
  * own is not asked there.
  *  @param context Given to go_on; both must outlive the new session.
  *  @param out     Written only on ELVER_OK: a session you own; elver_session_release() it.
- *  @param error   NULL, or written only on failure: an error you own; elver_error_release() it.
  *  @return ELVER_OK; ELVER_OUT_OF_MEMORY; ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_fork(elver_session* session, elver_go_on go_on, void* context, elver_session** out,

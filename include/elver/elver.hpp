@@ -12,6 +12,7 @@
 // its namesake in elver.h.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -273,6 +274,14 @@ inline Outcome<Text> render(const elver_tokenizer* tokenizer, std::string_view s
 }
 }  // namespace detail
 
+// A token of a vocabulary; see elver_token.
+struct Token {
+    std::string_view bytes;  // what it stands for, which may be a part of a character
+    elver_token_kind kind = ELVER_TOKEN_NORMAL;
+    bool is_control = false;
+    bool is_end = false;
+};
+
 class Tokenizer {
   public:
     explicit Tokenizer(elver_tokenizer* owned) noexcept : handle_(owned) {}
@@ -283,20 +292,35 @@ class Tokenizer {
     }
     static Outcome<Tokenizer> open(std::string_view path) { return open(detail::path_source(path)); }
 
-    Outcome<Ids> encode(std::string_view text, bool add_special = true, bool parse_special = false) const {
+    // flags: see elver_text_flag. A truth value is none.
+    template <std::same_as<bool> Flag>
+    Outcome<Ids> encode(std::string_view text, Flag) const = delete;
+    Outcome<Ids> encode(std::string_view text, uint32_t flags = ELVER_TEXT_ADD_SPECIAL) const {
         elver_ids* out = nullptr;
         return detail::outcome<Ids>(
-            [&](elver_error** e) {
-                return elver_tokenizer_encode(c(), text.data(), text.size(), add_special, parse_special, &out, e);
-            },
+            [&](elver_error** e) { return elver_tokenizer_encode(c(), text.data(), text.size(), flags, &out, e); },
             [&] { return Ids(out); });
     }
-    Outcome<Text> decode(std::span<const int32_t> ids, bool special = false) const {
+    template <std::same_as<bool> Flag>
+    Outcome<Text> decode(std::span<const int32_t> ids, Flag) const = delete;
+    Outcome<Text> decode(std::span<const int32_t> ids, uint32_t flags = 0) const {
         elver_text* out = nullptr;
         return detail::outcome<Text>(
-            [&](elver_error** e) { return elver_tokenizer_decode(c(), ids.data(), ids.size(), special, &out, e); },
+            [&](elver_error** e) { return elver_tokenizer_decode(c(), ids.data(), ids.size(), flags, &out, e); },
             [&] { return Text(out); });
     }
+    // Its bytes are borrowed until the tokenizer is gone.
+    Outcome<Token> token(int32_t id) const {
+        elver_token t = ELVER_TOKEN_INIT;
+        return detail::outcome<Token>(
+            [&](elver_error** e) { return elver_tokenizer_token(c(), id, &t, e); },
+            [&]() -> Token {
+                return {{t.bytes, t.n_bytes}, static_cast<elver_token_kind>(t.kind), t.is_control != 0, t.is_end != 0};
+            });
+    }
+    // -1 where there is none.
+    int32_t special(elver_special which) const noexcept { return elver_tokenizer_special(c(), which); }
+    int32_t find(std::string_view text) const noexcept { return elver_tokenizer_find(c(), text.data(), text.size()); }
     // Through the chat template that lies beside the vocabulary, or another one; variables are a JSON object.
     Outcome<Text> render(std::string_view variables) const { return detail::render(c(), {}, variables); }
     Outcome<Text> render(std::string_view source, std::string_view variables) const {
@@ -325,6 +349,85 @@ class Threads {
 
   private:
     detail::Handle<elver_threads, elver_threads_release> handle_;
+};
+
+// Turns tokens that come one by one into whole characters. What a call gives is borrowed until the next one.
+class Detokenizer {
+  public:
+    explicit Detokenizer(elver_detokenizer* owned) noexcept : handle_(owned) {}
+    static Outcome<Detokenizer> open(const Tokenizer& tokenizer, uint32_t flags = 0) {
+        elver_detokenizer* out = nullptr;
+        return detail::outcome<Detokenizer>(
+            [&](elver_error** e) { return elver_detokenizer_open(tokenizer.c(), flags, &out, e); },
+            [&] { return Detokenizer(out); });
+    }
+#if ELVER_HPP_EXCEPTIONS
+    explicit Detokenizer(const Tokenizer& tokenizer, uint32_t flags = 0) : Detokenizer(open(tokenizer, flags)) {}
+#endif
+    // Tokens that stand before the stream, as those of a prompt that it continues.
+    Outcome<void> follow(std::span<const int32_t> ids) {
+        return detail::outcome(
+            [&](elver_error** e) { return elver_detokenizer_follow(c(), ids.data(), ids.size(), e); });
+    }
+    Outcome<std::string_view> push(int32_t id) {
+        return text([&](const char** text, size_t* size, elver_error** e) {
+            return elver_detokenizer_push(c(), id, text, size, e);
+        });
+    }
+    // What waited for the rest of its character; the next push begins another stream.
+    Outcome<std::string_view> finish() {
+        return text([&](const char** text, size_t* size, elver_error** e) {
+            return elver_detokenizer_finish(c(), text, size, e);
+        });
+    }
+    elver_detokenizer* c() const noexcept { return handle_.get(); }  // borrowed
+
+  private:
+    template <class Call>
+    Outcome<std::string_view> text(Call&& call) {
+        const char* text = nullptr;
+        size_t size = 0;
+        return detail::outcome<std::string_view>([&](elver_error** e) { return call(&text, &size, e); },
+                                                 [&] { return std::string_view(text, size); });
+    }
+
+    detail::Handle<elver_detokenizer, elver_detokenizer_release> handle_;
+};
+
+// What a session reads: token ids, a text, or rows that take the place of tokens' embeddings. All are borrowed.
+class Input {
+  public:
+    template <class Ids>
+        requires std::convertible_to<const Ids&, std::span<const int32_t>>
+    Input(const Ids& ids) noexcept {
+        const std::span<const int32_t> span = ids;
+        input_.ids = span.data();
+        input_.n_ids = span.size();
+    }
+    Input(const int32_t* ids, size_t n) noexcept : Input(std::span<const int32_t>(ids, n)) {}
+    // flags: see elver_text_flag.
+    static Input text(std::string_view text, uint32_t flags = ELVER_TEXT_ADD_SPECIAL) noexcept {
+        Input out;
+        out.input_.kind = ELVER_INPUT_TEXT;
+        out.input_.flags = flags;
+        out.input_.text = text.data();
+        out.input_.text_size = text.size();
+        return out;
+    }
+    // [rows, width], width being the model's.
+    static Input embeddings(std::span<const float> rows, size_t width) noexcept {
+        Input out;
+        out.input_.kind = ELVER_INPUT_EMBEDDINGS;
+        out.input_.embeddings = rows.data();
+        out.input_.n_rows = width == 0 ? 0 : rows.size() / width;
+        out.input_.width = width;
+        return out;
+    }
+    const elver_input* c() const noexcept { return &input_; }
+
+  private:
+    Input() = default;
+    elver_input input_ = ELVER_INPUT_INIT;
 };
 
 class Model {
@@ -415,15 +518,58 @@ inline Outcome<Text> describe_machine() {
                                  [&] { return Text(out); });
 }
 
-// A step of an answer. Its text and alternatives are borrowed until the next call in the session.
+// The alternatives to a token, likeliest first: a range of elver_logprob.
+class Alternatives {
+  public:
+    class Iterator {
+      public:
+        using value_type = elver_logprob;
+        using difference_type = std::ptrdiff_t;
+        Iterator() = default;
+        Iterator(const char* at, size_t stride) noexcept : at_(at), stride_(stride) {}
+        const elver_logprob& operator*() const noexcept { return *reinterpret_cast<const elver_logprob*>(at_); }
+        const elver_logprob* operator->() const noexcept { return &**this; }
+        Iterator& operator++() noexcept { return at_ += stride_, *this; }
+        Iterator operator++(int) noexcept {
+            const Iterator before = *this;
+            ++*this;
+            return before;
+        }
+        bool operator==(const Iterator& other) const noexcept { return at_ == other.at_; }
+
+      private:
+        const char* at_ = nullptr;
+        size_t stride_ = 0;
+    };
+
+    Alternatives() = default;
+    explicit Alternatives(const elver_event& e) noexcept
+        : first_(reinterpret_cast<const char*>(e.top)), n_(e.n_top), stride_(e.top_stride) {}
+    size_t size() const noexcept { return n_; }
+    bool empty() const noexcept { return n_ == 0; }
+    const elver_logprob& operator[](size_t i) const noexcept { return *Iterator(first_ + i * stride_, stride_); }
+    Iterator begin() const noexcept { return {first_, stride_}; }
+    Iterator end() const noexcept { return {first_ + n_ * stride_, stride_}; }
+
+  private:
+    const char* first_ = nullptr;
+    size_t n_ = 0, stride_ = 0;
+};
+static_assert(std::forward_iterator<Alternatives::Iterator>);
+
+// A step of an answer. Its text, bytes and alternatives are borrowed until the next call in the session. What the other
+// fields of elver_event are (counts, times) is told there.
 struct Event {
+    elver_event_kind kind = ELVER_EVENT_TEXT;
     std::string_view text;
     int32_t id = -1;  // the token, or -1
     elver_finish finish = ELVER_FINISH_NONE;
     float logprob = 0;
-    std::span<const elver_logprob> top;
+    Alternatives top;
     std::string_view bytes;  // the token's own, which may be a part of a character
     uint64_t seed = 0;       // that the answer is drawn with
+    int32_t n_prompt = 0, n_cached = 0, n_generated = 0, n_drafted = 0, n_accepted = 0;
+    double prompt_seconds = 0, generation_seconds = 0;
     bool last() const noexcept { return finish != ELVER_FINISH_NONE; }
 };
 
@@ -444,51 +590,56 @@ class Session {
         : Session(open(model, options)) {}
 #endif
 
-    Outcome<void> prefill(std::span<const int32_t> ids) {
-        return detail::outcome(
-            [&](elver_error** e) { return elver_session_prefill(c(), ids.data(), ids.size(), nullptr, e); });
+    Outcome<void> prefill(const Input& input) {
+        return detail::outcome([&](elver_error** e) { return elver_session_prefill(c(), input.c(), nullptr, e); });
     }
-    // on_logits: (index into ids, logits as std::span<const float>) -> false to cancel; or nothing. For every id, or
-    // for those at the rising indices `wanted`.
+    // on_logits: (index into the input, logits as std::span<const float>) -> false to cancel; or nothing. For every
+    // token, or for those at the rising indices `wanted`.
     template <class F>
-    Outcome<void> prefill(std::span<const int32_t> ids, F&& on_logits) {
-        return prefill_logits(ids, nullptr, 0, on_logits);
+    Outcome<void> prefill(const Input& input, F&& on_logits) {
+        return prefill_logits(input, nullptr, 0, on_logits);
     }
     template <class F>
-    Outcome<void> prefill(std::span<const int32_t> ids, std::span<const size_t> wanted, F&& on_logits) {
+    Outcome<void> prefill(const Input& input, std::span<const size_t> wanted, F&& on_logits) {
         static const size_t none = 0;
-        return prefill_logits(ids, wanted.empty() ? &none : wanted.data(), wanted.size(), on_logits);
+        return prefill_logits(input, wanted.empty() ? &none : wanted.data(), wanted.size(), on_logits);
     }
     // Of unit length, [the model's width]; see elver_session_embed.
-    Outcome<std::vector<float>> embed(std::span<const int32_t> ids, elver_pooling pooling = ELVER_POOLING_DEFAULT) {
-        std::vector<float> out(static_cast<size_t>(elver_model_width(elver_session_model(c()))));
-        return detail::outcome<std::vector<float>>(
-            [&](elver_error** e) {
-                return elver_session_embed(c(), pooling, ids.data(), ids.size(), out.data(), out.size(), e);
-            },
-            [&] { return std::move(out); });
+    Outcome<std::vector<float>> embed(const Input& input, elver_pooling pooling = ELVER_POOLING_DEFAULT) {
+        elver_embed_options options = ELVER_EMBED_OPTIONS_INIT;
+        options.pooling = pooling;
+        return embed_with(input, options, [](elver_error*) {});
     }
-    // After the last token, [n_vocab]; empty where there are none. Borrowed until the next call in the session.
-    std::span<const float> logits() const noexcept {
+    // progress: fraction -> false to cancel; or nothing.
+    template <class F>
+    Outcome<std::vector<float>> embed(const Input& input, elver_pooling pooling, F&& progress) {
+        detail::Callback<std::remove_reference_t<F>> call(progress);
+        elver_embed_options options = ELVER_EMBED_OPTIONS_INIT;
+        options.pooling = pooling;
+        options.progress = call.progress;
+        options.context = call.context();
+        return embed_with(input, options, [&](elver_error* e) { call.rethrow(e); });
+    }
+    // After the last token, [n_vocab], to read and to edit; empty where there are none. Borrowed until the next call in
+    // the session.
+    std::span<float> logits() noexcept {
         size_t n = 0;
-        const float* logits = elver_session_logits(c(), &n);
+        float* logits = elver_session_logits(c(), &n);
         return {logits, n};
     }
 
     // Begin an answer; pull it with next() or events(). The request is JSON; progress as Model::load()'s.
     Outcome<void> chat(std::string_view request) {
-        return detail::outcome([&](elver_error** e) {
-            return elver_session_chat(c(), request.data(), request.size(), nullptr, nullptr, e);
-        });
+        return detail::outcome(
+            [&](elver_error** e) { return elver_session_chat(c(), request.data(), request.size(), nullptr, e); });
     }
     template <class F>
     Outcome<void> chat(std::string_view request, F&& progress) {
         return begin(elver_session_chat, request, progress);
     }
     Outcome<void> complete(std::string_view request) {
-        return detail::outcome([&](elver_error** e) {
-            return elver_session_complete(c(), request.data(), request.size(), nullptr, nullptr, e);
-        });
+        return detail::outcome(
+            [&](elver_error** e) { return elver_session_complete(c(), request.data(), request.size(), nullptr, e); });
     }
     template <class F>
     Outcome<void> complete(std::string_view request, F&& progress) {
@@ -498,8 +649,21 @@ class Session {
         elver_event e = ELVER_EVENT_INIT;
         return detail::outcome<Event>([&](elver_error** error) { return elver_session_next(c(), &e, error); },
                                       [&]() -> Event {
-                                          return {{e.text, e.text_size}, e.id,  e.finish, e.logprob, {e.top, e.n_top},
-                                                  {e.bytes, e.n_bytes},  e.seed};
+                                          return {static_cast<elver_event_kind>(e.kind),
+                                                  {e.text, e.text_size},
+                                                  e.id,
+                                                  static_cast<elver_finish>(e.finish),
+                                                  e.logprob,
+                                                  Alternatives(e),
+                                                  {e.bytes, e.n_bytes},
+                                                  e.seed,
+                                                  e.n_prompt,
+                                                  e.n_cached,
+                                                  e.n_generated,
+                                                  e.n_drafted,
+                                                  e.n_accepted,
+                                                  e.prompt_seconds,
+                                                  e.generation_seconds};
                                       });
     }
     // The rest of the answer, its last event included, as a range that pulls. The session must outlive it.
@@ -530,7 +694,7 @@ class Session {
 
   private:
     template <class F>
-    Outcome<void> prefill_logits(std::span<const int32_t> ids, const size_t* wanted, size_t n_wanted, F& on_logits) {
+    Outcome<void> prefill_logits(const Input& input, const size_t* wanted, size_t n_wanted, F& on_logits) {
         detail::Callback<F> call(on_logits);
         elver_prefill_options options = ELVER_PREFILL_OPTIONS_INIT;
         options.on_logits = call.logits;
@@ -538,16 +702,31 @@ class Session {
         options.wanted = wanted;
         options.n_wanted = n_wanted;
         return detail::outcome([&](elver_error** e) {
-            const elver_status status = elver_session_prefill(c(), ids.data(), ids.size(), &options, e);
+            const elver_status status = elver_session_prefill(c(), input.c(), &options, e);
             call.rethrow(*e);
             return status;
         });
     }
+    // after(error) runs when the call has returned.
+    template <class After>
+    Outcome<std::vector<float>> embed_with(const Input& input, const elver_embed_options& options, After&& after) {
+        std::vector<float> out(static_cast<size_t>(elver_model_width(elver_session_model(c()))));
+        return detail::outcome<std::vector<float>>(
+            [&](elver_error** e) {
+                const elver_status status = elver_session_embed(c(), input.c(), &options, out.data(), out.size(), e);
+                after(*e);
+                return status;
+            },
+            [&] { return std::move(out); });
+    }
     template <class F>
     Outcome<void> begin(decltype(elver_session_chat)* function, std::string_view request, F& progress) {
         detail::Callback<F> call(progress);
+        elver_answer_options options = ELVER_ANSWER_OPTIONS_INIT;
+        options.progress = call.progress;
+        options.context = call.context();
         return detail::outcome([&](elver_error** e) {
-            const elver_status status = function(c(), request.data(), request.size(), call.progress, call.context(), e);
+            const elver_status status = function(c(), request.data(), request.size(), &options, e);
             call.rethrow(*e);
             return status;
         });

@@ -15,11 +15,14 @@ void run_op(const Step& step, const graph::Embed& op) noexcept {
     const Share mine = step.share(step.pass.n_rows);
     for (int t = mine.begin; t < mine.end; ++t) {
         float* x = step.row(op.out, t);
-        decode(table.row(step.pass.ids[t]), x, width);
-        for (size_t i = width; i < step.stride(op.out); ++i) x[i] = 0.0f;
-        if (op.scale != 1.0f) {
-            for (size_t i = 0; i < width; ++i) x[i] *= op.scale;
+        const float* given = step.pass.rows == nullptr ? nullptr : step.pass.rows[t];
+        if (given != nullptr) {
+            std::memcpy(x, given, width * sizeof(float));
+        } else {
+            decode(table.row(step.pass.ids[t]), x, width);
+            for (size_t i = 0; op.scale != 1.0f && i < width; ++i) x[i] *= op.scale;
         }
+        for (size_t i = width; i < step.stride(op.out); ++i) x[i] = 0.0f;
         if (added != nullptr) {
             for (size_t i = 0; i < width; ++i) x[i] += added[i];
         }

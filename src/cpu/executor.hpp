@@ -78,6 +78,8 @@ struct Pass {
     std::span<const Segment> segments;  // in the order of their rows, which they cover
     const int32_t* ids = nullptr;       // [n_rows]
     const int32_t* pos = nullptr;       // [n_rows]
+    const float* const* rows =
+        nullptr;  // [n_rows], or null: what stands in place of an id's embedding, [width], or null
     int n_rows = 0;
     const int32_t* outputs = nullptr;  // [n_outputs] rows whose logits or hidden states are wanted, ascending
     int n_outputs = 0;

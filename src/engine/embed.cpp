@@ -37,10 +37,11 @@ class Pool {
 
 }  // namespace
 
-Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling pooling) {
+Result<std::vector<float>> Session::embed(const Input& input, Pooling pooling, const Progress& progress) {
     const ModelSpec& spec = model_->spec();
-    if (ids.empty()) return Error(Status::invalid_argument, "ids: expected a text, found no tokens", "ids");
-    if (auto good = check(ids, 0); !good) return std::move(good).error();
+    const size_t n = input.size(spec.width);
+    if (n == 0) return Error(Status::invalid_argument, "input: expected a text, found no tokens", "input");
+    if (auto good = check(input, 0); !good) return std::move(good).error();
     const Request request(*this);
     if (auto done = rewind(0); !done) return std::move(done).error();
     if (pooling == Pooling::none) pooling = spec.pooling;
@@ -50,10 +51,11 @@ Result<std::vector<float>> Session::embed(std::span<const int32_t> ids, Pooling 
     outputs.of = Outputs::Of::hidden;
     outputs.keeps_logits = false;
     outputs.take = [&pool](size_t, std::span<const float> hidden) { pool.add(hidden.data()); };
-    for (size_t i = 0; i < ids.size(); ++i) {
-        if (pool.wants(i, ids.size())) outputs.wanted.push_back(i);
+    for (size_t i = 0; i < n; ++i) {
+        if (pool.wants(i, n)) outputs.wanted.push_back(i);
     }
-    if (auto done = model_->engine().extend(*sequence_, ids, outputs, {}); !done) return std::move(done).error();
+    if (auto done = model_->engine().extend(*sequence_, input, outputs, progress); !done)
+        return std::move(done).error();
     auto unit = pool.unit();
     for (const float v : unit) {
         if (!std::isfinite(v)) {

@@ -49,7 +49,7 @@ Result<void> Engine::reserve(std::unique_lock<std::mutex>& lock, const SequenceO
     auto memory = AlignedBuffer::make(scratch.n_bytes, "scratch");
     if (!memory) return std::move(memory).error();
     const auto rows = static_cast<size_t>(wanted.max_batch);
-    ids_.reserve(rows), pos_.reserve(rows), outputs_.resize(outputs_at_once);
+    ids_.reserve(rows), pos_.reserve(rows), rows_.reserve(rows), outputs_.resize(outputs_at_once);
     scratch_memory_ = *std::move(memory);
     scratch_ = std::move(scratch);
     scratch_.memory = scratch_memory_.data();
@@ -117,6 +117,7 @@ Result<std::unique_ptr<Sequence>> Engine::fork(const Sequence& from) {
     s.cache_ = from.cache_.share();
     s.state_.copy(from.state_);
     s.ids_.assign(from.ids_.begin(), from.ids_.end());
+    s.rows_ = from.rows_;
     s.n_computed_ = from.n_computed_;
     cut(s, from.n_past());
     s.has_logits_ = from.has_logits_;
@@ -157,7 +158,7 @@ void Engine::truncate(Sequence& sequence, int n) noexcept {
 void Engine::append(Sequence& s, std::span<const int32_t> ids) {
     const std::unique_lock lock(mutex_);
     drop_drafted(s);
-    s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
+    put(s, ids);
     s.has_logits_ = false;
 }
 
@@ -174,6 +175,7 @@ void Engine::slide(Sequence& s, int n_keep) noexcept {
 // To the first n tokens. Of what was computed of them as much stays as a window or a recurrent state reaches back to.
 void Engine::cut(Sequence& s, int n) noexcept {
     s.ids_.resize(static_cast<size_t>(n));
+    std::erase_if(s.rows_, [n](const EmbeddedRows& rows) { return rows.first_pos >= n; });
     s.n_drafted_ = 0;
     go_back(s, n);
 }
@@ -191,6 +193,26 @@ void Engine::go_back(Sequence& s, int n) noexcept {
 void Engine::accept(Sequence& s) const noexcept {
     --s.n_drafted_;
     ++s.logits_row_;
+}
+
+// Changes nothing where memory runs out.
+void Engine::put(Sequence& s, const Input& input) const {
+    if (input.rows.empty()) {
+        s.ids_.insert(s.ids_.end(), input.ids.begin(), input.ids.end());
+        return;
+    }
+    EmbeddedRows rows{s.n_past(), std::make_shared<const std::vector<float>>(input.rows.begin(), input.rows.end())};
+    s.rows_.reserve(s.rows_.size() + 1);
+    s.ids_.insert(s.ids_.end(), input.size(model_.width), no_token);
+    s.rows_.push_back(std::move(rows));
+}
+
+const float* Sequence::row_at(int pos, int width) const noexcept {
+    if (ids_[static_cast<size_t>(pos)] != no_token) return nullptr;
+    const auto behind = std::upper_bound(rows_.begin(), rows_.end(), pos,
+                                         [](int p, const EmbeddedRows& rows) { return p < rows.first_pos; });
+    const EmbeddedRows& rows = *std::prev(behind);
+    return rows.values->data() + static_cast<size_t>(pos - rows.first_pos) * static_cast<size_t>(width);
 }
 
 // Tells the log what a call has noted, when the lock is not held any more.
@@ -226,15 +248,14 @@ struct Engine::Leave {
     }
 };
 
-Result<void> Engine::extend(Sequence& s, std::span<const int32_t> ids, const Outputs& outputs,
-                            const Progress& progress) {
+Result<void> Engine::extend(Sequence& s, const Input& input, const Outputs& outputs, const Progress& progress) {
     const Telling telling{*this};
     Caller own;
     std::unique_lock lock(mutex_);
     Call call(own, s, outputs);
     const Leave leaving{*this, lock, own};
     call.tells = bool(progress);
-    enter(call, ids);
+    enter(call, input);
     while (!call.done) {
         advance(lock, own);
         if (!call.moved || !progress) continue;
@@ -268,16 +289,16 @@ void Engine::step(std::span<Extension> work) {
     }
 }
 
-void Engine::enter(Call& call, std::span<const int32_t> ids) {
+void Engine::enter(Call& call, const Input& input) {
     Sequence& s = *call.sequence;
     drop_drafted(s);
-    s.ids_.insert(s.ids_.end(), ids.begin(), ids.end());
+    put(s, input);
     if (static_cast<size_t>(s.n_computed_) == s.ids_.size()) {
         if (call.outputs->pins) s.pinned_by_ = call.caller->thread;
         return call.finish({});
     }
     calls_.push_back(&call);
-    call.writes = ids.size() == 1 && call.is_short();
+    call.writes = input.ids.size() == 1 && call.is_short();
     s.has_logits_ = false;
     if (s.awaited_) s.n_late_ = 0;
     if (call.writes)
@@ -377,7 +398,8 @@ Result<void> Engine::read(Sequence& s, const Read& body) {
     return body(memory);
 }
 
-Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_logits, const Fill& fill) {
+Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, std::vector<EmbeddedRows> rows, bool has_logits,
+                             const Fill& fill) {
     if (inside())
         return Error(Status::busy, "called from a function that a pass of the same model calls: it must end first",
                      "session");
@@ -417,6 +439,7 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, bool has_log
     s.state_.restored(n);
     s.ids_ = std::move(ids);
     s.n_drafted_ = 0;
+    s.rows_ = std::move(rows);
     s.n_computed_ = n;
     s.n_kept_ = 0;
     if (has_logits) s.logits_ = std::move(logits);

@@ -105,11 +105,10 @@ class Engine {
     // computes what follows anew.
     void slide(Sequence& sequence, int n_keep) noexcept;
 
-    // Appends tokens to the text and computes it all. progress: after each pass, on the thread of the call; false
+    // Appends an input to the text and computes it all. progress: after each pass, on the thread of the call; false
     // cancels. Cancelled, the text stands behind what was computed, and at least where it stood; after any other error,
     // and an exception of take or progress, it is as it was.
-    Result<void> extend(Sequence& sequence, std::span<const int32_t> ids, const Outputs& outputs,
-                        const Progress& progress);
+    Result<void> extend(Sequence& sequence, const Input& input, const Outputs& outputs, const Progress& progress);
 
     // The same for several texts at once, no two of them the same, but for a single pass. A text that it has not
     // computed to its end does not get the new tokens, and keeps what was computed: a later call goes on from there. So
@@ -128,7 +127,8 @@ class Engine {
     Result<void> read(Sequence& sequence, const Read& body);
     // Makes the sequence another text, whose memory fill() writes. Failed, it is as it was.
     using Fill = std::function<Result<void>(std::span<float> logits, std::span<const std::span<std::byte>> memory)>;
-    Result<void> restore(Sequence& sequence, std::vector<int32_t> ids, bool has_logits, const Fill& fill);
+    Result<void> restore(Sequence& sequence, std::vector<int32_t> ids, std::vector<EmbeddedRows> rows, bool has_logits,
+                         const Fill& fill);
 
     // Whether the calling thread makes a pass, of this engine or of one that shares its threads: a function that it
     // calls meanwhile may not wait for another.
@@ -158,6 +158,7 @@ class Engine {
     Result<void> reserve(std::unique_lock<std::mutex>& lock, const SequenceOptions& options);
     Result<std::unique_ptr<Sequence>> make(const SequenceOptions& options);
     void admit(Sequence& sequence);
+    void put(Sequence& sequence, const Input& input) const;
     Result<void> take_room(std::unique_lock<std::mutex>& lock, Sequence& sequence, KvCache& cache, int n);
     bool awaits_pins(const Call& call) const noexcept;
     void set_limit() noexcept;
@@ -168,7 +169,7 @@ class Engine {
     void stop_awaiting(Sequence& sequence) noexcept;
 
     // All of these with the lock held; the pass itself runs without.
-    void enter(Call& call, std::span<const int32_t> ids);
+    void enter(Call& call, const Input& input);
     void leave(Call& call) noexcept;
     void advance(std::unique_lock<std::mutex>& lock, Caller& own);
     bool may_drive(const Caller& own) const noexcept;
@@ -227,6 +228,7 @@ class Engine {
     std::vector<cpu::Segment> segments_;
     std::vector<int32_t> ids_, pos_, outputs_;
     int n_logits_ = 0;  // rows that have logits
+    std::vector<const float*> rows_;
     CancelToken cancel_;
     std::atomic<size_t> stop_{SIZE_MAX};
     cpu::Fault fault_;

@@ -102,12 +102,13 @@ bool Engine::waits_for_other(const Call& call) const noexcept {
     return std::any_of(in_pass_.begin(), in_pass_.end(), [&](const Call* c) {
         const Sequence& other = *c->sequence;
         return c->n > 1 && other.sort_ == s.sort_ && other.state_.empty() &&
-               common(other.ids_, s.ids_) > static_cast<size_t>(std::max(s.n_computed_, other.n_computed_)) + 16;
+               common(other.shareable(), s.shareable()) >
+                   static_cast<size_t>(std::max(s.n_computed_, other.n_computed_)) + 16;
     });
 }
 
 void Engine::begin_pass(const Caller& own) {
-    segments_.clear(), ids_.clear(), pos_.clear();
+    segments_.clear(), ids_.clear(), pos_.clear(), rows_.clear();
     // A call that is in a pass must be in its list too: nothing may fail between the two.
     segments_.reserve(calls_.size()), in_pass_.reserve(calls_.size());
     writers_.reserve(writers_.size() + calls_.size());
@@ -159,13 +160,14 @@ void Engine::begin_pass(const Caller& own) {
 void Engine::adopt(Call& call) {
     Sequence& s = *call.sequence;
     if (!s.state_.empty() || !model_.causal) return;
-    const size_t most = call.most_adopted();
+    const size_t most = std::min(call.most_adopted(), s.shareable().size());
     if (most <= static_cast<size_t>(s.n_computed_)) return;
     const auto ids = std::span<const int32_t>(s.ids_).first(most);
     s.n_computed_ = prefixes_.adopt(s.sort_, ids, s.n_computed_, s.cache_);
     for (const Sequence* other : sequences_) {
         if (other == &s || other->sort_ != s.sort_) continue;
-        const auto theirs = std::span<const int32_t>(other->ids_).first(static_cast<size_t>(other->n_computed_));
+        const auto shareable = other->shareable();
+        const auto theirs = shareable.first(std::min(shareable.size(), static_cast<size_t>(other->n_computed_)));
         const auto n = static_cast<int>(common(theirs, ids));
         if (n <= s.n_computed_ || !other->cache_.holds(n, n)) continue;
         s.cache_.adopt(n, [&](int table, int page) { return other->cache_.page_id(table, page); });
@@ -257,9 +259,12 @@ void Engine::lay_out() {
         const int n = call->n + call->n_drafted;
         segments_.push_back({&s.cache_, &s.state_, static_cast<int>(ids_.size()), n, s.n_computed_});
         for (int i = 0; i < n; ++i) {
-            ids_.push_back(i < call->n ? s.ids_[static_cast<size_t>(s.n_computed_ + i)]
-                                       : call->outputs->drafts[static_cast<size_t>(i - call->n)].id);
-            pos_.push_back(s.n_computed_ + i);
+            const int pos = s.n_computed_ + i;
+            const bool drafted = i >= call->n;
+            ids_.push_back(drafted ? call->outputs->drafts[static_cast<size_t>(i - call->n)].id
+                                   : s.ids_[static_cast<size_t>(pos)]);
+            pos_.push_back(pos);
+            rows_.push_back(drafted ? nullptr : s.row_at(pos, model_.width));
         }
         s.state_.begin_pass();
     }
@@ -313,6 +318,7 @@ bool Engine::run_pass(Caller& own) {
     pass.segments = segments_;
     pass.ids = ids_.data();
     pass.pos = pos_.data();
+    pass.rows = rows_.data();
     pass.n_rows = static_cast<int>(ids_.size());
     pass.outputs = outputs_.data();
     pass.stop = &stop_;
@@ -461,7 +467,10 @@ void Engine::keep(Sequence& s, bool tail) noexcept {
     s.n_kept_ = s.n_computed() / page_positions;
     if (!model_.causal || !s.state_.empty()) return;
     try {
-        prefixes_.keep(s.sort_, s.ids().first(static_cast<size_t>(s.n_computed())), s.cache_, tail);
+        const auto shareable = s.shareable();
+        const auto n = static_cast<size_t>(s.n_computed());
+        prefixes_.keep(s.sort_, shareable.first(std::min(shareable.size(), n)), s.cache_,
+                       tail && n <= shareable.size());
     } catch (const std::bad_alloc&) {
         // Who needs it computes it anew.
     }

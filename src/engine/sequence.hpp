@@ -13,6 +13,7 @@
 #include "base/cancel.hpp"
 #include "cache/kv_cache.hpp"
 #include "cache/recurrent_state.hpp"
+#include "engine/input.hpp"
 
 namespace elver {
 
@@ -28,7 +29,11 @@ struct SequenceOptions {
 
 class Sequence {
   public:
+    // The token at each position; no_token where a row was given in place of one.
     std::span<const int32_t> ids() const noexcept { return std::span(ids_).first(ids_.size() - n_drafted_); }
+    std::span<const EmbeddedRows> rows() const noexcept { return rows_; }
+    // The row at a position, [width]; null where there is a token.
+    const float* row_at(int pos, int width) const noexcept;
     int n_past() const noexcept { return static_cast<int>(ids_.size() - n_drafted_); }
     // Tokens that were drafted and computed behind the text, and are not part of it.
     std::span<const int32_t> drafted() const noexcept { return std::span(ids_).last(n_drafted_); }
@@ -39,6 +44,9 @@ class Sequence {
     std::span<const float> logits() const noexcept {
         return has_logits_ ? std::span<const float>(logits_).subspan(logits_row_ * row_size_, row_size_)
                            : std::span<const float>();
+    }
+    std::span<float> logits() noexcept {
+        return has_logits_ ? std::span<float>(logits_).subspan(logits_row_ * row_size_, row_size_) : std::span<float>();
     }
     // Tokens from its beginning that are computed.
     int n_computed() const noexcept { return std::min(n_computed_, n_past()); }
@@ -53,10 +61,16 @@ class Sequence {
 
     SequenceOptions options_;
     uint64_t sort_ = 0;  // texts of one sort may share pages
+    // The beginning that other texts with the same tokens have in common with it: rows stand for themselves alone.
+    std::span<const int32_t> shareable() const noexcept {
+        return rows_.empty() ? ids() : ids().first(static_cast<size_t>(rows_.front().first_pos));
+    }
+
     std::vector<int32_t> ids_;
-    size_t n_drafted_ = 0;  // of ids_, at its end
-    int n_computed_ = 0;    // of ids_, from the beginning
-    int n_kept_ = 0;        // pages that were put into the tree of prefixes
+    std::vector<EmbeddedRows> rows_;  // by position
+    size_t n_drafted_ = 0;            // of ids_, at its end
+    int n_computed_ = 0;              // of ids_, from the beginning
+    int n_kept_ = 0;                  // pages that were put into the tree of prefixes
     uint64_t n_passed_ = 0;
     uint64_t served_ = 0;   // the number of the last pass that it was part of
     bool awaited_ = false;  // it was given a token just now: the next pass waits for it to go on

@@ -1,6 +1,7 @@
 #include "engine/session.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <numeric>
 
@@ -37,27 +38,37 @@ Result<std::unique_ptr<Session>> Session::fork() const {
     return session;
 }
 
-Result<void> Session::check(std::span<const int32_t> ids, int n_past) const {
+Result<void> Session::check(const Input& input, int n_past) const {
     const ModelSpec& spec = model_->spec();
+    const size_t n = input.size(spec.width);
     if (auto free = model_->check_free(); !free) return free;
-    for (size_t i = 0; i < ids.size(); ++i) {
-        if (ids[i] < 0 || ids[i] >= spec.n_vocab) {
+    for (size_t i = 0; i < input.ids.size(); ++i) {
+        const int32_t id = input.ids[i];
+        if (id < 0 || id >= spec.n_vocab) {
             return Error(Status::invalid_argument,
-                         cat("token ", i, ": expected an id from 0 to ", spec.n_vocab - 1, ", found ", ids[i]), "ids");
+                         cat("token ", i, ": expected an id from 0 to ", spec.n_vocab - 1, ", found ", id), "ids");
         }
     }
-    if (ids.size() > static_cast<size_t>(n_ctx() - n_past)) {
-        return Error(Status::context_full,
-                     cat("the context of ", n_ctx(), " positions holds ", n_past, "; there is no room for ", ids.size(),
-                         " more"),
-                     "n_ctx");
+    for (size_t i = 0; i < input.rows.size(); ++i) {
+        if (!std::isfinite(input.rows[i])) {
+            const size_t width = static_cast<size_t>(spec.width);
+            return Error(Status::invalid_argument,
+                         cat("embeddings: row ", i / width, ": expected finite numbers, found ", input.rows[i], " at ",
+                             i % width),
+                         "embeddings");
+        }
     }
-    if (!spec.causal && (n_past > 0 || ids.size() > static_cast<size_t>(sequence_->options().max_batch))) {
+    if (n > static_cast<size_t>(n_ctx() - n_past)) {
         return Error(
-            Status::invalid_argument,
-            cat("ids: every token of this model sees all others: expected a whole text of at most ",
-                sequence_->options().max_batch, " tokens (max_batch), found ", ids.size(), " at position ", n_past),
-            "ids");
+            Status::context_full,
+            cat("the context of ", n_ctx(), " positions holds ", n_past, "; there is no room for ", n, " more"),
+            "n_ctx");
+    }
+    if (!spec.causal && (n_past > 0 || n > static_cast<size_t>(sequence_->options().max_batch))) {
+        return Error(Status::invalid_argument,
+                     cat("ids: every token of this model sees all others: expected a whole text of at most ",
+                         sequence_->options().max_batch, " tokens (max_batch), found ", n, " at position ", n_past),
+                     "ids");
     }
     return {};
 }
@@ -70,38 +81,39 @@ Result<void> Session::check_head() const {
         "model");
 }
 
-Result<void> Session::prefill(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress,
+Result<void> Session::prefill(const Input& input, const OnLogits& on_logits, const Progress& progress,
                               std::optional<std::span<const size_t>> wanted) {
     const Request request(*this);
-    return extend(ids, on_logits, progress, wanted);
+    return extend(input, on_logits, progress, wanted);
 }
 
-Result<void> Session::extend(std::span<const int32_t> ids, const OnLogits& on_logits, const Progress& progress,
+Result<void> Session::extend(const Input& input, const OnLogits& on_logits, const Progress& progress,
                              std::optional<std::span<const size_t>> wanted) {
     if (auto good = check_head(); !good) return good;
-    if (auto good = check(ids, n_past()); !good) return good;
+    if (auto good = check(input, n_past()); !good) return good;
+    const size_t n = input.size(model_->spec().width);
     for (size_t i = 0; wanted && i < wanted->size(); ++i) {
         const size_t lowest = i == 0 ? 0 : (*wanted)[i - 1] + 1;
-        if ((*wanted)[i] < lowest || (*wanted)[i] >= ids.size()) {
-            return Error(Status::invalid_argument,
-                         cat("wanted ", i, ": expected an index from ", lowest, " to below ", ids.size(), ", found ",
-                             (*wanted)[i]),
-                         "wanted");
+        if ((*wanted)[i] < lowest || (*wanted)[i] >= n) {
+            return Error(
+                Status::invalid_argument,
+                cat("wanted ", i, ": expected an index from ", lowest, " to below ", n, ", found ", (*wanted)[i]),
+                "wanted");
         }
     }
-    if (ids.empty()) return {};
+    if (n == 0) return {};
     Outputs outputs;
     if (on_logits) {
         outputs.take = on_logits;
         if (wanted) {
             outputs.wanted.assign(wanted->begin(), wanted->end());
         } else {
-            outputs.wanted.resize(ids.size());
+            outputs.wanted.resize(n);
             std::iota(outputs.wanted.begin(), outputs.wanted.end(), size_t{0});
         }
     }
     ++edits_;
-    return model_->engine().extend(*sequence_, ids, outputs, progress);
+    return model_->engine().extend(*sequence_, input, outputs, progress);
 }
 
 void Session::append(std::span<const int32_t> ids) {
@@ -127,7 +139,7 @@ int Session::n_keep() const noexcept {
 
 int Session::slide() noexcept {
     const int n = n_past();
-    if (context_policy_ != ContextPolicy::slide || n < n_keep() + 2) return 0;
+    if (context_policy_ != ContextPolicy::slide || n < n_keep() + 2 || !sequence_->rows().empty()) return 0;
     ++edits_;
     model_->engine().slide(*sequence_, n_keep());
     return n - n_past();

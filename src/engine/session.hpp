@@ -26,23 +26,32 @@ class Session {
         return sequence_->endless() && model_->max_positions() == 0 ? INT32_MAX : sequence_->options().n_ctx;
     }
     int n_past() const noexcept { return sequence_->n_past(); }
-    // The token at each position so far.
+    // The token at each position so far; no_token where a row was given in place of one.
     std::span<const int32_t> ids() const noexcept { return sequence_->ids(); }
 
-    // Appends tokens and computes them, in passes of at most max_batch. Logits of the last are kept; those of the
-    // tokens wanted (rising indices into ids; default: all) go to on_logits, which may cancel(). Cancelled: the session
-    // stands at the end of the last whole pass. After another error nothing has changed.
+    // Appends an input and computes it, in passes of at most max_batch. Logits after its last token are kept; those of
+    // the tokens wanted (rising indices into the input; default: all) go to on_logits, which may cancel(). Cancelled:
+    // the session stands at the end of the last whole pass. After another error nothing has changed.
     using OnLogits = std::function<void(size_t index, std::span<const float> logits)>;
-    Result<void> prefill(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {},
+    Result<void> prefill(const Input& input, const OnLogits& on_logits = {}, const Progress& progress = {},
                          std::optional<std::span<const size_t>> wanted = {});
+    Result<void> prefill(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {},
+                         std::optional<std::span<const size_t>> wanted = {}) {
+        return prefill(Input(ids), on_logits, progress, wanted);
+    }
 
     // Logits after the last token, [n_vocab]; empty before the first and after a rewind. Valid until the next call.
     std::span<const float> logits() const noexcept { return sequence_->logits(); }
+    std::span<float> logits() noexcept { return sequence_->logits(); }
 
     // The embedding of a text, [width], of unit length: its hidden states after the last norm, pooled. Pooling::none:
     // as the model says, else the last of a causal model and the mean of another. The session's text is then this one;
     // logits() is empty.
-    Result<std::vector<float>> embed(std::span<const int32_t> ids, Pooling pooling = Pooling::none);
+    Result<std::vector<float>> embed(const Input& input, Pooling pooling = Pooling::none,
+                                     const Progress& progress = {});
+    Result<std::vector<float>> embed(std::span<const int32_t> ids, Pooling pooling = Pooling::none) {
+        return embed(Input(ids), pooling);
+    }
 
     // Goes back to n_past positions. Where a sliding window or a recurrent state does not reach back that far, the next
     // call computes the text anew.
@@ -85,8 +94,11 @@ class Session {
 
     explicit Session(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
     // As prefill(), within a request that is under way.
-    Result<void> extend(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {},
+    Result<void> extend(const Input& input, const OnLogits& on_logits = {}, const Progress& progress = {},
                         std::optional<std::span<const size_t>> wanted = {});
+    Result<void> extend(std::span<const int32_t> ids, const OnLogits& on_logits = {}, const Progress& progress = {}) {
+        return extend(Input(ids), on_logits, progress);
+    }
     // As extend(), but the tokens are computed by a later call. They must have been checked.
     void append(std::span<const int32_t> ids);
     // Begins a call that writes an answer: computes what is not computed yet, and ids behind it.
@@ -99,8 +111,9 @@ class Session {
     // Makes room in a full context, as the options say: tokens dropped behind the first n_keep(); 0: none may be.
     int slide() noexcept;
     int n_keep() const noexcept;
-    // Whether a call may run, the ids are the vocabulary's, and there is room for them behind n_past positions.
-    Result<void> check(std::span<const int32_t> ids, int n_past) const;
+    // Whether a call may run, ids are the vocabulary's, rows are finite, and there is room for them behind n_past
+    // positions.
+    Result<void> check(const Input& input, int n_past) const;
     // Whether the model has logits.
     Result<void> check_head() const;
     SnapshotHead snapshot_head() const noexcept;

@@ -1,5 +1,6 @@
-// Session snapshots: a head of fixed size that says what the snapshot is of, then a zstd frame of the tokens' ids, the
-// logits after the last, and the pages of the cache that the next token sees. All numbers are little-endian.
+// Session snapshots: a head of fixed size that says what the snapshot is of, then a zstd frame of the tokens' ids (-1
+// where a row was given in place of one), those rows, the logits after the last, and the pages of the cache that the
+// next token sees. All numbers are little-endian.
 #include <algorithm>
 #include <cstring>
 
@@ -14,7 +15,7 @@ namespace {
 
 constexpr char magic[8] = {'e', 'l', 'v', 'e', 'r', 's', 'e', 's'};
 // Counts changes of the layout, of the cache's pages, and of what kernels put into them.
-constexpr uint32_t version = 3;
+constexpr uint32_t version = 4;
 // Of texts without end: what a hostile head may make us allocate for their ids is 256 MiB.
 constexpr int most_positions = 1 << 26;
 
@@ -79,6 +80,20 @@ uint64_t sum_of(std::span<const std::byte> bytes) noexcept {
     return hash.value();
 }
 
+// The rows of a text. Memory is asked for piece by piece: a hostile head says of no more bytes than there are.
+Result<std::vector<EmbeddedRows>> read_rows(ZstdReader& reader, std::span<const int32_t> ids, size_t width) {
+    constexpr size_t most = 256;
+    std::vector<EmbeddedRows> rows;
+    for (size_t first = 0, n = 0; first < ids.size(); first += std::max<size_t>(n, 1)) {
+        for (n = 0; n < most && first + n < ids.size() && ids[first + n] == no_token;) ++n;
+        if (n == 0) continue;
+        std::vector<float> values(n * width);
+        if (auto done = reader.read(std::as_writable_bytes(std::span(values))); !done) return std::move(done).error();
+        rows.push_back({static_cast<int>(first), std::make_shared<const std::vector<float>>(std::move(values))});
+    }
+    return rows;
+}
+
 }  // namespace
 
 Result<void> Session::save(const ByteSink& sink) {
@@ -92,6 +107,13 @@ Result<void> Session::save(const ByteSink& sink) {
         auto writer = ZstdWriter::make(sink);
         if (!writer) return std::move(writer).error();
         if (auto done = writer->write(std::as_bytes(ids())); !done) return done;
+        const int width = model_->spec().width;
+        for (int pos = 0; pos < n_past() && !sequence_->rows().empty(); ++pos) {
+            const float* row = sequence_->row_at(pos, width);
+            if (row == nullptr) continue;
+            if (auto done = writer->write(std::as_bytes(std::span(row, static_cast<size_t>(width)))); !done)
+                return done;
+        }
         if (auto done = writer->write(std::as_bytes(logits())); !done) return done;
         for (const std::span<std::byte> part : memory) {
             if (auto done = writer->write(part); !done) return done;
@@ -133,8 +155,10 @@ Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_v
     if (!reader) return std::move(reader).error();
     if (auto done = reader->read(std::as_writable_bytes(std::span(ids))); !done) return done;
     for (const int32_t id : ids) {
-        if (id < 0 || id >= model_->spec().n_vocab) return bad("a token is not in the vocabulary");
+        if (id != no_token && (id < 0 || id >= model_->spec().n_vocab)) return bad("a token is not in the vocabulary");
     }
+    auto rows = read_rows(*reader, ids, static_cast<size_t>(model_->spec().width));
+    if (!rows) return std::move(rows).error();
     const auto fill = [&](std::span<float> logits, std::span<const std::span<std::byte>> memory) -> Result<void> {
         if (auto done = reader->read(std::as_writable_bytes(logits)); !done) return done;
         for (const std::span<std::byte> part : memory) {
@@ -142,7 +166,7 @@ Result<void> Session::restore(std::span<const std::byte> snapshot, std::string_v
         }
         return reader->end();
     };
-    auto done = model_->engine().restore(*sequence_, std::move(ids), head.has_logits != 0, fill);
+    auto done = model_->engine().restore(*sequence_, std::move(ids), *std::move(rows), head.has_logits != 0, fill);
     if (done) ++edits_;
     return done;
 }

@@ -121,6 +121,23 @@ std::string Tokenizer::bytes(int32_t id, bool special) const {
     return encoder_->bytes_of(token);
 }
 
+std::string_view Tokenizer::lasting_bytes(int32_t id) const {
+    if (!vocab_.has(id)) return {};
+    std::call_once(bytes_made_, [this] {
+        std::string all;
+        std::vector<size_t> at{0};
+        at.reserve(static_cast<size_t>(n_vocab()) + 1);
+        for (int32_t i = 0; i < n_vocab(); ++i) {
+            all += bytes(i, true);
+            at.push_back(all.size());
+        }
+        all_bytes_ = std::move(all);
+        bytes_at_ = std::move(at);
+    });
+    const auto i = static_cast<size_t>(id);
+    return std::string_view(all_bytes_).substr(bytes_at_[i], bytes_at_[i + 1] - bytes_at_[i]);
+}
+
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool special) const {
     Detokenizer stream(*this, special);
     std::string out;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,9 @@ class Tokenizer {
     // The bytes of a token; control tokens only when special. An id out of range has none. May be part of a UTF-8
     // sequence.
     std::string bytes(int32_t id, bool special = false) const;
+    // The same of any token, control tokens as they are spelled, as long as the tokenizer lives. The first call makes a
+    // table of all tokens. Any thread.
+    std::string_view lasting_bytes(int32_t id) const;
     // The text of ids: their bytes joined, the space that the family puts before a text taken off, invalid UTF-8 as
     // U+FFFD.
     std::string decode(std::span<const int32_t> ids, bool special = false) const;
@@ -71,6 +75,10 @@ class Tokenizer {
     SpecialTokens special_;
     std::optional<int32_t> first_, last_;  // what add_special puts around a text
     bool strips_first_space_ = false;
+    // What lasting_bytes() gives: all tokens' bytes, and where each begins.
+    mutable std::once_flag bytes_made_;
+    mutable std::string all_bytes_;
+    mutable std::vector<size_t> bytes_at_;
 };
 
 // Joins tokens as they come into whole UTF-8: bytes that may still become a character wait. One a stream; it borrows

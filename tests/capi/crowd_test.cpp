@@ -35,8 +35,7 @@ struct Pulled {
 
 Pulled pull(elver_session* s, int which) {
     Pulled out;
-    const std::string text = request(which);
-    out.status = elver_session_complete(s, text.data(), text.size(), nullptr, nullptr, nullptr);
+    out.status = begin_completion(s, request(which));
     elver_event event = ELVER_EVENT_INIT;
     while (out.status == ELVER_OK && event.finish == ELVER_FINISH_NONE) {
         out.status = elver_session_next(s, &event, nullptr);

@@ -89,14 +89,14 @@ Own<elver_model> loaded(const elver_source& source) {
 }
 
 std::vector<float> logits_after(elver_session* s, const int32_t* ids, size_t n) {
-    REQUIRE(elver_session_prefill(s, ids, n, nullptr, nullptr) == ELVER_OK);
+    REQUIRE(prefill_ids(s, ids, n, nullptr, nullptr) == ELVER_OK);
     size_t n_logits = 0;
     const float* logits = elver_session_logits(s, &n_logits);
     return {logits, logits + n_logits};
 }
 
 elver_status answer(elver_session* s, const std::string& request, std::vector<int32_t>& ids, elver_error** error) {
-    elver_status status = elver_session_complete(s, request.data(), request.size(), nullptr, nullptr, error);
+    elver_status status = begin_completion(s, request, nullptr, nullptr, error);
     elver_event event = ELVER_EVENT_INIT;
     while (status == ELVER_OK && event.finish == ELVER_FINISH_NONE) {
         status = elver_session_next(s, &event, error);
@@ -124,7 +124,7 @@ struct Standing {
         : name(model_name),
           model(loaded(path_source(path_of(model_name)))),
           session(capi_test::session(model.get(), 128, 5)) {
-        if (with_prompt) REQUIRE(elver_session_prefill(session.get(), prompt, 8, nullptr, nullptr) == ELVER_OK);
+        if (with_prompt) REQUIRE(prefill_ids(session.get(), prompt, 8, nullptr, nullptr) == ELVER_OK);
     }
     static std::string path_of(const char* name) {
         return std::string(ELVER_TEST_DATA) + "/golden/archs/" + name + ".gguf";
@@ -210,11 +210,10 @@ TEST_CASE("faults: sessions") {
     });
     fail_each("prefill", Kind::memory, [] {
         auto s = std::make_shared<Standing>(false);
-        return Run{[s](elver_error** e) { return elver_session_prefill(s->session.get(), prompt, 8, nullptr, e); },
+        return Run{[s](elver_error** e) { return prefill_ids(s->session.get(), prompt, 8, nullptr, e); },
                    [s](elver_status) {
                        const int n = elver_session_position(s->session.get());
-                       REQUIRE(elver_session_prefill(s->session.get(), prompt + n, size_t(8 - n), nullptr, nullptr) ==
-                               ELVER_OK);
+                       REQUIRE(prefill_ids(s->session.get(), prompt + n, size_t(8 - n), nullptr, nullptr) == ELVER_OK);
                        s->check_goes_on();
                    }};
     });
@@ -236,12 +235,12 @@ TEST_CASE("faults: sessions") {
         auto s = std::make_shared<Standing>();
         auto out = std::make_shared<std::vector<float>>(static_cast<size_t>(elver_model_width(s->model.get())));
         return Run{[=](elver_error** e) {
-                       return elver_session_embed(s->session.get(), ELVER_POOLING_MEAN, prompt, 8, out->data(),
-                                                  out->size(), e);
+                       const elver_input input = ids_input(prompt, 8);
+                       return elver_session_embed(s->session.get(), &input, nullptr, out->data(), out->size(), e);
                    },
                    [=](elver_status) {
                        REQUIRE(elver_session_rewind(s->session.get(), 0, nullptr) == ELVER_OK);
-                       REQUIRE(elver_session_prefill(s->session.get(), prompt, 8, nullptr, nullptr) == ELVER_OK);
+                       REQUIRE(prefill_ids(s->session.get(), prompt, 8, nullptr, nullptr) == ELVER_OK);
                        s->check_goes_on();
                    }};
     });
@@ -357,7 +356,7 @@ TEST_CASE("faults: a snapshot is restored whole or changes nothing") {
         {
             const Standing s(false, name);
             const elver_sink sink = path_sink(path);
-            REQUIRE(elver_session_prefill(s.session.get(), ids.data(), ids.size(), nullptr, nullptr) == ELVER_OK);
+            REQUIRE(prefill_ids(s.session.get(), ids.data(), ids.size(), nullptr, nullptr) == ELVER_OK);
             REQUIRE(elver_session_save(s.session.get(), &sink, nullptr) == ELVER_OK);
             expected = logits_after(s.session.get(), prompt, 1);
         }
@@ -381,7 +380,7 @@ TEST_CASE("soak: a thousand sessions of one model, opened, used and released, le
     const auto use = [&](int i) {
         auto& s = open[static_cast<size_t>(i) % open.size()];
         s = session(model.get(), 48 + i % 3, 5);
-        REQUIRE(elver_session_prefill(s.get(), prompt, 8, nullptr, nullptr) == ELVER_OK);
+        REQUIRE(prefill_ids(s.get(), prompt, 8, nullptr, nullptr) == ELVER_OK);
         std::vector<int32_t> ids;
         REQUIRE(answer(s.get(), completion, ids, nullptr) == ELVER_OK);
         if (i % 5 == 0) {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "files.hpp"
 
@@ -19,6 +20,7 @@ struct Release {
     void operator()(elver_tokenizer* h) const { elver_tokenizer_release(h); }
     void operator()(elver_text* h) const { elver_text_release(h); }
     void operator()(elver_ids* h) const { elver_ids_release(h); }
+    void operator()(elver_detokenizer* h) const { elver_detokenizer_release(h); }
 };
 template <class T>
 using Own = std::unique_ptr<T, Release>;
@@ -87,6 +89,41 @@ inline Own<elver_session> session(const elver_model* model, int32_t n_ctx = 0, i
     const Failure f = failure([&](elver_error** e) { return elver_session_open(model, &options, &out, e); });
     REQUIRE_MESSAGE(f.status == ELVER_OK, f.message);
     return Own<elver_session>(out);
+}
+
+inline elver_input ids_input(const int32_t* ids, size_t n) {
+    elver_input input = ELVER_INPUT_INIT;
+    input.ids = ids;
+    input.n_ids = n;
+    return input;
+}
+inline elver_input text_input(const std::string& text, uint32_t flags = 0) {
+    elver_input input = ELVER_INPUT_INIT;
+    input.kind = ELVER_INPUT_TEXT;
+    input.flags = flags;
+    input.text = text.data();
+    input.text_size = text.size();
+    return input;
+}
+inline elver_input rows_input(const std::vector<float>& rows, size_t width) {
+    elver_input input = ELVER_INPUT_INIT;
+    input.kind = ELVER_INPUT_EMBEDDINGS;
+    input.embeddings = rows.data();
+    input.n_rows = rows.size() / width;
+    input.width = width;
+    return input;
+}
+inline elver_status prefill_ids(elver_session* s, const int32_t* ids, size_t n,
+                                const elver_prefill_options* options = nullptr, elver_error** error = nullptr) {
+    const elver_input input = ids_input(ids, n);
+    return elver_session_prefill(s, &input, options, error);
+}
+inline elver_status begin_completion(elver_session* s, const std::string& request, elver_progress progress = nullptr,
+                                     void* context = nullptr, elver_error** error = nullptr) {
+    elver_answer_options options = ELVER_ANSWER_OPTIONS_INIT;
+    options.progress = progress;
+    options.context = context;
+    return elver_session_complete(s, request.data(), request.size(), &options, error);
 }
 
 }  // namespace capi_test

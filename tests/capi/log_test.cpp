@@ -40,7 +40,7 @@ Own<elver_model> open_with(Lines& lines, const elver_source& source, uint64_t pa
 elver_status prefill(elver_session* s, int first, int n) {
     std::vector<int32_t> ids;
     for (int i = 0; i < n; ++i) ids.push_back((first + i) % 61);
-    return elver_session_prefill(s, ids.data(), ids.size(), nullptr, nullptr);
+    return prefill_ids(s, ids.data(), ids.size(), nullptr, nullptr);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ namespace {
 std::vector<float> last_logits(const elver_model* model) {
     const auto s = session(model);
     const int32_t ids[] = {3, 14, 15, 9, 2, 6};
-    REQUIRE(elver_session_prefill(s.get(), ids, 6, nullptr, nullptr) == ELVER_OK);
+    REQUIRE(prefill_ids(s.get(), ids, 6, nullptr, nullptr) == ELVER_OK);
     size_t n = 0;
     const float* logits = elver_session_logits(s.get(), &n);
     REQUIRE(n == static_cast<size_t>(elver_model_n_vocab(model)));
@@ -235,7 +235,7 @@ TEST_CASE("capi: a tokenizer outlives its model and checks its ids") {
     CHECK(elver_tokenizer_is_end(raw, 1) == 0);
     for (const int32_t id : {-1, 61, INT32_MAX, INT32_MIN}) CHECK(elver_tokenizer_is_end(raw, id) == 0);
     elver_ids* ids = nullptr;
-    REQUIRE(elver_tokenizer_encode(raw, "the bed", 7, 1, 0, &ids, nullptr) == ELVER_OK);
+    REQUIRE(elver_tokenizer_encode(raw, "the bed", 7, ELVER_TEXT_ADD_SPECIAL, &ids, nullptr) == ELVER_OK);
     const Own<elver_ids> owned(ids);
     REQUIRE(elver_ids_size(ids) > 1);
     elver_text* text = nullptr;
@@ -247,5 +247,55 @@ TEST_CASE("capi: a tokenizer outlives its model and checks its ids") {
         const Failure f = failure([&](elver_error** e) { return elver_tokenizer_decode(raw, list, 2, 0, &text, e); });
         CHECK(f.status == ELVER_INVALID_ARGUMENT);
         CHECK(contains(f.message, "token 1: expected an id from 0 to 60, found " + std::to_string(id)));
+    }
+}
+
+TEST_CASE("capi: tokens tell what they are; a detokenizer gives what decoding gives, and keeps what it needs") {
+    elver_detokenizer* raw_stream = nullptr;
+    std::string whole;
+    std::vector<int32_t> ids;
+    {
+        const auto model = open(path_source(tiny_path()));
+        elver_tokenizer* raw = nullptr;
+        REQUIRE(elver_model_tokenizer(model.get(), &raw, nullptr) == ELVER_OK);
+        const Own<elver_tokenizer> tokenizer(raw);
+        elver_token token = ELVER_TOKEN_INIT;
+        for (int32_t id = 0; id < 61; ++id) {
+            REQUIRE(elver_tokenizer_token(raw, id, &token, nullptr) == ELVER_OK);
+            CHECK(token.is_end == elver_tokenizer_is_end(raw, id));
+            CHECK(token.is_control == (token.kind == ELVER_TOKEN_CONTROL || token.kind == ELVER_TOKEN_UNKNOWN));
+            // Behind another token, so that no space is taken off.
+            const int32_t pair[] = {5, id};
+            elver_text* texts[2] = {nullptr, nullptr};
+            for (size_t n = 1; n <= 2; ++n)
+                REQUIRE(elver_tokenizer_decode(raw, pair, n, ELVER_TEXT_SHOW_SPECIAL, &texts[n - 1], nullptr) ==
+                        ELVER_OK);
+            const Own<elver_text> first(texts[0]), both(texts[1]);
+            const std::string added = std::string(elver_text_data(texts[1])).substr(elver_text_size(texts[0]));
+            const std::string bytes(token.bytes, token.n_bytes);
+            if (token.kind != ELVER_TOKEN_BYTE) CHECK(bytes == added);
+            ids.push_back(id);
+        }
+        CHECK(elver_tokenizer_special(raw, ELVER_SPECIAL_EOS) == 0);
+        CHECK(elver_tokenizer_is_end(raw, elver_tokenizer_special(raw, ELVER_SPECIAL_EOS)) == 1);
+        CHECK(elver_tokenizer_special(raw, ELVER_SPECIAL_FIM_SEP) == -1);
+        elver_text* text = nullptr;
+        REQUIRE(elver_tokenizer_decode(raw, ids.data(), ids.size(), 0, &text, nullptr) == ELVER_OK);
+        const Own<elver_text> decoded(text);
+        whole = elver_text_data(text);
+        REQUIRE(elver_detokenizer_open(raw, 0, &raw_stream, nullptr) == ELVER_OK);
+    }
+    const Own<elver_detokenizer> stream(raw_stream);
+    for (int round = 0; round < 2; ++round) {
+        std::string joined;
+        const char* piece = nullptr;
+        size_t size = 0;
+        for (const int32_t id : ids) {
+            REQUIRE(elver_detokenizer_push(raw_stream, id, &piece, &size, nullptr) == ELVER_OK);
+            joined.append(piece, size);
+        }
+        REQUIRE(elver_detokenizer_finish(raw_stream, &piece, &size, nullptr) == ELVER_OK);
+        joined.append(piece, size);
+        CHECK(joined == whole);
     }
 }

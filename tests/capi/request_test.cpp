@@ -77,9 +77,8 @@ TEST_CASE("requests: what is wrong in a completion is named") {
     };
     for (const Row& row : rows) {
         CAPTURE(row.request);
-        const Failure f = failure([&](elver_error** e) {
-            return elver_session_complete(s.get(), row.request.data(), row.request.size(), nullptr, nullptr, e);
-        });
+        const Failure f =
+            failure([&](elver_error** e) { return begin_completion(s.get(), row.request, nullptr, nullptr, e); });
         CHECK(f.status == row.status);
         for (const std::string& name : row.names) CHECK_MESSAGE(contains(f.message, name), f.message);
         CHECK(elver_session_position(s.get()) == 0);
@@ -87,9 +86,7 @@ TEST_CASE("requests: what is wrong in a completion is named") {
     std::string long_ids = "[1";
     for (int i = 0; i < 64; ++i) long_ids += ",1";
     const std::string request = R"({"ids": )" + long_ids + "]}";
-    const Failure f = failure([&](elver_error** e) {
-        return elver_session_complete(s.get(), request.data(), request.size(), nullptr, nullptr, e);
-    });
+    const Failure f = failure([&](elver_error** e) { return begin_completion(s.get(), request, nullptr, nullptr, e); });
     CHECK(f.status == ELVER_CONTEXT_FULL);
     CHECK(contains(f.message, "65 tokens"));
     CHECK(contains(f.message, "64 positions"));
@@ -116,18 +113,18 @@ TEST_CASE("requests: what is wrong in a conversation is named") {
     for (const Row& row : rows) {
         CAPTURE(row.request.substr(0, 200));
         const Failure f = failure([&](elver_error** e) {
-            return elver_session_chat(s.get(), row.request.data(), row.request.size(), nullptr, nullptr, e);
+            return elver_session_chat(s.get(), row.request.data(), row.request.size(), nullptr, e);
         });
         CHECK(f.status == row.status);
         for (const std::string& name : row.names) CHECK_MESSAGE(contains(f.message, name), f.message);
         CHECK(elver_session_position(s.get()) == 0);
     }
     const std::string good = R"({"messages": [{"role": "user", "content": "be"}], "tools": null, "stop": null})";
-    CHECK(elver_session_chat(s.get(), good.data(), good.size(), nullptr, nullptr, nullptr) == ELVER_OK);
+    CHECK(elver_session_chat(s.get(), good.data(), good.size(), nullptr, nullptr) == ELVER_OK);
 
     const auto without = load(path_source(tiny_path()));
     const Failure f = failure([&](elver_error** e) {
-        return elver_session_chat(session(without.get()).get(), good.data(), good.size(), nullptr, nullptr, e);
+        return elver_session_chat(session(without.get()).get(), good.data(), good.size(), nullptr, e);
     });
     CHECK(f.status == ELVER_UNSUPPORTED);
     CHECK(contains(f.message, "tokenizer.chat_template"));

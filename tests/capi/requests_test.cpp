@@ -9,16 +9,11 @@ using namespace capi_test;
 
 namespace {
 
-elver_status complete(elver_session* s, const std::string& request, elver_progress progress = nullptr,
-                      void* context = nullptr) {
-    return elver_session_complete(s, request.data(), request.size(), progress, context, nullptr);
-}
-
 const std::string request = R"({"ids": [3, 14, 15, 9], "max_tokens": 12, "temperature": 0, "ignore_eos": true})";
 
 struct Pulled {
     std::vector<int32_t> ids;
-    elver_finish finish = ELVER_FINISH_NONE;
+    int32_t finish = ELVER_FINISH_NONE;
     elver_status status = ELVER_OK;
 };
 
@@ -37,7 +32,7 @@ Pulled pull(elver_session* s, size_t n = ~size_t{0}) {
 
 std::vector<int32_t> expected(const elver_model* model) {
     const auto s = session(model);
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     return pull(s.get()).ids;
 }
 
@@ -48,7 +43,7 @@ TEST_CASE("requests: calls that are refused leave the answer under way as it is"
     const auto whole = expected(model.get());
     REQUIRE(whole.size() == 12);
     const auto s = session(model.get(), 64);
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     std::vector<int32_t> ids = pull(s.get(), 3).ids;
     std::string too_long = R"({"ids": [1)";
     for (int i = 0; i < 64; ++i) too_long += ",1";
@@ -65,22 +60,23 @@ TEST_CASE("requests: calls that are refused leave the answer under way as it is"
         REQUIRE(next.status == ELVER_OK);
         ids.insert(ids.end(), next.ids.begin(), next.ids.end());
     };
-    refused(complete(s.get(), "{"));
-    refused(complete(s.get(), R"({"ids": [1], "unknown": 1})"));
-    refused(complete(s.get(), too_long + "]}"));
-    refused(complete(s.get(), R"({"ids": [1, 9999]})"));
-    refused(complete(s.get(), R"({"ids": []})"));
-    refused(elver_session_prefill(s.get(), bad, 2, nullptr, nullptr));
-    refused(elver_session_prefill(s.get(), many.data(), many.size(), nullptr, nullptr));
+    refused(begin_completion(s.get(), "{"));
+    refused(begin_completion(s.get(), R"({"ids": [1], "unknown": 1})"));
+    refused(begin_completion(s.get(), too_long + "]}"));
+    refused(begin_completion(s.get(), R"({"ids": [1, 9999]})"));
+    refused(begin_completion(s.get(), R"({"ids": []})"));
+    refused(prefill_ids(s.get(), bad, 2, nullptr, nullptr));
+    refused(prefill_ids(s.get(), many.data(), many.size(), nullptr, nullptr));
     refused(elver_session_rewind(s.get(), 1000, nullptr));
     refused(elver_session_restore(s.get(), &nothing, nullptr));
     const Pulled rest = pull(s.get());
     CHECK(rest.finish == ELVER_FINISH_LENGTH);
     ids.insert(ids.end(), rest.ids.begin(), rest.ids.end());
     CHECK(ids == whole);
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     ids = pull(s.get(), 3).ids;
-    refused(elver_session_embed(s.get(), ELVER_POOLING_DEFAULT, bad, 2, embedding.data(), embedding.size(), nullptr));
+    const elver_input input = ids_input(bad, 2);
+    refused(elver_session_embed(s.get(), &input, nullptr, embedding.data(), embedding.size(), nullptr));
     CHECK(ids[3] == whole[3]);
     CHECK(embedding == out);
 }
@@ -89,10 +85,10 @@ TEST_CASE("requests: a call that changes the text ends the answer, which says so
     const auto model = load(path_source(tiny_path()));
     const auto s = session(model.get(), 64);
     const int32_t id = 5;
-    for (const auto& change : std::vector<std::function<elver_status()>>{
-             [&] { return elver_session_prefill(s.get(), &id, 1, nullptr, nullptr); },
-             [&] { return elver_session_rewind(s.get(), 2, nullptr); }}) {
-        REQUIRE(complete(s.get(), request) == ELVER_OK);
+    for (const auto& change :
+         std::vector<std::function<elver_status()>>{[&] { return prefill_ids(s.get(), &id, 1, nullptr, nullptr); },
+                                                    [&] { return elver_session_rewind(s.get(), 2, nullptr); }}) {
+        REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
         REQUIRE(pull(s.get(), 2).ids.size() == 2);
         REQUIRE(change() == ELVER_OK);
         elver_event event = ELVER_EVENT_INIT;
@@ -107,33 +103,33 @@ TEST_CASE("requests: a cancel where nothing runs, or after the end, stops nothin
     const auto whole = expected(model.get());
     const auto s = session(model.get());
     elver_session_cancel(s.get());
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     CHECK(pull(s.get()).ids == whole);
     elver_session_cancel(s.get());
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     CHECK(pull(s.get()).ids == whole);
     elver_session_cancel(s.get());
     const int32_t id = 1;
-    CHECK(elver_session_prefill(s.get(), &id, 1, nullptr, nullptr) == ELVER_OK);
+    CHECK(prefill_ids(s.get(), &id, 1, nullptr, nullptr) == ELVER_OK);
 }
 
 TEST_CASE("requests: a cancel stops the answer that waits, and not the one that takes its place") {
     const auto model = load(path_source(tiny_path()));
     const auto whole = expected(model.get());
     const auto s = session(model.get());
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     elver_session_cancel(s.get());
     CHECK(pull(s.get()).finish == ELVER_FINISH_CANCELLED);
     // Cancelled, not pulled, and followed by another.
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     REQUIRE(pull(s.get(), 4).ids.size() == 4);
     elver_session_cancel(s.get());
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     CHECK(pull(s.get()).ids == whole);
     // Cancelled, and a refused call between: still cancelled.
-    REQUIRE(complete(s.get(), request) == ELVER_OK);
+    REQUIRE(begin_completion(s.get(), request) == ELVER_OK);
     elver_session_cancel(s.get());
-    CHECK(complete(s.get(), "{") == ELVER_INVALID_ARGUMENT);
+    CHECK(begin_completion(s.get(), "{") == ELVER_INVALID_ARGUMENT);
     CHECK(pull(s.get()).finish == ELVER_FINISH_CANCELLED);
     // While its prompt is read, in passes of 2: nobody has computed it in this model.
     const auto second = load(path_source(tiny_path()));
@@ -142,8 +138,8 @@ TEST_CASE("requests: a cancel stops the answer that waits, and not the one that 
         elver_session_cancel(static_cast<elver_session*>(context));
         return 1;
     };
-    CHECK(complete(small.get(), request, cancel, small.get()) == ELVER_CANCELLED);
-    REQUIRE(complete(small.get(), request) == ELVER_OK);
+    CHECK(begin_completion(small.get(), request, cancel, small.get()) == ELVER_CANCELLED);
+    REQUIRE(begin_completion(small.get(), request) == ELVER_OK);
     CHECK(pull(small.get()).ids == whole);
 }
 
@@ -161,8 +157,8 @@ TEST_CASE("requests: what a pass polls gets BUSY of the sessions of its model, a
         auto& p = *static_cast<Polled*>(context);
         if (++p.n != 3) return 1;
         const int32_t id = 5;
-        p.seen.push_back(elver_session_prefill(p.other.get(), &id, 1, nullptr, nullptr));
-        p.seen.push_back(elver_session_prefill(p.elsewhere.get(), &id, 1, nullptr, nullptr));
+        p.seen.push_back(prefill_ids(p.other.get(), &id, 1, nullptr, nullptr));
+        p.seen.push_back(prefill_ids(p.elsewhere.get(), &id, 1, nullptr, nullptr));
         p.seen.push_back(elver_session_rewind(p.at_work, 0, nullptr));
         return 1;
     };
@@ -171,6 +167,6 @@ TEST_CASE("requests: what a pass polls gets BUSY of the sessions of its model, a
     const Own<elver_session> s(out);
     polled.at_work = out;
     const int32_t ids[] = {1, 2, 3};
-    CHECK(elver_session_prefill(out, ids, 3, nullptr, nullptr) == ELVER_OK);
+    CHECK(prefill_ids(out, ids, 3, nullptr, nullptr) == ELVER_OK);
     CHECK(polled.seen == std::vector<elver_status>{ELVER_BUSY, ELVER_OK, ELVER_BUSY});
 }

@@ -1,5 +1,7 @@
 // A session through the ABI: prefill with chosen logits, callbacks that stop or throw, chat, next, rewind, cancel.
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <stdexcept>
 #include <vector>
 
@@ -35,13 +37,13 @@ Failure prefill(elver_session* s, Rows& rows, const std::vector<size_t>* wanted 
         options.wanted = wanted->data();
         options.n_wanted = wanted->size();
     }
-    return failure([&](elver_error** e) { return elver_session_prefill(s, some_ids, n_some, &options, e); });
+    return failure([&](elver_error** e) { return prefill_ids(s, some_ids, n_some, &options, e); });
 }
 
 struct Answer {
     std::string text;
     std::vector<int32_t> ids;
-    elver_finish finish = ELVER_FINISH_NONE;
+    int32_t finish = ELVER_FINISH_NONE;
 };
 
 Answer pull(elver_session* s) {
@@ -66,7 +68,7 @@ std::string text_of(const elver_model* model, int32_t id) {
     std::string texts[2];
     for (size_t n = 1; n <= 2; ++n) {
         elver_text* text = nullptr;
-        REQUIRE(elver_tokenizer_decode(raw, ids, n, 1, &text, nullptr) == ELVER_OK);
+        REQUIRE(elver_tokenizer_decode(raw, ids, n, ELVER_TEXT_SHOW_SPECIAL, &text, nullptr) == ELVER_OK);
         texts[n - 1] = elver_text_data(text);
         elver_text_release(text);
     }
@@ -75,9 +77,7 @@ std::string text_of(const elver_model* model, int32_t id) {
 
 Failure complete(elver_session* s, const std::string& request, elver_progress progress = nullptr,
                  void* context = nullptr) {
-    return failure([&](elver_error** e) {
-        return elver_session_complete(s, request.data(), request.size(), progress, context, e);
-    });
+    return failure([&](elver_error** e) { return begin_completion(s, request, progress, context, e); });
 }
 
 }  // namespace
@@ -118,7 +118,7 @@ TEST_CASE("capi: wanted indices that do not rise, or lie outside, change nothing
     }
     elver_prefill_options options = ELVER_PREFILL_OPTIONS_INIT;
     options.n_wanted = 1;
-    CHECK(elver_session_prefill(s.get(), some_ids, n_some, &options, nullptr) == ELVER_INVALID_ARGUMENT);
+    CHECK(prefill_ids(s.get(), some_ids, n_some, &options, nullptr) == ELVER_INVALID_ARGUMENT);
 }
 
 TEST_CASE("capi: a callback that says stop, or throws, leaves the session after its last whole pass") {
@@ -203,7 +203,7 @@ TEST_CASE("capi: the context's end ends an answer; one more token does not fit")
     const Answer a = pull(s.get());
     CHECK(a.finish == ELVER_FINISH_LENGTH);
     CHECK(elver_session_position(s.get()) == elver_session_n_ctx(s.get()));
-    const Failure f = failure([&](elver_error** e) { return elver_session_prefill(s.get(), some_ids, 1, nullptr, e); });
+    const Failure f = failure([&](elver_error** e) { return prefill_ids(s.get(), some_ids, 1, nullptr, e); });
     CHECK(f.status == ELVER_CONTEXT_FULL);
     CHECK(contains(f.message, "16"));
     REQUIRE(elver_session_rewind(s.get(), 4, nullptr) == ELVER_OK);
@@ -220,12 +220,11 @@ TEST_CASE("capi: cancel ends an answer with an event, and the session goes on") 
     const auto s = session(model.get());
     const std::string request =
         R"({"messages": [{"role": "user", "content": "be a cab"}], "max_tokens": 30, "ignore_eos": true})";
-    const auto chat = [&](elver_progress progress) {
-        return failure([&](elver_error** e) {
-            return elver_session_chat(s.get(), request.data(), request.size(), progress, nullptr, e);
-        });
+    const auto chat = [&] {
+        return failure(
+            [&](elver_error** e) { return elver_session_chat(s.get(), request.data(), request.size(), nullptr, e); });
     };
-    REQUIRE(chat(nullptr).status == ELVER_OK);
+    REQUIRE(chat().status == ELVER_OK);
     elver_event event = ELVER_EVENT_INIT;
     REQUIRE(elver_session_next(s.get(), &event, nullptr) == ELVER_OK);
     CHECK(event.finish == ELVER_FINISH_NONE);
@@ -233,7 +232,7 @@ TEST_CASE("capi: cancel ends an answer with an event, and the session goes on") 
     REQUIRE(elver_session_next(s.get(), &event, nullptr) == ELVER_OK);
     CHECK(event.finish == ELVER_FINISH_CANCELLED);
     CHECK(event.id == -1);
-    REQUIRE(chat(nullptr).status == ELVER_OK);
+    REQUIRE(chat().status == ELVER_OK);
     CHECK(pull(s.get()).ids.size() == 30);
     elver_session_cancel(nullptr);
 }
@@ -244,4 +243,114 @@ TEST_CASE("capi: a session outlives the handle of its model") {
     model.reset();
     Rows rows;
     CHECK(prefill(s.get(), rows).status == ELVER_OK);
+}
+
+TEST_CASE("capi: a text is read as its ids, rows as the embeddings that they are, and each alone") {
+    const auto model = load(path_source(tiny_path()));
+    const auto logits = [&](const elver_input& input) {
+        const auto s = session(model.get());
+        const Failure f = failure([&](elver_error** e) { return elver_session_prefill(s.get(), &input, nullptr, e); });
+        REQUIRE_MESSAGE(f.status == ELVER_OK, f.message);
+        size_t n = 0;
+        const float* row = elver_session_logits(s.get(), &n);
+        return std::vector<float>(row, row + n);
+    };
+    elver_tokenizer* raw = nullptr;
+    REQUIRE(elver_model_tokenizer(model.get(), &raw, nullptr) == ELVER_OK);
+    const Own<elver_tokenizer> tokenizer(raw);
+    const std::string text = "the bed";
+    for (const uint32_t flags : {0U, uint32_t{ELVER_TEXT_ADD_SPECIAL}}) {
+        elver_ids* ids = nullptr;
+        REQUIRE(elver_tokenizer_encode(raw, text.data(), text.size(), flags, &ids, nullptr) == ELVER_OK);
+        const Own<elver_ids> owned(ids);
+        CHECK(logits(text_input(text, flags)) == logits(ids_input(elver_ids_data(ids), elver_ids_size(ids))));
+    }
+    const auto width = static_cast<size_t>(elver_model_width(model.get()));
+    const std::vector<float> rows(3 * width, 0.5f);
+    CHECK(logits(rows_input(rows, width)).size() == 61);
+
+    const auto s = session(model.get());
+    const auto refused = [&](elver_input input, const char* object) {
+        const Failure f = failure([&](elver_error** e) { return elver_session_prefill(s.get(), &input, nullptr, e); });
+        CHECK(f.status == ELVER_INVALID_ARGUMENT);
+        CHECK_MESSAGE(f.object == object, f.message);
+        CHECK(elver_session_position(s.get()) == 0);
+    };
+    elver_input both = ids_input(some_ids, 2);
+    both.text = "a";
+    refused(both, "text");
+    both.text = nullptr;
+    both.n_rows = 1;
+    refused(both, "embeddings");
+    elver_input input = ids_input(nullptr, 2);
+    refused(input, "ids");
+    input = ids_input(some_ids, 2);
+    input.flags = ELVER_TEXT_ADD_SPECIAL;
+    refused(input, "flags");
+    input.flags = 0;
+    input.kind = 3;
+    refused(input, "kind");
+    input.kind = -1;
+    refused(input, "kind");
+    refused(text_input(text, ELVER_TEXT_SHOW_SPECIAL), "flags");
+    input = text_input(text);
+    input.text = nullptr;
+    refused(input, "text");
+    input = rows_input(rows, width);
+    input.width = width - 1;
+    refused(input, "width");
+    input.width = width;
+    input.n_rows = ~size_t{0};
+    refused(input, "n_rows");
+    input.n_rows = 3;
+    input.embeddings = nullptr;
+    refused(input, "embeddings");
+    const std::vector<float> bad(width, HUGE_VALF);
+    refused(rows_input(bad, width), "embeddings");
+}
+
+TEST_CASE("capi: logits can be edited; the session does not read them") {
+    const auto model = load(path_source(tiny_path()));
+    const auto s = session(model.get()), untouched = session(model.get());
+    for (elver_session* each : {s.get(), untouched.get()}) REQUIRE(prefill_ids(each, some_ids, n_some) == ELVER_OK);
+    size_t n = 0;
+    float* row = elver_session_logits(s.get(), &n);
+    REQUIRE(n == 61);
+    std::fill(row, row + n, -1.0f);
+    elver_session* raw = nullptr;
+    REQUIRE(elver_session_fork(s.get(), nullptr, nullptr, &raw, nullptr) == ELVER_OK);
+    const Own<elver_session> fork(raw);
+    CHECK(elver_session_logits(fork.get(), nullptr)[7] == -1.0f);
+    for (elver_session* each : {s.get(), untouched.get(), fork.get()})
+        REQUIRE(prefill_ids(each, some_ids, 1) == ELVER_OK);
+    const float* expected = elver_session_logits(untouched.get(), nullptr);
+    CHECK(std::equal(expected, expected + n, elver_session_logits(s.get(), nullptr)));
+    CHECK(std::equal(expected, expected + n, elver_session_logits(fork.get(), nullptr)));
+}
+
+TEST_CASE("capi: events count tokens and tell times, and their alternatives have a stride") {
+    const auto model = load(path_source(tiny_path()));
+    const auto s = session(model.get());
+    const auto start = std::chrono::steady_clock::now();
+    REQUIRE(complete(s.get(), R"({"ids": [3, 4, 5], "max_tokens": 4, "ignore_eos": true, "top_logprobs": 3})").status ==
+            ELVER_OK);
+    elver_event event = ELVER_EVENT_INIT;
+    double before = 0;
+    for (int i = 1; i <= 5; ++i) {
+        REQUIRE(elver_session_next(s.get(), &event, nullptr) == ELVER_OK);
+        CHECK(event.kind == (i <= 4 ? ELVER_EVENT_TEXT : ELVER_EVENT_END));
+        CHECK((event.kind == ELVER_EVENT_END) == (event.finish != ELVER_FINISH_NONE));
+        CHECK(event.n_prompt == 3);
+        CHECK(event.n_cached == 0);
+        CHECK(event.n_generated == std::min(i, 4));
+        CHECK(event.n_accepted <= event.n_drafted);
+        CHECK(event.prompt_seconds > 0);
+        CHECK(event.generation_seconds >= before);
+        before = event.generation_seconds;
+        CHECK(event.n_top == (i <= 4 ? 3 : 0));
+        CHECK(event.top_stride == sizeof(elver_logprob));
+    }
+    const std::chrono::duration<double> all = std::chrono::steady_clock::now() - start;
+    CHECK(event.generation_seconds > 0);
+    CHECK(event.prompt_seconds + event.generation_seconds <= all.count());
 }

@@ -39,7 +39,7 @@ Own<elver_model> load_on(elver_threads* threads, const std::string& name) {
 }
 
 elver_status prefill(elver_session* s, std::vector<int32_t> ids, elver_error** error = nullptr) {
-    return elver_session_prefill(s, ids.data(), ids.size(), nullptr, error);
+    return prefill_ids(s, ids.data(), ids.size(), nullptr, error);
 }
 
 // Calls f within the pass, with its first logits.
@@ -50,7 +50,7 @@ elver_status prefill_with(elver_session* s, std::vector<int32_t> ids, std::funct
         if (index == 0) (*static_cast<std::function<void()>*>(context))();
         return 1;
     };
-    return elver_session_prefill(s, ids.data(), ids.size(), &options, nullptr);
+    return prefill_ids(s, ids.data(), ids.size(), &options, nullptr);
 }
 
 std::vector<float> generate(const elver_model* model, int seed) {

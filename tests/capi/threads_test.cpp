@@ -35,9 +35,9 @@ std::vector<float> generate(const elver_model* model, int seed) {
         REQUIRE(elver_session_rewind(s.get(), 0, nullptr) == ELVER_OK);
         for (int i = 0; i < 12; ++i) {
             const int32_t id = (seed * 7 + i * 5) % 61;
-            REQUIRE(elver_session_prefill(s.get(), &id, 1, nullptr, nullptr) == ELVER_OK);
+            REQUIRE(prefill_ids(s.get(), &id, 1, nullptr, nullptr) == ELVER_OK);
         }
-        REQUIRE(elver_session_prefill(s.get(), ids, 8, nullptr, nullptr) == ELVER_OK);
+        REQUIRE(prefill_ids(s.get(), ids, 8, nullptr, nullptr) == ELVER_OK);
         all.insert(all.end(), elver_session_logits(s.get(), nullptr), elver_session_logits(s.get(), nullptr) + 61);
     }
     return all;
@@ -53,18 +53,18 @@ TEST_CASE("threads: while one thread works in a session, every call of another i
         elver_prefill_options options = ELVER_PREFILL_OPTIONS_INIT;
         options.progress = Gate::wait;
         options.context = &gate;
-        CHECK(elver_session_prefill(s.get(), ids, 8, &options, nullptr) == ELVER_OK);
+        CHECK(prefill_ids(s.get(), ids, 8, &options, nullptr) == ELVER_OK);
     });
     gate.await();
     const std::string request = R"({"ids": [1]})";
     elver_event event = ELVER_EVENT_INIT;
-    const Failure f = failure([&](elver_error** e) { return elver_session_prefill(s.get(), ids, 1, nullptr, e); });
+    const Failure f = failure([&](elver_error** e) { return prefill_ids(s.get(), ids, 1, nullptr, e); });
     CHECK(f.status == ELVER_BUSY);
     CHECK(contains(f.message, "another thread"));
     CHECK(elver_session_rewind(s.get(), 0, nullptr) == ELVER_BUSY);
     CHECK(elver_session_next(s.get(), &event, nullptr) == ELVER_BUSY);
-    CHECK(elver_session_complete(s.get(), request.data(), request.size(), nullptr, nullptr, nullptr) == ELVER_BUSY);
-    CHECK(elver_session_chat(s.get(), request.data(), request.size(), nullptr, nullptr, nullptr) == ELVER_BUSY);
+    CHECK(begin_completion(s.get(), request) == ELVER_BUSY);
+    CHECK(elver_session_chat(s.get(), request.data(), request.size(), nullptr, nullptr) == ELVER_BUSY);
     gate.open = true;
     worker.join();
     CHECK(elver_session_position(s.get()) == 8);
@@ -139,7 +139,7 @@ TEST_CASE("threads: cancel from another thread, again and again, never breaks a 
     // The scheduler alone decides when `other` runs: as many rounds as it takes until a cancel meets a prefill.
     int cancelled = 0;
     for (int i = 0; i < 100 || (cancelled == 0 && i < 1'000'000); ++i) {
-        const elver_status status = elver_session_prefill(s.get(), ids, 8, nullptr, nullptr);
+        const elver_status status = prefill_ids(s.get(), ids, 8, nullptr, nullptr);
         cancelled += status == ELVER_CANCELLED;
         CHECK((status == ELVER_OK || status == ELVER_CANCELLED));
         const elver_status back = elver_session_rewind(s.get(), 0, nullptr);
@@ -148,7 +148,7 @@ TEST_CASE("threads: cancel from another thread, again and again, never breaks a 
     done = true;
     other.join();
     CHECK(cancelled > 0);
-    while (elver_session_prefill(s.get(), ids, 8, nullptr, nullptr) == ELVER_CANCELLED) {
+    while (prefill_ids(s.get(), ids, 8, nullptr, nullptr) == ELVER_CANCELLED) {
     }
     CHECK(elver_session_position(s.get()) == 8);
 }

@@ -125,7 +125,8 @@ class Complete(ProgramTest):
     def complete(self, *options):
         out = json.loads(self.good("complete", TINY, "--json", "--temperature", 0, *options))
         self.assertEqual(list(out), ["text", "ids", "finish_reason", "seed", "timings"])
-        self.assertEqual(set(out["timings"]), {"prompt_tokens", "prompt_ms", "generated_tokens", "generate_ms"})
+        self.assertEqual(set(out["timings"]), {"prompt_tokens", "cached_tokens", "prompt_ms", "generated_tokens",
+                                               "drafted_tokens", "accepted_tokens", "generate_ms"})
         return out
 
     def test_three_kinds_of_prompt(self):

@@ -62,9 +62,9 @@ def test_logprobs(model, session):
     assert elver.chat(session, MESSAGES, max_tokens=1).choices[0].logprobs is None
 
 
-def test_a_part_of_a_character_has_its_bytes(session):
+def test_a_part_of_a_character_has_its_bytes(model, session):
     """An emoji is several tokens: each shows its own bytes, and together they are the character."""
-    ids = elver._elver.ids(session._handle.tokenizer().encode("\U0001f9ff", False, False), "ids")
+    ids = model.tokenizer.encode("\U0001f9ff", add_special=False)
     events = list(session.complete("Hi", temperature=0, max_tokens=len(ids), ignore_eos=True, logit_bias={i: 100 for i in ids[:1]}, logprobs=True))
     first = events[0]
     assert len(ids) > 1 and first.id == ids[0] and first.text == ""

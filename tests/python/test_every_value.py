@@ -29,6 +29,7 @@ class Things:
         self.small = elver.Model(small_path)
         self.session = self.small.session()
         self.chatting = model.session(n_ctx=128)
+        self.detokenizer = model.tokenizer.detokenizer()
         self.ops = elver.ops.Ops(n_threads=1)
         self.matrix = self.ops.pack(FLOATS, "f32", 2, 32)
         self.experts = [self.matrix, self.matrix]
@@ -60,13 +61,19 @@ CALLS = {
     "decode": (lambda t: t.model.tokenizer.decode, lambda t: {"ids": [1], "special": False}),
     "render": (lambda t: t.model.tokenizer.render, lambda t: {"messages": MESSAGES, "add_generation_prompt": True, "tools": None}),
     "is_end": (lambda t: t.model.tokenizer.is_end, lambda t: {"id": 1}),
+    "token": (lambda t: t.model.tokenizer.token, lambda t: {"id": 1}),
+    "special": (lambda t: t.model.tokenizer.special, lambda t: {"name": "eos"}),
+    "find": (lambda t: t.model.tokenizer.find, lambda t: {"text": "a"}),
+    "detokenizer": (lambda t: t.model.tokenizer.detokenizer, lambda t: {"special": False, "follow": [1]}),
+    "push": (lambda t: t.detokenizer.push, lambda t: {"id": 1}),
     "respond": (lambda t: t.chatting.respond, lambda t: {"messages": MESSAGES, "progress": None, **REQUEST}),
     "complete": (lambda t: lambda **request: t.chatting.complete(**request).read(),
                  lambda t: {"prompt": "Hi", "progress": None, "ignore_eos": False, **REQUEST}),
     "chat": (lambda t: elver.chat, lambda t: {"model": t.chatting, "messages": MESSAGES, "stream": False, "stream_options": None, **REQUEST}),
-    "prefill": (lambda t: t.session.prefill, lambda t: {"ids": [], "on_logits": None, "wanted": None, "progress": None}),
+    "prefill": (lambda t: t.session.prefill, lambda t: {"input": [], "add_special": True, "parse_special": False, "on_logits": None, "wanted": None, "progress": None}),
     "rewind": (lambda t: t.session.rewind, lambda t: {"position": 0}),
-    "embed": (lambda t: t.chatting.embed, lambda t: {"text": "Hi", "pooling": "last"}),
+    "embed": (lambda t: t.chatting.embed, lambda t: {"input": "Hi", "add_special": True, "parse_special": False, "pooling": "last",
+                                                      "progress": None}),
     "save": (lambda t: t.session.save, lambda t: {"sink": io.BytesIO()}),
     "restore": (lambda t: t.session.restore, lambda t: {"source": b"no snapshot"}),
     "row_bytes": (lambda t: elver.ops.row_bytes, lambda t: {"dtype": "q4_0", "k": 32}),
@@ -135,7 +142,7 @@ def test_texts_are_texts(model, session, text):
     for use in (model.tokenizer.encode, session.embed, elver.render_template, lambda text: session.complete(text, max_tokens=1).read()):
         with pytest.raises(elver.InvalidArgumentError) as caught:
             use(text)
-        assert caught.value.object in ("text", "source", "prompt", "ids", "request")
+        assert caught.value.object in ("text", "source", "prompt", "input", "request")
     assert session.position == 0
 
 

@@ -38,6 +38,15 @@ def array(given, kind=numpy.float32):
     return numpy.array(given["values"], kind).reshape(given["shape"])
 
 
+def given(ids, text, rows):
+    """What a session is to read."""
+    return array(rows) if rows is not None else ids if text is None else text
+
+
+def counts_of(event):
+    return {"counts": [event.counts.prompt, event.counts.generated], "cached": event.counts.cached}
+
+
 def arrays(options):
     return {key: array(value) if isinstance(value, dict) else value for key, value in options.items()}
 
@@ -77,9 +86,33 @@ class Door:
     def render(self, variables):
         return {"text": self.model.tokenizer.render(**({"add_generation_prompt": False} | variables))}
 
-    def prefill(self, ids):
-        self.held.prefill(ids)
+    def token(self, id):
+        token = self.model.tokenizer.token(id)
+        return token._asdict() | {"bytes": list(token.bytes)}
+
+    def special(self, name):
+        return {"id": self.model.tokenizer.special(name)}
+
+    def find(self, text):
+        return {"id": self.model.tokenizer.find(text)}
+
+    def detokenizer(self, **options):
+        self.stream = self.model.tokenizer.detokenizer(**options)
+
+    def push(self, id):
+        return {"text": self.stream.push(id)}
+
+    def finish(self):
+        return {"text": self.stream.finish()}
+
+    def prefill(self, ids=None, text=None, rows=None, **options):
+        self.held.prefill(given(ids, text, rows), **options)
         return self.position()
+
+    def best(self, forbid=()):
+        logits = self.held.logits
+        logits[list(forbid)] = -numpy.inf
+        return {"id": int(logits.argmax())}
 
     def logits(self):
         return {"logits": self.held.logits}
@@ -105,18 +138,19 @@ class Door:
         if not hasattr(self, "answered"):  # a stream is an answer that was begun: only what lies below can be asked
             return self.held._handle.next(0, None)
         event = next(self.answered)
-        return event._asdict() | {"finish": event.finish or "none"}
+        return event._asdict() | {"finish": event.finish or "none"} | counts_of(event)
 
     def answer(self):
         events = list(self.answered)
         ids = [event.id for event in events if event.id >= 0]
-        return {"text": "".join(event.text for event in events), "ids": ids, "finish": events[-1].finish}
+        text, last = "".join(event.text for event in events), events[-1]
+        return {"text": text, "ids": ids, "finish": last.finish} | counts_of(last)
 
     def cancel(self):
         self.held.cancel()
 
-    def embed(self, ids, pooling=None):
-        return {"embedding": self.held.embed(ids, pooling=pooling)}
+    def embed(self, ids=None, text=None, rows=None, **options):
+        return {"embedding": self.held.embed(given(ids, text, rows), **options)}
 
     def save(self):
         self.saved = io.BytesIO()

@@ -2,6 +2,7 @@
 #include <elver/elver_ops.h>
 
 #include <map>
+#include <utility>
 
 #include "door.hpp"
 
@@ -43,6 +44,7 @@ class CDoor final : public Door {
     CDoor(const CDoor&) = delete;
     CDoor& operator=(const CDoor&) = delete;
     ~CDoor() override {
+        elver_detokenizer_release(detokenizer_);
         for (elver_session* s : sessions_) elver_session_release(s);
         elver_model_release(model_);
         elver_threads_release(threads_);
@@ -60,6 +62,13 @@ class CDoor final : public Door {
             {"encode", &CDoor::encode},
             {"decode", &CDoor::decode},
             {"render", &CDoor::render},
+            {"token", &CDoor::token},
+            {"special", &CDoor::special_id},
+            {"find", &CDoor::find},
+            {"detokenizer", &CDoor::open_detokenizer},
+            {"push", &CDoor::push},
+            {"finish", &CDoor::finish},
+            {"best", &CDoor::best},
             {"session", &CDoor::open_session},
             {"position", &CDoor::position},
             {"prefill", &CDoor::prefill},
@@ -98,6 +107,8 @@ class CDoor final : public Door {
         options.n_ctx = with.value("n_ctx", 0);
         options.max_batch = with.value("max_batch", 0);
         options.cache_type = cache_type(with);
+        options.context_policy = context_policy(with);
+        options.n_keep = with.value("n_keep", 0);
         return options;
     }
 
@@ -151,8 +162,7 @@ class CDoor final : public Door {
         return with_tokenizer([&](elver_tokenizer* tokenizer) -> json {
             const std::string text = with["text"];
             elver_ids* ids = nullptr;
-            CALL(elver_tokenizer_encode(tokenizer, text.data(), text.size(), with.value("add_special", true),
-                                        with.value("parse_special", false), &ids, &e));
+            CALL(elver_tokenizer_encode(tokenizer, text.data(), text.size(), text_flags(with), &ids, &e));
             const std::vector<int32_t> out(elver_ids_data(ids), elver_ids_data(ids) + elver_ids_size(ids));
             elver_ids_release(ids);
             return {{"ids", out}};
@@ -162,7 +172,7 @@ class CDoor final : public Door {
         return with_tokenizer([&](elver_tokenizer* tokenizer) -> json {
             const std::vector<int32_t> ids = with["ids"];
             elver_text* text = nullptr;
-            CALL(elver_tokenizer_decode(tokenizer, ids.data(), ids.size(), with.value("special", false), &text, &e));
+            CALL(elver_tokenizer_decode(tokenizer, ids.data(), ids.size(), show_flag(with), &text, &e));
             return {{"text", scenarios::take(text)}};
         });
     }
@@ -175,6 +185,68 @@ class CDoor final : public Door {
         });
     }
 
+    json token(const json& with) {
+        return with_tokenizer([&](elver_tokenizer* tokenizer) -> json {
+            elver_token t = ELVER_TOKEN_INIT;
+            CALL(elver_tokenizer_token(tokenizer, with["id"], &t, &e));
+            const auto* bytes = reinterpret_cast<const unsigned char*>(t.bytes);
+            return {{"bytes", std::vector<int>(bytes, bytes + t.n_bytes)},
+                    {"kind", token_kind_name(t.kind)},
+                    {"is_control", t.is_control != 0},
+                    {"is_end", t.is_end != 0}};
+        });
+    }
+    static json id_or_null(int32_t id) { return {{"id", id < 0 ? json(nullptr) : json(id)}}; }
+    json special_id(const json& with) {
+        return with_tokenizer([&](elver_tokenizer* tokenizer) {
+            return id_or_null(elver_tokenizer_special(tokenizer, static_cast<elver_special>(special(with["name"]))));
+        });
+    }
+    json find(const json& with) {
+        return with_tokenizer([&](elver_tokenizer* tokenizer) {
+            const std::string text = with["text"];
+            return id_or_null(elver_tokenizer_find(tokenizer, text.data(), text.size()));
+        });
+    }
+    json open_detokenizer(const json& with) {
+        return with_tokenizer([&](elver_tokenizer* tokenizer) -> json {
+            const std::vector<int32_t> before = with.value("follow", std::vector<int32_t>());
+            elver_detokenizer_release(std::exchange(detokenizer_, nullptr));
+            CALL(elver_detokenizer_open(tokenizer, show_flag(with), &detokenizer_, &e));
+            CALL(elver_detokenizer_follow(detokenizer_, before.data(), before.size(), &e));
+            return json::object();
+        });
+    }
+    json push(const json& with) {
+        const char* text = nullptr;
+        size_t size = 0;
+        CALL(elver_detokenizer_push(detokenizer_, with["id"], &text, &size, &e));
+        return {{"text", std::string(text, size)}};
+    }
+    json finish(const json&) {
+        const char* text = nullptr;
+        size_t size = 0;
+        CALL(elver_detokenizer_finish(detokenizer_, &text, &size, &e));
+        return {{"text", std::string(text, size)}};
+    }
+
+    static elver_input input_of(const Given& given) {
+        elver_input input = ELVER_INPUT_INIT;
+        input.kind = given.kind;
+        input.flags = given.flags;
+        if (given.kind == ELVER_INPUT_IDS) {
+            input.ids = given.ids.data();
+            input.n_ids = given.ids.size();
+        } else if (given.kind == ELVER_INPUT_TEXT) {
+            input.text = given.text.data();
+            input.text_size = given.text.size();
+        } else {
+            input.embeddings = given.rows.values.data();
+            input.n_rows = static_cast<size_t>(given.rows.rows());
+            input.width = static_cast<size_t>(given.rows.width());
+        }
+        return input;
+    }
     json open_session(const json& with) {
         const elver_session_options options = session_options(with);
         elver_session* out = nullptr;
@@ -184,8 +256,9 @@ class CDoor final : public Door {
     }
     json position(const json&) { return {{"position", elver_session_position(session())}}; }
     json prefill(const json& with) {
-        const std::vector<int32_t> ids = with["ids"];
-        CALL(elver_session_prefill(session(), ids.data(), ids.size(), nullptr, &e));
+        const Given given(with);
+        const elver_input input = input_of(given);
+        CALL(elver_session_prefill(session(), &input, nullptr, &e));
         return position({});
     }
     json logits(const json&) {
@@ -194,15 +267,22 @@ class CDoor final : public Door {
         if (row == nullptr) return {{"logits", nullptr}};
         return {{"logits", std::vector<float>(row, row + n)}};
     }
+    json best(const json& with) {
+        size_t n = 0;
+        float* row = elver_session_logits(session(), &n);
+        return best_of({row, n}, with);
+    }
     json rewind(const json& with) {
         CALL(elver_session_rewind(session(), with["position"], &e));
         return position({});
     }
     json embed(const json& with) {
-        const std::vector<int32_t> ids = with["ids"];
+        const Given given(with);
+        const elver_input input = input_of(given);
+        elver_embed_options options = ELVER_EMBED_OPTIONS_INIT;
+        options.pooling = pooling(with);
         std::vector<float> out(static_cast<size_t>(elver_model_width(model_)));
-        CALL(elver_session_embed(session(), static_cast<elver_pooling>(pooling(with)), ids.data(), ids.size(),
-                                 out.data(), out.size(), &e));
+        CALL(elver_session_embed(session(), &input, &options, out.data(), out.size(), &e));
         return {{"embedding", out}};
     }
     json save(const json&) {
@@ -230,7 +310,10 @@ class CDoor final : public Door {
     json begin(decltype(elver_session_chat)* function, const json& with) {
         const std::string request = with["request"].dump();
         double cancel_at = with.value("cancel_at", 2.0);
-        CALL(function(session(), request.data(), request.size(), up_to, &cancel_at, &e));
+        elver_answer_options options = ELVER_ANSWER_OPTIONS_INIT;
+        options.progress = up_to;
+        options.context = &cancel_at;
+        CALL(function(session(), request.data(), request.size(), &options, &e));
         return json::object();
     }
     json chat(const json& with) { return begin(elver_session_chat, with); }
@@ -238,8 +321,11 @@ class CDoor final : public Door {
     json next(const json&) {
         elver_event event = ELVER_EVENT_INIT;
         CALL(elver_session_next(session(), &event, &e));
-        return {{"text", std::string(event.text, event.text_size)},
+        return {{"kind", event_kind_name(event.kind)},
+                {"text", std::string(event.text, event.text_size)},
                 {"id", event.id},
+                {"counts", {event.n_prompt, event.n_generated}},
+                {"cached", event.n_cached},
                 {"finish", finish_name(event.finish)}};
     }
     json answer(const json&) {
@@ -249,7 +335,12 @@ class CDoor final : public Door {
             const json event = next({});
             text += event["text"].get<std::string>();
             if (event["id"] >= 0) ids.push_back(event["id"]);
-            if (event["finish"] != "none") return {{"text", text}, {"ids", ids}, {"finish", event["finish"]}};
+            if (event["finish"] == "none") continue;
+            return {{"text", text},
+                    {"ids", ids},
+                    {"finish", event["finish"]},
+                    {"counts", event["counts"]},
+                    {"cached", event["cached"]}};
         }
     }
     json cancel(const json&) {
@@ -380,6 +471,7 @@ class CDoor final : public Door {
     std::string path_, saved_;
     elver_threads* threads_ = nullptr;
     elver_model* model_ = nullptr;
+    elver_detokenizer* detokenizer_ = nullptr;
     std::vector<elver_session*> sessions_;  // the last is in use
     elver_ops* ops_ = nullptr;
     std::vector<elver_matrix*> matrices_;

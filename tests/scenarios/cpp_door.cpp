@@ -31,6 +31,13 @@ class CppDoor final : public Door {
             {"encode", &CppDoor::encode},
             {"decode", &CppDoor::decode},
             {"render", &CppDoor::render},
+            {"token", &CppDoor::token},
+            {"special", &CppDoor::special_id},
+            {"find", &CppDoor::find},
+            {"detokenizer", &CppDoor::open_detokenizer},
+            {"push", &CppDoor::push},
+            {"finish", &CppDoor::finish},
+            {"best", &CppDoor::best},
             {"session", &CppDoor::open_session},
             {"position", &CppDoor::position},
             {"prefill", &CppDoor::prefill},
@@ -73,6 +80,8 @@ class CppDoor final : public Door {
         options.n_ctx = with.value("n_ctx", 0);
         options.max_batch = with.value("max_batch", 0);
         options.cache_type = cache_type(with);
+        options.context_policy = context_policy(with);
+        options.n_keep = with.value("n_keep", 0);
         return options;
     }
     static auto up_to(const json& with) {
@@ -108,37 +117,64 @@ class CppDoor final : public Door {
         return {{"n_ctx", f.n_ctx}, {"n_sessions", f.n_sessions}};
     }
     json encode(const json& with) {
-        const elver::Ids ids = model_->tokenizer().encode(
-            with["text"].get<std::string>(), with.value("add_special", true), with.value("parse_special", false));
+        const elver::Ids ids = model_->tokenizer().encode(with["text"].get<std::string>(), text_flags(with));
         return {{"ids", std::vector<int32_t>(ids.begin(), ids.end())}};
     }
     json decode(const json& with) {
         const std::vector<int32_t> ids = with["ids"];
-        return {{"text", model_->tokenizer().decode(ids, with.value("special", false)).str()}};
+        return {{"text", model_->tokenizer().decode(ids, show_flag(with)).str()}};
     }
     json render(const json& with) { return {{"text", model_->tokenizer().render(with["variables"].dump()).str()}}; }
 
+    json token(const json& with) {
+        const elver::Tokenizer tokenizer = model_->tokenizer();
+        const elver::Token t = tokenizer.token(with["id"]);
+        json bytes = json::array();
+        for (const char byte : t.bytes) bytes.push_back(static_cast<unsigned char>(byte));
+        return {
+            {"bytes", bytes}, {"kind", token_kind_name(t.kind)}, {"is_control", t.is_control}, {"is_end", t.is_end}};
+    }
+    static json id_or_null(int32_t id) { return {{"id", id < 0 ? json(nullptr) : json(id)}}; }
+    json special_id(const json& with) {
+        return id_or_null(model_->tokenizer().special(static_cast<elver_special>(special(with["name"]))));
+    }
+    json find(const json& with) { return id_or_null(model_->tokenizer().find(with["text"].get<std::string>())); }
+    json open_detokenizer(const json& with) {
+        const auto before = with.value("follow", std::vector<int32_t>());
+        detokenizer_.emplace(elver::Detokenizer::open(model_->tokenizer(), show_flag(with)));
+        detokenizer_->follow(before);
+        return json::object();
+    }
+    json push(const json& with) { return {{"text", std::string(detokenizer_->push(with["id"]))}}; }
+    json finish(const json&) { return {{"text", std::string(detokenizer_->finish())}}; }
+
+    static elver::Input input_of(const Given& given) {
+        if (given.kind == ELVER_INPUT_TEXT) return elver::Input::text(given.text, given.flags);
+        if (given.kind == ELVER_INPUT_IDS) return given.ids;
+        return elver::Input::embeddings(given.rows.values, static_cast<size_t>(given.rows.width()));
+    }
     json open_session(const json& with) {
         sessions_.emplace_back(elver::Session(*model_, session_options(with)));
         return {{"position", session().position()}, {"n_ctx", session().n_ctx()}};
     }
     json position(const json&) { return {{"position", session().position()}}; }
     json prefill(const json& with) {
-        const std::vector<int32_t> ids = with["ids"];
-        session().prefill(ids);
+        const Given given(with);
+        session().prefill(input_of(given));
         return position({});
     }
     json logits(const json&) {
         const auto row = session().logits();
         return {{"logits", row.empty() ? json(nullptr) : json(std::vector<float>(row.begin(), row.end()))}};
     }
+    json best(const json& with) { return best_of(session().logits(), with); }
     json rewind(const json& with) {
         session().rewind(with["position"]);
         return position({});
     }
     json embed(const json& with) {
-        const std::vector<int32_t> ids = with["ids"];
-        return {{"embedding", session().embed(ids, static_cast<elver_pooling>(pooling(with)))}};
+        const Given given(with);
+        return {{"embedding", session().embed(input_of(given), static_cast<elver_pooling>(pooling(with)))}};
     }
     json save(const json&) {
         saved_.clear();
@@ -169,18 +205,26 @@ class CppDoor final : public Door {
     }
     json next(const json&) {
         const elver::Event event = session().next();
-        return {{"text", std::string(event.text)}, {"id", event.id}, {"finish", finish_name(event.finish)}};
+        return {{"kind", event_kind_name(event.kind)},
+                {"text", std::string(event.text)},
+                {"id", event.id},
+                {"counts", {event.n_prompt, event.n_generated}},
+                {"cached", event.n_cached},
+                {"finish", finish_name(event.finish)}};
     }
     json answer(const json&) {
         std::string text;
         std::vector<int32_t> ids;
         elver_finish finish = ELVER_FINISH_NONE;
+        json counts, cached;
         for (const elver::Event& event : session().events()) {
             text += event.text;
             if (event.id >= 0) ids.push_back(event.id);
             finish = event.finish;
+            counts = {event.n_prompt, event.n_generated};
+            cached = event.n_cached;
         }
-        return {{"text", text}, {"ids", ids}, {"finish", finish_name(finish)}};
+        return {{"text", text}, {"ids", ids}, {"finish", finish_name(finish)}, {"counts", counts}, {"cached", cached}};
     }
     json cancel(const json&) {
         session().cancel();
@@ -291,6 +335,7 @@ class CppDoor final : public Door {
 
     std::string path_, saved_;
     std::optional<elver::Model> model_;
+    std::optional<elver::Detokenizer> detokenizer_;
     std::vector<elver::Session> sessions_;  // the last is in use
     // In this order: what was made with the operations goes before them.
     std::optional<elver::Ops> ops_;

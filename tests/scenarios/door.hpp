@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,7 @@ json json_of(const std::vector<int64_t>& shape, const std::vector<float>& values
 json json_of(const std::vector<int64_t>& shape, const std::vector<std::byte>& values);
 int dtype(const json& name);       // an elver_dtype; a number stands for itself
 int cache_type(const json& with);  // of the key cache_type, if it is there
+int context_policy(const json& with);
 int score(const json& with);
 int pooling(const json& with);
 // Options, and what they point to: it may be moved, not copied.
@@ -51,6 +53,22 @@ struct AttentionLayer {
     std::vector<float> alibi_slopes, sinks;
 };
 AttentionLayer attention_layer(const json& with);
+// What a session is to read: the ids, the text with its flags, or the rows of a step.
+struct Given {
+    std::vector<int32_t> ids;
+    std::string text;
+    Tensor rows;
+    uint32_t flags = 0;
+    elver_input_kind kind = ELVER_INPUT_IDS;
+    explicit Given(const json& with);
+};
+uint32_t text_flags(const json& with);  // of add_special and parse_special
+uint32_t show_flag(const json& with);   // of special
+int special(const json& name);
+std::string_view token_kind_name(int kind);
+std::string_view event_kind_name(int kind);
+// The likeliest of the logits but for those that the step forbids, which are edited away.
+json best_of(std::span<float> logits, const json& with);
 std::string_view cache_type_name(int type);
 std::string_view finish_name(int finish);
 

@@ -60,6 +60,10 @@ class Oracle:
         self.tokens = vocabulary.tokens
         self.encoders = {special: reference(vocabulary, special) for special in (False, True)}
         self.bytes = ByteLevel()  # SmolLM2's tokens are spelled in it
+        # GPT-2's table: bytes that print are themselves, the others count on from 256.
+        prints = [*range(33, 127), *range(161, 173), *range(174, 256)]
+        others = [b for b in range(256) if b not in prints]
+        self.byte_of = {chr(b): b for b in prints} | {chr(256 + i): b for i, b in enumerate(others)}
         self.template = Reference(self.key("tokenizer.chat_template"))
         self.model, self.rounded = LlamaForward(path), EightBits(path)
 
@@ -76,6 +80,10 @@ class Oracle:
 
     def decode(self, ids):
         return self.bytes.decode([self.tokens[i] for i in ids])
+
+    def raw_bytes(self, id):
+        """Of a token that is spelled in GPT-2's bytes as characters."""
+        return bytes(self.byte_of[c] for c in self.tokens[id])
 
     def continuation(self, prompt, n):
         """n greedy ids after the prompt; refuses those that another rounding could change."""
@@ -230,8 +238,8 @@ def chat_rows(o):
             step("chat", request=request),
             step("answer", {"text": text, "finish": "stop", "ids": ids})]},
         {"name": "chat again in the same session", "file": "smollm2", "steps": ready() + [
-            step("chat", request=request), step("answer", {"text": text, "finish": "stop"}),
-            step("chat", request=request), step("answer", {"text": text, "finish": "stop"})]},
+            step("chat", request=request), step("answer", {"text": text, "finish": "stop", "cached": 0}),
+            step("chat", request=request), step("answer", {"text": text, "finish": "stop", "cached": len(prompt) - 1})]},
         {"name": "chat of at most four tokens", "file": "smollm2", "steps": ready() + [
             step("chat", request=request | {"max_tokens": 4}),
             step("answer", {"text": short, "finish": "length", "ids": ids[:4]})]},
@@ -240,7 +248,8 @@ def chat_rows(o):
             step("answer", {"text": text[: text.index(stop)], "finish": "stop"})]},
         {"name": "stream token by token", "file": "smollm2", "steps": ready() + [
             step("chat", request=request),
-            *[step("next", {"text": o.decode([i]), "id": i, "finish": "none"}) for i in ids[:5]],
+            *[step("next", {"kind": "text", "text": o.decode([i]), "id": i, "finish": "none", "counts": [len(prompt), k + 1]})
+              for k, i in enumerate(ids[:5])],
             step("answer", {"text": o.decode(ids[5:]), "finish": "stop"}),
             step("position", {"position": n})]},
         {"name": "next without an answer", "file": "smollm2", "steps": ready(n_ctx=64) + [
@@ -263,13 +272,22 @@ def complete_rows(o):
     prompt = "The capital of France is"
     ids = o.continuation(o.encode(prompt), 5)
     first = {"prompt": prompt, "temperature": 0, "max_tokens": 5}
+    endless = {"prompt": prompt, "temperature": 0, "max_tokens": 80, "ignore_eos": True}
+    n_prompt = len(o.encode(prompt))
     return [
         {"name": "complete a text", "file": "smollm2", "steps": ready() + [
             step("complete", request=first),
-            step("answer", {"text": o.decode(ids), "ids": ids, "finish": "length"})]},
+            step("answer", {"text": o.decode(ids), "ids": ids, "finish": "length", "counts": [len(o.encode(prompt)), len(ids)]})]},
         {"name": "complete ids", "file": "smollm2", "steps": ready() + [
             step("complete", request={"ids": o.encode(prompt), "temperature": 0, "max_tokens": 5}),
             step("answer", {"text": o.decode(ids), "ids": ids, "finish": "length"})]},
+        {"name": "a full context ends an answer", "file": "smollm2", "steps": ready(n_ctx=32) + [
+            step("complete", request=endless), step("answer", {"finish": "length", "counts": [n_prompt, 32 - n_prompt + 1]}),
+            step("position", {"position": 32})]},
+        {"name": "a full context slides", "file": "smollm2", "steps": ready(n_ctx=32, context_policy="slide", n_keep=4) + [
+            step("complete", request=endless), step("answer", {"finish": "length", "counts": [n_prompt, 80]}),
+            step("session", fails=("invalid_argument", "n_keep", ["31", "30"]), n_ctx=32, context_policy="slide", n_keep=31),
+            step("session", fails=("invalid_argument", "n_keep", ["-1"]), n_ctx=32, n_keep=-1)]},
         {"name": "complete an id beyond the vocabulary", "file": "smollm2", "steps": ready(n_ctx=64) + [
             step("complete", fails=("invalid_argument", None, [str(len(o.tokens))]), request={"ids": [len(o.tokens)]}),
             step("position", {"position": 0})]},
@@ -359,6 +377,99 @@ def snapshot_rows(o):
     ]
 
 
+def vocabulary_rows(o):
+    fields = {key.rsplit(".", 1)[1]: o.key(key) for key in o.fields if key.endswith("_token_id")}
+    special = lambda name: step("special", {"id": fields.get(f"{name}_token_id")}, name=name)
+    kinds = {1: "normal", 3: "control"}
+    types = o.key("tokenizer.ggml.token_type")
+    end = o.key("tokenizer.ggml.eos_token_id")
+
+    def token(id):
+        control = types[id] == 3
+        spelled = o.tokens[id].encode() if control else o.raw_bytes(id)
+        return step("token", {"bytes": list(spelled), "kind": kinds[types[id]], "is_control": control, "is_end": id == end}, id=id)
+
+    owl = o.encode("🦉 東京")
+    assert len(owl) > 4, "characters of several tokens are wanted"
+    pieces, waiting = [], b""
+    for id in owl:
+        waiting += o.raw_bytes(id)
+        text, waiting = whole(waiting)
+        pieces.append(step("push", {"text": text}, id=id))
+    n = len(o.tokens)
+    return [
+        {"name": "tokens by their ids and ids by their tokens", "file": "smollm2", "steps": [
+            step("open"), *[token(id) for id in (end, *o.encode("Hello, 🦉"))],
+            step("token", fails=("invalid_argument", "ids", [str(n)]), id=n),
+            step("token", fails=("invalid_argument", "ids", ["-1"]), id=-1),
+            special("bos"), special("eos"), special("fim_mid"),
+            step("find", {"id": end}, text=o.tokens[end]), step("find", {"id": None}, text="no token is spelled so")]},
+        {"name": "tokens become text as they come", "file": "smollm2", "steps": [
+            step("open"), step("detokenizer"), *pieces, step("finish", {"text": ""}),
+            step("push", {"text": ""}, id=owl[0]), step("finish", {"text": "\ufffd"}), *pieces,
+            step("push", {"text": ""}, id=end), step("push", fails=("invalid_argument", "ids", [str(n)]), id=n),
+            step("detokenizer", special=True, follow=owl), step("push", {"text": o.tokens[end]}, id=end),
+            step("detokenizer", fails=("invalid_argument", "ids", ["-5"]), follow=[-5])]},
+    ]
+
+
+def whole(data):
+    """(the characters that are complete, the rest)"""
+    for n in range(len(data), -1, -1):
+        try:
+            return data[:n].decode(), data[n:]
+        except UnicodeDecodeError:
+            pass
+    raise AssertionError
+
+
+def own_sampler_rows(o):
+    prompt = o.encode("The capital of France is")
+    ids = o.continuation(prompt, 4)
+    row = o.model.forward(prompt, o.model.new_cache())[-1]
+    best = [int(i) for i in np.argsort(-row)[:4]]
+    assert best[0] == ids[0]
+    other = next(n for n in range(1, 3) if row[best[n]] - row[best[n + 1]] >= MARGIN)
+    steps = [step("prefill", ids=prompt), step("detokenizer", follow=prompt)]
+    text = o.decode(prompt)
+    for i, id in enumerate(ids):
+        steps += [step("best", {"id": id}), step("push", {"text": o.decode(prompt + ids[: i + 1])[len(text):]}, id=id),
+                  step("prefill", {"position": len(prompt) + i + 1}, ids=[id])]
+        text = o.decode(prompt + ids[: i + 1])
+    return [
+        {"name": "a host chooses the tokens", "file": "smollm2", "steps": ready() + steps + [step("finish", {"text": ""})]},
+        {"name": "a host edits the logits", "file": "smollm2", "steps": ready() + [
+            step("prefill", ids=prompt), step("best", {"id": best[other]}, forbid=best[:other]),
+            step("rewind", position=3), step("prefill", ids=prompt[3:]), step("best", {"id": best[0]})]},
+    ]
+
+
+def input_rows(o):
+    text = "The capital of France is"
+    prompt = o.encode(text)
+    best, within = o.logits(prompt, 5)
+    after = [step("logits", {"logits": best}, within=within)]
+    n = len(prompt)
+    table = o.model.embedding[prompt]
+    rows = lambda first, last: {"shape": [last - first, table.shape[1]], "values": [float(x) for x in table[first:last].ravel()]}
+    wrong = {"shape": [1, 3], "values": [0.0, 0.0, 0.0]}
+    embedding, embedding_within = o.embedding(prompt, lambda h: h[-1], 8)
+    return [
+        {"name": "a text is prefilled as its ids are", "file": "smollm2", "steps": ready(n_ctx=64) + [
+            step("prefill", {"position": n}, text=text)] + after + [
+            step("rewind", position=0), step("prefill", {"position": 1}, text="<|im_end|>", parse_special=True),
+            step("rewind", position=0), step("prefill", {"position": len(o.encode("<|im_end|>"))}, text="<|im_end|>")]},
+        {"name": "rows in place of embeddings are prefilled as their ids are", "file": "smollm2", "steps": ready(n_ctx=64) + [
+            step("prefill", {"position": n - 2}, ids=prompt[:-2]), step("prefill", {"position": n - 1}, rows=rows(n - 2, n - 1)),
+            step("prefill", {"position": n}, ids=prompt[-1:])] + after + [
+            step("save"), step("rewind", position=n - 1), step("prefill", {"position": n}, ids=prompt[-1:])] + after + [
+            step("session", {"position": 0}, n_ctx=64), step("restore", {"position": n})] + after + [
+            step("prefill", fails=("invalid_argument", "width", ["576", "3"]), rows=wrong)]},
+        {"name": "an embedding of a text", "file": "smollm2", "steps": ready(n_ctx=64) + [
+            step("embed", {"embedding": embedding}, within=embedding_within, text=text, pooling="last")]},
+    ]
+
+
 def embed_rows(o):
     ids = o.encode("The capital of France is")
     rows = []
@@ -368,7 +479,7 @@ def embed_rows(o):
             step("embed", {"embedding": embedding}, within=within, ids=ids, pooling=pooling),
             step("logits", {"logits": None})]})
     rows.append({"name": "an embedding of nothing, and of an id beyond the vocabulary", "file": "smollm2", "steps": ready(n_ctx=64) + [
-        step("embed", fails=("invalid_argument", None, ["ids"]), ids=[]),
+        step("embed", fails=("invalid_argument", None, ["input"]), ids=[]),
         step("embed", fails=("invalid_argument", None, [str(len(o.tokens))]), ids=[1, len(o.tokens)])]})
     return rows
 
@@ -378,7 +489,7 @@ def main():
     parser.add_argument("model")
     o = Oracle(parser.parse_args().model)
     rows = load_rows() + plan_rows(o) + tokenise_rows(o) + template_rows(o) + chat_rows(o) + complete_rows(o)
-    rows += cancel_rows(o) + logits_rows(o) + snapshot_rows(o) + embed_rows(o) + operation_rows()
+    rows += vocabulary_rows(o) + own_sampler_rows(o) + input_rows(o) + cancel_rows(o) + logits_rows(o) + snapshot_rows(o) + embed_rows(o) + operation_rows()
     names = [row["name"] for row in rows]
     assert len(set(names)) == len(names), "names must differ"
     lines = ",\n".join(

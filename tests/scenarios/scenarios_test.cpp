@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <map>
 
 #include "door.hpp"
@@ -159,6 +160,9 @@ int dtype(const json& name) {
 int cache_type(const json& with) {
     return named(with.value("cache_type", json(0)), {{"f32", 1}, {"f16", 2}, {"q8_0", 3}, {"q4_0", 4}});
 }
+int context_policy(const json& with) {
+    return named(with.value("context_policy", json(0)), {{"stop", ELVER_CONTEXT_STOP}, {"slide", ELVER_CONTEXT_SLIDE}});
+}
 int score(const json& with) {
     return named(with.value("score", json(0)), {{"softmax", 0}, {"sigmoid", 1}, {"softmax_chosen", 2}});
 }
@@ -185,6 +189,42 @@ AttentionLayer attention_layer(const json& with) {
 
 int pooling(const json& with) {
     return named(with.value("pooling", json(0)), {{"mean", 1}, {"first", 2}, {"last", 3}});
+}
+Given::Given(const json& with) {
+    if (with.contains("text")) {
+        kind = ELVER_INPUT_TEXT;
+        text = with["text"];
+        flags = text_flags(with);
+    } else if (with.contains("rows")) {
+        kind = ELVER_INPUT_EMBEDDINGS;
+        rows = tensor(with["rows"]);
+    } else {
+        ids = with.at("ids").get<std::vector<int32_t>>();
+    }
+}
+uint32_t text_flags(const json& with) {
+    return (with.value("add_special", true) ? uint32_t{ELVER_TEXT_ADD_SPECIAL} : 0U) |
+           (with.value("parse_special", false) ? uint32_t{ELVER_TEXT_PARSE_SPECIAL} : 0U);
+}
+uint32_t show_flag(const json& with) {
+    return with.value("special", false) ? uint32_t{ELVER_TEXT_SHOW_SPECIAL} : 0U;
+}
+int special(const json& name) {
+    return named(name, {{"bos", ELVER_SPECIAL_BOS}, {"eos", ELVER_SPECIAL_EOS}, {"fim_mid", ELVER_SPECIAL_FIM_MID}});
+}
+std::string_view token_kind_name(int kind) {
+    constexpr std::string_view names[] = {"",       "normal", "unknown", "control", "user_defined",
+                                          "unused", "byte",   "marker"};
+    return names[kind];
+}
+std::string_view event_kind_name(int kind) {
+    constexpr std::string_view names[] = {"text", "end", "progress", "reasoning", "tool_call"};
+    return names[kind];
+}
+json best_of(std::span<float> logits, const json& with) {
+    for (const size_t id : with.value("forbid", std::vector<size_t>()))
+        logits[id] = -std::numeric_limits<float>::infinity();
+    return {{"id", std::max_element(logits.begin(), logits.end()) - logits.begin()}};
 }
 std::string_view cache_type_name(int type) {
     constexpr std::string_view names[] = {"default", "f32", "f16", "q8_0", "q4_0"};

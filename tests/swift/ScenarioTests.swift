@@ -51,6 +51,7 @@ enum JSONValue: Codable, Sendable, Equatable {
         }
     }
     init(_ n: Int) { self = .number(Double(n)) }
+    init(optional id: Int32?) { self = id.map { JSONValue(Int($0)) } ?? .null }
     init(_ ids: [Int32]) { self = .list(ids.map { .number(Double($0)) }) }
 
     var int: Int? { if case .number(let v) = self { Int(exactly: v) } else { nil } }
@@ -175,6 +176,7 @@ private final class Door {
     private var saved: Data?
     private var model: Model?
     private var session: Session?
+    private var detokenizer: Detokenizer?
     private var answer: Events.Iterator?
 
     init(url: URL?) { self.url = url }
@@ -217,6 +219,24 @@ private final class Door {
             let text = try #require(model).tokenizer.decode(
                 with["ids"]?.ids ?? [], special: with["special"]?.bool ?? false)
             return ["text": .text(text)]
+        case "token":
+            let token = try #require(model).tokenizer.token(id(with))
+            return [
+                "bytes": .list(token.bytes.map { JSONValue(Int($0)) }), "kind": .text("\(token.kind)"),
+                "is_control": .bool(token.isControl), "is_end": .bool(token.isEnd),
+            ]
+        case "special":
+            let name = with["name"]?.string == "fim_mid" ? "fimMid" : with["name"]?.string
+            let which = try #require(SpecialToken.allCases.first { "\($0)" == name })
+            return ["id": JSONValue(optional: try #require(model).tokenizer.special(which))]
+        case "find":
+            return ["id": JSONValue(optional: try #require(model).tokenizer.find(with["text"]?.string ?? ""))]
+        case "detokenizer":
+            detokenizer = try #require(model).tokenizer.detokenizer(
+                special: with["special"]?.bool ?? false, following: with["follow"]?.ids ?? [])
+            return [:]
+        case "push": return ["text": .text(try #require(detokenizer).push(id(with)))]
+        case "finish": return ["text": .text(try #require(detokenizer).finish())]
         case "render":
             return ["text": .text(try #require(model).tokenizer.render(try #require(with["variables"]).json))]
         case "session":
@@ -233,7 +253,11 @@ private final class Door {
     ) async throws -> [String: JSONValue] {
         switch call {
         case "position": break
-        case "prefill": try await session.prefill(with["ids"]?.ids ?? [])
+        case "prefill": try await session.prefill(input(with))
+        case "best":
+            var logits = try await session.logits
+            for id in with["forbid"]?.ids ?? [] { logits[Int(id)] = -.infinity }
+            return ["id": JSONValue(try #require(logits.firstIndex(of: #require(logits.max()))))]
         case "rewind": try await session.rewind(to: with["position"]?.int ?? 0)
         case "cancel": session.cancel()
         case "logits":
@@ -242,7 +266,7 @@ private final class Door {
             return ["logits": JSONValue(byIndex: logits)]
         case "embed":
             let pooling = Session.Pooling.allCases.first { "\($0)" == with["pooling"]?.string } ?? .default
-            return ["embedding": JSONValue(byIndex: try await session.embed(with["ids"]?.ids ?? [], pooling: pooling))]
+            return ["embedding": JSONValue(byIndex: try await session.embed(input(with), pooling: pooling))]
         case "save": saved = try await session.save()
         case "restore": try await session.restore(#require(saved))
         case "fork":
@@ -266,26 +290,45 @@ private final class Door {
             let event = try #require(try await answer.next())
             self.answer = answer
             return [
-                "text": .text(event.text), "id": JSONValue(Int(event.id ?? -1)),
+                "kind": .text("\(event.kind)"), "text": .text(event.text), "id": JSONValue(Int(event.id ?? -1)),
                 "finish": .text(event.finish.map { "\($0)" } ?? "none"),
-            ]
+            ].merging(counts(event)) { $1 }
         case "answer":
             var answer = try #require(answer)
             defer { self.answer = nil }
-            var text = "", ids: [Int32] = [], finish = "none"
+            var text = "", ids: [Int32] = [], finish = "none", counts: [String: JSONValue] = [:]
             do {
                 while let event = try await answer.next() {
                     text += event.text
                     if let id = event.id { ids.append(id) }
                     if let end = event.finish { finish = "\(end)" }
+                    counts = self.counts(event)
                 }
             } catch let error as ElverError where error.code == .cancelled {
                 finish = "cancelled"
             }
-            return ["text": .text(text), "ids": JSONValue(ids), "finish": .text(finish)]
+            return ["text": .text(text), "ids": JSONValue(ids), "finish": .text(finish)].merging(counts) { $1 }
         default: Issue.record("a step \(call) is not known")
         }
         return ["position": JSONValue(try await session.position)]
+    }
+
+    private func id(_ with: [String: JSONValue]) -> Int32 { Int32(with["id"]?.int ?? 0) }
+
+    private func input(_ with: [String: JSONValue]) -> Input {
+        if let text = with["text"]?.string {
+            return .text(
+                text, addSpecial: with["add_special"]?.bool ?? true, parseSpecial: with["parse_special"]?.bool ?? false)
+        }
+        guard let rows = with["rows"] else { return .ids(with["ids"]?.ids ?? []) }
+        return .embeddings(rows.floats ?? [], width: rows.shape?.last ?? 0)
+    }
+
+    private func counts(_ event: Event) -> [String: JSONValue] {
+        [
+            "counts": JSONValue([Int32(event.counts.prompt), Int32(event.counts.generated)]),
+            "cached": JSONValue(event.counts.cached),
+        ]
     }
 
     private func progress(_ with: [String: JSONValue]) -> OnProgress? {
@@ -299,6 +342,8 @@ private final class Door {
         if let type = with["cache_type"]?.string {
             options.cacheType = try #require(CacheType.allCases.first { "\($0)" == type })
         }
+        if with["context_policy"]?.string == "slide" { options.contextPolicy = .slide }
+        options.keptTokens = with["n_keep"]?.int ?? 0
         return options
     }
 }

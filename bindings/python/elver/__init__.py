@@ -29,8 +29,21 @@ from ._errors import (
     Status,
     UnsupportedError,
 )
-from ._model import Fit, Measurement, Model, Plan, Tensor, Tokenizer, machine, quantize, render_template, write_synth
-from ._session import Event, Logprob, Session, Stream
+from ._model import (
+    Detokenizer,
+    Fit,
+    Measurement,
+    Model,
+    Plan,
+    Tensor,
+    Token,
+    Tokenizer,
+    machine,
+    quantize,
+    render_template,
+    write_synth,
+)
+from ._session import Counts, Event, Logprob, Session, Stream, Timings
 from ._threads import Threads
 
 __version__: str = _version()
@@ -43,6 +56,8 @@ __all__ = [
     "ChatCompletionChunk",
     "ChatStream",
     "ContextFullError",
+    "Counts",
+    "Detokenizer",
     "Error",
     "Event",
     "Fit",
@@ -62,6 +77,8 @@ __all__ = [
     "Stream",
     "Tensor",
     "Threads",
+    "Timings",
+    "Token",
     "Tokenizer",
     "UnsupportedError",
     "chat",

@@ -14,6 +14,7 @@ from ._progress import Progress, progress_function
 from ._request import Messages
 from ._session import Event, Finish, Logprob, Pulled, Session, Stream
 
+FinishReason = Literal["stop", "length"]
 # What answers: a path is opened for one call alone.
 Given = Union[str, "os.PathLike[str]", Model, Session]
 
@@ -109,7 +110,7 @@ class ChatMessage(Shaped):
 class Choice(Shaped):
     """An answer."""
 
-    finish_reason: Finish
+    finish_reason: FinishReason
     index: int
     logprobs: Optional[ChoiceLogprobs]
     message: ChatMessage
@@ -148,7 +149,7 @@ class ChunkChoice(Shaped):
     """A piece of an answer."""
 
     delta: Delta
-    finish_reason: Optional[Finish]
+    finish_reason: Optional[FinishReason]
     index: int
     logprobs: Optional[ChoiceLogprobs]
 
@@ -213,7 +214,8 @@ class ChatStream(Pulled[ChatCompletionChunk]):
             self.close()
         delta = Delta(event.text, "assistant" if self._first else None)
         self._first = False
-        return self._chunk([ChunkChoice(delta, event.finish, 0, self._logprobs([event] if event.id >= 0 else []))])
+        reason = None if event.finish is None else _reason(event.finish)
+        return self._chunk([ChunkChoice(delta, reason, 0, self._logprobs([event] if event.id >= 0 else []))])
 
     def _chunk(self, choices: "list[ChunkChoice]", usage: Optional[Usage] = None) -> ChatCompletionChunk:
         return ChatCompletionChunk(choices=choices, object="chat.completion.chunk", usage=usage, **self._head)
@@ -231,7 +233,7 @@ class ChatStream(Pulled[ChatCompletionChunk]):
         tokens = [token for piece in pieces if piece.logprobs for token in piece.logprobs.content]
         logprobs = ChoiceLogprobs(tokens) if self._request.get("logprobs") else None
         message = ChatMessage("".join(piece.delta.content for piece in pieces))
-        choice = Choice(answer.finish, 0, logprobs, message)
+        choice = Choice(_reason(answer.finish), 0, logprobs, message)
         return ChatCompletion(choices=[choice], object="chat.completion", usage=_usage(answer), **self._head)
 
     def close(self) -> None:
@@ -251,6 +253,11 @@ def _stoppable(progress: Progress, stop: "Optional[_elver.Stop]") -> Progress:
         return progress
     tell = progress_function(progress, "loading")
     return lambda fraction: not stop.is_set() and (tell is None or tell(fraction) is not False)
+
+
+def _reason(finish: Finish) -> FinishReason:
+    """What the API calls it: it has no word for an answer that was cancelled."""
+    return "length" if finish == "length" else "stop"
 
 
 def _usage(answer: Stream) -> Usage:
@@ -304,7 +311,8 @@ def chat(
     :meth:`Session.stream`. With ``stream=True`` the answer comes in pieces, by ``for`` or ``async for``; with
     ``stream_options={"include_usage": True}`` a last piece has the ``usage``. ``logprobs=True`` and ``top_logprobs`` give
     ``choices[0].logprobs.content``. Answers have ``model_dump()``, ``model_dump_json()`` and ``["choices"]`` as the client's,
-    and a message of an answer may be a message of the next request. A finish reason of elver's own is "cancelled".
+    and a message of an answer may be a message of the next request. An answer that was cancelled has the
+    finish reason "stop": the API has no other for it.
 
     >>> answer = elver.chat(MODEL, [{"role": "user", "content": "What is 2+2?"}], temperature=0)
     >>> answer.choices[0].message.content

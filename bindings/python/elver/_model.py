@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, Sequence, get_args
 
 from . import _elver
 from ._errors import NotPicklable, choose, flag, function, option, whole
@@ -100,6 +100,56 @@ def write_synth(name: str, sink: Sink, *, n_layers: int = 0, progress: Progress 
     _elver.write_synth(name, whole("n_layers", n_layers), sink_of(sink), progress_function(progress, f"writing {name}"))
 
 
+TokenKind = Literal["normal", "unknown", "control", "user_defined", "unused", "byte", "marker"]
+_KINDS: "tuple[TokenKind, ...]" = ("normal", "unknown", "control", "user_defined", "unused", "byte", "marker")
+Special = Literal[
+    "bos", "eos", "eot", "eom", "unk", "sep", "pad", "cls", "mask", "fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep"
+]
+_SPECIALS: "dict[Special, int]" = {name: number for number, name in enumerate(get_args(Special))}
+
+
+class Token(NamedTuple):
+    """A token of a vocabulary.
+
+    ``bytes`` are what it stands for, which may be a part of a character; a control token's are its spelling. One that
+    ``is_control`` is not shown in text, one that ``is_end`` ends an answer.
+    """
+
+    id: int
+    bytes: bytes
+    kind: TokenKind
+    is_control: bool
+    is_end: bool
+
+
+class Detokenizer(NotPicklable):
+    """Turns tokens that come one by one into whole characters, made by :meth:`Tokenizer.detokenizer`."""
+
+    def __init__(self, handle: "_elver.Detokenizer") -> None:
+        self._handle = handle
+
+    def push(self, id: int) -> str:
+        """What became whole with this token; may be empty."""
+        return self._handle.push(whole("id", id))
+
+    def finish(self) -> str:
+        """What waited for the rest of its character, as U+FFFD. The next push begins another stream."""
+        return self._handle.finish()
+
+    def close(self) -> None:
+        """Lets go of it; to close twice is allowed."""
+        self._handle.close()
+
+    def __enter__(self) -> "Detokenizer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return "<elver.Detokenizer, closed>" if self._handle.closed() else "<elver.Detokenizer>"
+
+
 class Tokenizer(NotPicklable):
     """A vocabulary: text to token ids and back. Any thread may use it.
 
@@ -136,6 +186,41 @@ class Tokenizer(NotPicklable):
         """
         variables |= {"messages": messages, "add_generation_prompt": add_generation_prompt}
         return self._handle.render(dump(variables, "variables"))
+
+    def token(self, id: int) -> Token:
+        """What there is to know of a token.
+
+        >>> elver.Tokenizer(MODEL).token(2)
+        Token(id=2, bytes=b'<|im_end|>', kind='control', is_control=True, is_end=True)
+        """
+        id = whole("id", id)
+        bytes, kind, is_control, is_end = self._handle.token(id)
+        return Token(id, bytes, _KINDS[kind - 1], is_control, is_end)
+
+    def special(self, name: Special) -> Optional[int]:
+        """The id of a special token, as "bos", "eos" or "fim_pre"; None where the vocabulary has none."""
+        return _id(self._handle.special(choose("name", "" if name is None else name, _SPECIALS)))
+
+    def find(self, text: str) -> Optional[int]:
+        """The id of the token that the model's file spells so; None where there is none.
+
+        >>> elver.Tokenizer(MODEL).find("<|im_end|>")
+        2
+        """
+        return _id(self._handle.find(text))
+
+    def detokenizer(self, *, special: bool = False, follow: Ids = ()) -> Detokenizer:
+        """A stream of tokens that become text. ``follow``: the tokens that stand before it, as those of a prompt that it
+        continues. With ``special`` control tokens are shown.
+
+        >>> tokenizer = elver.Tokenizer(MODEL)
+        >>> stream = tokenizer.detokenizer()
+        >>> [stream.push(id) for id in tokenizer.encode("🦉 owl")], stream.finish()
+        (['', '', '🦉', ' ow', 'l'], '')
+        """
+        out = Detokenizer(_elver.Detokenizer(self._handle, flag("special", special)))
+        out._handle.follow(follow)
+        return out
 
     def is_end(self, id: int) -> bool:
         """Whether a token ends an answer."""
@@ -371,6 +456,10 @@ def _session_options(n_ctx: Optional[int], max_batch: Optional[int], cache_type:
 
 def _bytes(name: str, given: Optional[int]) -> int:
     return 0 if given is None else whole(name, given, 0, 2**64 - 1)
+
+
+def _id(found: int) -> Optional[int]:
+    return None if found < 0 else found
 
 
 def _object(text: str) -> "dict[str, Any]":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Message = Mapping[str, Any]  # {"role": "user", "content": "..."}, as in the OpenAI chat API; or that API's own objects
 Messages = Union[str, Sequence[Message]]  # a text is a single message of the user
 Ids = Union[Sequence[int], "NDArray[numpy.integer[Any]]"]
+Input = Union[str, Ids, "NDArray[numpy.floating[Any]]"]  # a text, token ids, or rows [n, width] in place of embeddings
 
 _DEEPEST = 200
 

@@ -4,10 +4,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Generic, Iterator, Literal, NamedTuple, Optional, TypeVar, Union
 
 from . import _elver
-from ._errors import NotPicklable, choose, function, whole
+from ._errors import NotPicklable, choose, flag, function, whole
 from ._files import Sink, Source, sink_of, source_of
 from ._progress import Progress, progress_function
-from ._request import Ids, Messages, dump
+from ._request import Ids, Input, Messages, dump
 
 if TYPE_CHECKING:
     import numpy
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Finish = Literal["stop", "length", "cancelled"]
 _FINISH: "tuple[Optional[Finish], ...]" = (None, "stop", "length", "cancelled")
+EventKind = Literal["text", "end", "progress", "reasoning", "tool_call"]
+_KINDS: "tuple[EventKind, ...]" = ("text", "end", "progress", "reasoning", "tool_call")
 Pooling = Literal["mean", "first", "last"]
 POOLINGS: "dict[Pooling, int]" = {"mean": 1, "first": 2, "last": 3}
 Begin = Callable[[str, Any, "Optional[_elver.Stop]"], "tuple[int, int]"]
@@ -30,14 +32,35 @@ class Logprob(NamedTuple):
     bytes: bytes
 
 
+class Counts(NamedTuple):
+    """Tokens of a prompt, those of it that were not computed again, those of its answer so far, those that were computed
+    before it was known whether they would be chosen, and those of them that were."""
+
+    prompt: int
+    cached: int
+    generated: int
+    drafted: int
+    accepted: int
+
+
+class Timings(NamedTuple):
+    """Seconds that reading a prompt took, and that writing its answer took so far; what the reader does between two events
+    is not counted."""
+
+    prompt: float
+    generation: float
+
+
 class Event(NamedTuple):
     """A step of an answer.
 
-    ``text`` is what became whole with the token ``id`` (-1: no token), whose own bytes are ``bytes``. ``finish`` is None
-    while there is more to come, and "stop", "length" or "cancelled" in the last event. ``logprob`` and ``top`` are filled
-    where the request asked for them. ``seed`` is the one in use: with it the same request gives the same answer.
+    ``kind`` is "text", and "end" for the last event. ``text`` is what became whole with the token ``id`` (-1: no token),
+    whose own bytes are ``bytes``. ``finish`` is None while there is more to come, and "stop", "length" or "cancelled" in the
+    last event. ``logprob`` and ``top`` are filled where the request asked for them. ``seed`` is the one in use: with it the
+    same request gives the same answer.
     """
 
+    kind: EventKind
     text: str
     id: int
     finish: Optional[Finish]
@@ -45,6 +68,8 @@ class Event(NamedTuple):
     top: list[Logprob]
     bytes: bytes
     seed: int
+    counts: Counts
+    seconds: Timings
 
 
 class Pulled(NotPicklable, Generic[T]):
@@ -134,10 +159,13 @@ class Stream(Pulled[Event]):
     def _step(self, stop: "Optional[_elver.Stop]" = None) -> Optional[Event]:
         if self.finish is not None:
             return None
-        text, id, finish, logprob, top, token, seed = self._session._handle.next(self._begun(stop), stop)
+        kind, text, id, finish, logprob, top, token, seed, counts, seconds = self._session._handle.next(self._begun(stop), stop)
         self.finish = _FINISH[finish]
-        self.completion_tokens += id >= 0
-        return Event(text, id, self.finish, logprob, [Logprob(*t) for t in top] if top else [], token, seed)
+        self.prompt_tokens, self.completion_tokens = counts[0], counts[2]
+        alternatives = [Logprob(*t) for t in top] if top else []
+        return Event(
+            _KINDS[kind], text, id, self.finish, logprob, alternatives, token, seed, Counts(*counts), Timings(*seconds)
+        )
 
     def read(self) -> str:
         """The text of the rest of the answer."""
@@ -190,14 +218,18 @@ class Session(NotPicklable):
 
     def prefill(
         self,
-        ids: Ids,
+        input: Input,
         *,
+        add_special: bool = True,
+        parse_special: bool = False,
         on_logits: "Optional[Callable[[int, NDArray[numpy.float32]], Optional[bool]]]" = None,
         wanted: Optional[Ids] = None,
         progress: Progress = None,
     ) -> None:
-        """Appends tokens. ``on_logits`` gets (index, logits) after each of them, or after those at the rising indices
-        ``wanted``, and cancels with False. The array is its own to keep.
+        """Appends token ids, a text, or an array [n, width] of floats whose rows take the place of tokens' embeddings.
+
+        A text becomes tokens as :meth:`Tokenizer.encode` makes them. ``on_logits`` gets (index, logits) after each token, or
+        after those at the rising indices ``wanted``, and cancels with False. The array is its own to keep.
 
         >>> with elver.Model(MODEL) as model, model.session() as session:
         ...     best = []
@@ -205,11 +237,28 @@ class Session(NotPicklable):
         ...     session.position, best[-1], int(session.logits.argmax())
         (5, 7042, 7042)
         """
-        self._handle.prefill(ids, function("on_logits", on_logits), wanted, progress_function(progress, "reading"))
+        add, parse = flag("add_special", add_special), flag("parse_special", parse_special)
+        tell = progress_function(progress, "reading")
+        self._handle.prefill(input, add, parse, function("on_logits", on_logits), wanted, tell)
 
     @property
     def logits(self) -> "Optional[NDArray[numpy.float32]]":
-        """After the last token, an array of n_vocab that is yours; None before the first and after a rewind."""
+        """After the last token, an array of n_vocab that is yours to edit; None before the first and after a rewind.
+
+        With it you choose tokens by yourself:
+
+        >>> with elver.Model(MODEL) as model, model.session() as session:
+        ...     detokenizer, text = model.tokenizer.detokenizer(follow=[504, 3575, 282, 4649, 314]), ""
+        ...     session.prefill([504, 3575, 282, 4649, 314])
+        ...     for _ in range(3):
+        ...         logits = session.logits
+        ...         logits[7042] = -numpy.inf  # anything but Paris
+        ...         chosen = int(logits.argmax())
+        ...         text += detokenizer.push(chosen)
+        ...         session.prefill([chosen])
+        ...     text + detokenizer.finish() == model.tokenizer.decode([504, 3575, 282, 4649, 314])
+        False
+        """
         return self._handle.logits()
 
     @property
@@ -226,17 +275,26 @@ class Session(NotPicklable):
         """Goes back to a position, forgetting what came after."""
         self._handle.rewind(whole("position", position))
 
-    def embed(self, text: "Union[str, Ids]", *, pooling: Optional[Pooling] = None) -> "NDArray[numpy.float32]":
-        """The embedding of a text or of token ids, of unit length: the cosine of two texts is the product of theirs.
-        ``pooling`` is by default as the model says. The session's text is then this one, without logits.
+    def embed(
+        self,
+        input: Input,
+        *,
+        add_special: bool = True,
+        parse_special: bool = False,
+        pooling: Optional[Pooling] = None,
+        progress: Progress = None,
+    ) -> "NDArray[numpy.float32]":
+        """The embedding of an input, as :meth:`prefill` takes it, of unit length: the cosine of two texts is the product of
+        theirs. ``pooling`` is by default as the model says. The session's text is then this one, without logits.
 
         >>> with elver.Model(MODEL) as model, model.session() as session:
         ...     cat, kitten, tax = map(session.embed, ("A cat sleeps.", "A kitten sleeps.", "Pay the tax by May."))
         >>> cat.shape, bool(cat @ kitten > cat @ tax)
         ((576,), True)
         """
-        ids = self._handle.tokenizer().encode(text, True, False) if isinstance(text, str) else text
-        return self._handle.embed(ids, choose("pooling", pooling, POOLINGS))
+        add, parse = flag("add_special", add_special), flag("parse_special", parse_special)
+        tell = progress_function(progress, "reading")
+        return self._handle.embed(input, add, parse, choose("pooling", pooling, POOLINGS), tell)
 
     def save(self, sink: Sink) -> None:
         """Writes the session's tokens, logits and cache. An answer that is under way is not part of it.

@@ -24,6 +24,18 @@ static inline elver_fit celver_fit(void) {
 static inline elver_event celver_event(void) {
     return (elver_event)ELVER_EVENT_INIT;
 }
+static inline elver_token celver_token(void) {
+    return (elver_token)ELVER_TOKEN_INIT;
+}
+static inline elver_input celver_input(void) {
+    return (elver_input)ELVER_INPUT_INIT;
+}
+static inline elver_answer_options celver_answer_options(void) {
+    return (elver_answer_options)ELVER_ANSWER_OPTIONS_INIT;
+}
+static inline elver_embed_options celver_embed_options(void) {
+    return (elver_embed_options)ELVER_EMBED_OPTIONS_INIT;
+}
 static inline elver_machine celver_machine(void) {
     return (elver_machine)ELVER_MACHINE_INIT;
 }

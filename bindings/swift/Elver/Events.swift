@@ -8,6 +8,25 @@ public struct Event: Hashable, Sendable {
         /// `maxTokens`, or the context is full.
         case length
     }
+    public enum Kind: Int32, Sendable {
+        /// A token of the answer, with the text that became whole.
+        case text = 0
+        case end = 1
+        case progress = 2
+        case reasoning = 3
+        case toolCall = 4
+    }
+    /// Tokens of a prompt and of its answer so far.
+    public struct Counts: Hashable, Sendable {
+        public let prompt: Int
+        /// Of the prompt, not computed again.
+        public let cached: Int
+        public let generated: Int
+        /// Computed before it was known whether they would be chosen.
+        public let drafted: Int
+        /// Of these, chosen.
+        public let accepted: Int
+    }
     public struct Alternative: Hashable, Sendable {
         public let id: Int32
         public let logprob: Float
@@ -15,6 +34,7 @@ public struct Event: Hashable, Sendable {
         public let bytes: [UInt8]
     }
 
+    public let kind: Kind
     /// Whole characters, may be empty.
     public let text: String
     /// The token, if this is one.
@@ -28,17 +48,31 @@ public struct Event: Hashable, Sendable {
     public let bytes: [UInt8]
     /// That the answer is drawn with: with it the same request gives the same answer.
     public let seed: UInt64
+    public let counts: Counts
+    /// That the prompt took, and that the answer took so far, without what its reader does between two events.
+    public let promptSeconds: Double
+    public let generationSeconds: Double
 
     init(_ c: elver_event) {
         text = string(c.text, c.text_size)
         id = c.id < 0 ? nil : c.id
-        finish = c.finish == ELVER_FINISH_NONE ? nil : c.finish == ELVER_FINISH_LENGTH ? .length : .stop
+        kind = Kind(rawValue: c.kind) ?? .text
+        let end = elver_finish(UInt32(c.finish))
+        finish = end == ELVER_FINISH_NONE ? nil : end == ELVER_FINISH_LENGTH ? .length : .stop
         logprob = c.logprob
-        alternatives = UnsafeBufferPointer(start: c.top, count: Int(c.n_top)).map {
-            Alternative(id: $0.id, logprob: $0.logprob, bytes: array($0.bytes, $0.n_bytes))
+        let first = UnsafeRawPointer(c.top)
+        alternatives = (0..<c.n_top).compactMap { i in
+            guard let one = first?.advanced(by: i * c.top_stride).assumingMemoryBound(to: elver_logprob.self).pointee
+            else { return nil }
+            return Alternative(id: one.id, logprob: one.logprob, bytes: array(one.bytes, one.n_bytes))
         }
         bytes = array(c.bytes, c.n_bytes)
         seed = c.seed
+        counts = Counts(
+            prompt: Int(c.n_prompt), cached: Int(c.n_cached), generated: Int(c.n_generated), drafted: Int(c.n_drafted),
+            accepted: Int(c.n_accepted))
+        promptSeconds = c.prompt_seconds
+        generationSeconds = c.generation_seconds
     }
 }
 

@@ -33,17 +33,19 @@ public actor Session {
     /// The most positions that there can be.
     public nonisolated var contextLength: Int { get throws { try handle { Int(elver_session_n_ctx($0)) } } }
 
-    /// Appends tokens.
-    public func prefill(_ ids: [Int32]) async throws {
+    /// Appends tokens, a text or rows of embeddings.
+    public func prefill(_ input: Input) async throws {
         let use = try Use(self)
         try await run(use) { session in
-            try ids.withUnsafeBufferPointer { ids in
-                try check { elver_session_prefill(session, ids.baseAddress, ids.count, nil, $0) }
-            }
+            try input.withC { input in try check { elver_session_prefill(session, &input, nil, $0) } }
         }
     }
 
-    /// Logits after the last token, one for each id of the vocabulary; empty when there are none.
+    /// Appends tokens.
+    public func prefill(_ ids: [Int32]) async throws { try await prefill(.ids(ids)) }
+
+    /// Logits after the last token, one for each id of the vocabulary; empty when there are none. With them tokens can be
+    /// chosen: edit and read them, prefill the id that was chosen, and make text of it with a `Detokenizer`.
     public var logits: [Float] {
         get throws {
             try handle { session in
@@ -70,22 +72,30 @@ public actor Session {
         case last = 3
     }
 
-    /// The embedding of a text's tokens, of unit length: the cosine of two texts is the product of theirs. The session's
-    /// text is then this one, without logits.
-    public func embed(_ ids: [Int32], pooling: Pooling = .default) async throws -> [Float] {
+    /// The embedding of an input, of unit length: the cosine of two texts is the product of theirs. The session's text is
+    /// then this one, without logits.
+    public func embed(_ input: Input, pooling: Pooling = .default, progress: OnProgress? = nil) async throws -> [Float] {
         let use = try Use(self)
         return try await run(use) { session in
             let width = Int(elver_model_width(elver_session_model(session)))
             return try [Float](unsafeUninitializedCapacity: width) { out, count in
-                try ids.withUnsafeBufferPointer { ids in
-                    try check {
-                        elver_session_embed(
-                            session, elver_pooling(pooling.rawValue), ids.baseAddress, ids.count, out.baseAddress, width, $0)
+                try Report.with(progress) { call, context in
+                    var options = celver_embed_options()
+                    options.pooling = Int32(pooling.rawValue)
+                    options.progress = call
+                    options.context = context
+                    try input.withC { input in
+                        try check { elver_session_embed(session, &input, &options, out.baseAddress, width, $0) }
                     }
                 }
                 count = width
             }
         }
+    }
+
+    /// The embedding of a text's tokens.
+    public func embed(_ ids: [Int32], pooling: Pooling = .default) async throws -> [Float] {
+        try await embed(.ids(ids), pooling: pooling)
     }
 
     /// Writes the session's tokens, logits and cache to a file, which appears when it is complete. An answer that is under
@@ -198,7 +208,10 @@ extension Session {
         try await run(use) { session in
             try request.withCString { bytes in
                 try Report.with(progress) { call, context in
-                    try check { start(session, bytes, request.utf8.count, call, context, $0) }
+                    var options = celver_answer_options()
+                    options.progress = call
+                    options.context = context
+                    try check { start(session, bytes, request.utf8.count, &options, $0) }
                 }
             }
         }
@@ -208,7 +221,7 @@ extension Session {
         try await run(use) { session in
             var event = celver_event()
             try check { elver_session_next(session, &event, $0) }
-            if event.finish == ELVER_FINISH_CANCELLED { throw ElverError(.cancelled, "cancelled", object: "session") }
+            if event.finish == Int32(ELVER_FINISH_CANCELLED.rawValue) { throw ElverError(.cancelled, "cancelled", object: "session") }
             return Event(event)
         }
     }
