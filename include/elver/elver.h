@@ -408,7 +408,7 @@ typedef enum elver_token_kind {
     ELVER_TOKEN_USER_DEFINED = 4, /**< a piece of text that is always one token */
     ELVER_TOKEN_UNUSED = 5,       /**< nothing becomes it */
     ELVER_TOKEN_BYTE = 6,         /**< one byte, where no other token spells the text */
-    ELVER_TOKEN_MARKER = 7        /**< steers the model as a control token does, but is shown in text (<tool_call>) */
+    ELVER_TOKEN_MARKER = 7        /**< steers the model as a control token does, but is shown in text, as tool_call */
 } elver_token_kind;
 
 /** A token of a vocabulary. */

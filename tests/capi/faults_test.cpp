@@ -276,7 +276,7 @@ TEST_CASE("faults: a chat, its template and tokens") {
         const auto own = std::make_shared<Own<elver_model>>(loaded(memory_source(file)));
         auto s = std::make_shared<Own<elver_session>>(session(own->get(), 48, 5));
         return Run{[&, s](elver_error** e) {
-                       return elver_session_chat(s->get(), request.data(), request.size(), nullptr, nullptr, e);
+                       return elver_session_chat(s->get(), request.data(), request.size(), nullptr, e);
                    },
                    [own, s](elver_status) {
                        REQUIRE(elver_session_rewind(s->get(), 0, nullptr) == ELVER_OK);
@@ -290,7 +290,8 @@ TEST_CASE("faults: a chat, its template and tokens") {
     fail_each("encode", Kind::memory, [&] {
         return Run{[&](elver_error** e) {
             elver_ids* out = nullptr;
-            const elver_status status = elver_tokenizer_encode(tokenizer, text.data(), text.size(), 1, 1, &out, e);
+            const elver_status status = elver_tokenizer_encode(
+                tokenizer, text.data(), text.size(), ELVER_TEXT_ADD_SPECIAL | ELVER_TEXT_PARSE_SPECIAL, &out, e);
             elver_ids_release(out);
             return status;
         }};
