@@ -28,7 +28,8 @@ class Panels {
   private:
     int count() const noexcept { return (n_groups_ + 1) / 2; }
     int step(int n) const noexcept {
-        constexpr size_t enough = size_t{16} << 10;  // of weights, for one row
+        // Of weights, for one row: a piece in sixty-four, so that taking them costs little beside large matrices.
+        const size_t enough = std::clamp(n_bytes_ / 64, size_t{16} << 10, size_t{64} << 10);
         const size_t work = (n_bytes_ / static_cast<size_t>(count()) + 1) * (1 + static_cast<size_t>(n) / 8);
         return static_cast<int>(std::max<size_t>(1, enough / work));
     }
