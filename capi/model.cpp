@@ -17,6 +17,9 @@ elver_status elver_model_open(const elver_source* source, const elver_model_opti
         auto bytes = open_source(source);
         if (!bytes) return std::move(bytes).error();
         ModelOptions wanted;
+        wanted.pass_tokens = o->pass_tokens;
+        wanted.pass_sessions = o->pass_sessions;
+        if (o->prompt_gap != 0) wanted.gap = static_cast<double>(o->prompt_gap);
         wanted.n_threads = o->n_threads;
         wanted.pool = pool_of(o->threads);
         wanted.budget_bytes = o->budget_bytes;

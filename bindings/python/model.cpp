@@ -28,7 +28,8 @@ struct LogFunction {
 };
 
 std::unique_ptr<Model> open_model(const py::object& given, int n_threads, const Threads* threads, uint64_t budget_bytes,
-                                  uint64_t page_bytes, int n_ctx, int max_batch, int cache_type, py::object log) {
+                                  uint64_t page_bytes, int pass_tokens, int pass_sessions, double prompt_gap, int n_ctx,
+                                  int max_batch, int cache_type, py::object log) {
     const Source source(given);
     const elver_session_options session = session_options(n_ctx, max_batch, cache_type);
     const std::shared_ptr<elver_threads> shared = threads == nullptr ? nullptr : threads->handle.get();
@@ -42,6 +43,9 @@ std::unique_ptr<Model> open_model(const py::object& given, int n_threads, const 
     options.threads = shared.get();
     options.budget_bytes = budget_bytes;
     options.page_bytes = page_bytes;
+    options.pass_tokens = pass_tokens;
+    options.pass_sessions = pass_sessions;
+    options.prompt_gap = static_cast<float>(prompt_gap);
     options.session = &session;
     if (!log.is_none()) {
         keeps->log = LogFunction::make(std::move(log));
@@ -251,8 +255,8 @@ void bind_model(py::module_& m) {
         .def("closed", [](const Threads& self) { return self.handle.closed(); });
     py::class_<Model>(m, "Model")
         .def(py::init(&open_model), py::arg("source"), py::arg("n_threads"), py::arg("threads"),
-             py::arg("budget_bytes"), py::arg("page_bytes"), py::arg("n_ctx"), py::arg("max_batch"),
-             py::arg("cache_type"), py::arg("log"))
+             py::arg("budget_bytes"), py::arg("page_bytes"), py::arg("pass_tokens"), py::arg("pass_sessions"),
+             py::arg("prompt_gap"), py::arg("n_ctx"), py::arg("max_batch"), py::arg("cache_type"), py::arg("log"))
         .def("load", &load, py::arg("progress"))
         .def("plan", &plan, py::arg("n_ctx"), py::arg("max_batch"), py::arg("cache_type"))
         .def("fit", &fit, py::arg("budget_bytes"), py::arg("n_sessions"), py::arg("n_ctx"), py::arg("max_batch"),

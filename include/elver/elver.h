@@ -232,16 +232,18 @@ typedef struct elver_session_options {
 typedef struct elver_model_options {
     size_t struct_size;
     int32_t n_threads;      /**< 1 to 1024; 0: the physical cores that this process may use, or those below */
-    int32_t reserved;       /**< 0 */
+    int32_t pass_tokens;    /**< the most tokens of a pass; 0: the largest max_batch of the open sessions */
     elver_threads* threads; /**< that other models use too; NULL: threads of its own */
     uint64_t budget_bytes;  /**< refuse a model that needs more for itself and one session; 0: no limit */
     const elver_session_options* session; /**< that session; NULL: defaults */
-    uint64_t page_bytes; /**< the most that all sessions' pages take; 0: as much as those that are open may need */
-    elver_log log;       /**< NULL, or takes the lines of the log for as long as the model or a session of it lives */
-    void* log_context;   /**< given to log */
+    uint64_t page_bytes;   /**< the most that all sessions' pages take; 0: as much as those that are open may need */
+    elver_log log;         /**< NULL, or takes the lines of the log for as long as the model or a session of it lives */
+    void* log_context;     /**< given to log */
+    int32_t pass_sessions; /**< the most sessions of a pass; 0: all that wait */
+    float prompt_gap;      /**< how many times as long a token may take beside prompts of others, 1 to 1000; 0: 2.2 */
 } elver_model_options;
 #define ELVER_MODEL_OPTIONS_INIT \
-    { sizeof(elver_model_options), 0, 0, NULL, 0, NULL, 0, NULL, NULL }
+    { sizeof(elver_model_options), 0, 0, NULL, 0, NULL, 0, NULL, NULL, 0, 0 }
 
 /** Opens a GGUF model: reads and checks its metadata, tensors' directory, vocabulary and chat template; maps its
  *  weights. Does not pack them: see elver_model_load().

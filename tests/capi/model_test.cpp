@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -123,6 +124,17 @@ TEST_CASE("capi: options out of range name themselves") {
     options.n_threads = 1025;
     CHECK(contains(message(), "found 1025"));
     options.n_threads = 0;
+    options.pass_tokens = -1;
+    CHECK(contains(message(), "pass_tokens"));
+    options.pass_tokens = 0;
+    options.pass_sessions = -1;
+    CHECK(contains(message(), "pass_sessions"));
+    options.pass_sessions = 0;
+    for (const float gap : {0.9f, -2.0f, 1001.0f, std::numeric_limits<float>::quiet_NaN()}) {
+        options.prompt_gap = gap;
+        CHECK(contains(message(), "gap: expected 0 or more, and 1 to 1000, found "));
+    }
+    options.prompt_gap = 0;
     s.n_ctx = -2;
     CHECK(contains(message(), "n_ctx: expected 0 or more, found -2"));
     s.n_ctx = 0;

@@ -44,7 +44,7 @@ def things(model, small_path):
 KEYS = numpy.ones((1, 1, 8), numpy.float32)
 CALLS = {
     "Model": (lambda t: elver.Model, lambda t: {"source": t.path, "load": False, "n_threads": 1, "threads": None,
-                                                "budget_bytes": None, "page_bytes": None, "n_ctx": 8, "max_batch": 8,
+                                                "budget_bytes": None, "page_bytes": None, "pass_tokens": None, "pass_sessions": None, "prompt_gap": None, "n_ctx": 8, "max_batch": 8,
                                                 "cache_type": "f16", "progress": None, "log": None}),
     "Threads": (lambda t: elver.Threads, lambda t: {"n_threads": 1}),
     "fit": (lambda t: t.small.fit, lambda t: {"budget_bytes": 2**20, "n_sessions": 1, "n_ctx": 8, "max_batch": 8, "cache_type": "f16"}),
@@ -97,6 +97,7 @@ CALLS = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a log that cannot be called so
 @pytest.mark.parametrize("name", CALLS)
 def test_every_value(things, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -28,13 +28,16 @@ class Model:
         threads: Threads | None,
         budget_bytes: int,
         page_bytes: int,
+        pass_tokens: int,
+        pass_sessions: int,
+        prompt_gap: float,
         n_ctx: int,
         max_batch: int,
         cache_type: int,
         log: Callable[[int, str], object] | None,
     ) -> None: ...
     def load(self, progress: _Progress) -> None: ...
-    def plan(self, n_ctx: int, max_batch: int, cache_type: int) -> tuple[int, int, int, int, int, int, int]: ...
+    def plan(self, n_ctx: int, max_batch: int, cache_type: int) -> tuple[int, int, int, int, int, int, int, int]: ...
     def fit(
         self, budget_bytes: int, n_sessions: int, n_ctx: int, max_batch: int, cache_type: int
     ) -> tuple[int, int, int, int]: ...

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, Sequence, get_args
 
 from . import _elver
-from ._errors import NotPicklable, choose, flag, function, option, whole
+from ._errors import NotPicklable, choose, flag, function, number, option, whole
 from ._files import Sink, Source, sink_of, source_of
 from ._progress import Progress, progress_function
 from ._request import Ids, Message, dump
@@ -253,8 +253,9 @@ class Model(NotPicklable):
 
     ``source`` is a path, an open file, which is read from its position on, or bytes. ``n_threads`` is by default the physical
     cores that the process may use; ``threads`` are shared with other models. A model that needs more than ``budget_bytes``
-    for itself and one session of ``n_ctx`` positions is refused; the pages of all sessions take at most ``page_bytes``. With
-    ``load=False`` it is only opened: see what it will take with :meth:`plan`, then :meth:`load` it. ``log`` takes the lines
+    for itself and one session of ``n_ctx`` positions is refused; the pages of all sessions take at most ``page_bytes``. A
+    pass is over ``pass_tokens`` and ``pass_sessions`` at most, and a token takes about ``prompt_gap`` (2.2) times as long at
+    most while prompts of other sessions are read. With ``load=False`` it is only opened: see what it will take with :meth:`plan`, then :meth:`load` it. ``log`` takes the lines
     of its log and their levels, as ``logging.getLogger("elver").log`` does; without it nothing is logged.
     ``progress=True`` shows a bar while it loads where tqdm is installed; a function gets the fraction, and cancels with
     False.
@@ -278,6 +279,9 @@ class Model(NotPicklable):
         threads: Optional[Threads] = None,
         budget_bytes: Optional[int] = None,
         page_bytes: Optional[int] = None,
+        pass_tokens: Optional[int] = None,
+        pass_sessions: Optional[int] = None,
+        prompt_gap: Optional[float] = None,
         n_ctx: Optional[int] = None,
         max_batch: Optional[int] = None,
         cache_type: Optional[CacheType] = None,
@@ -292,6 +296,9 @@ class Model(NotPicklable):
             threads_of(threads),
             _bytes("budget_bytes", budget_bytes),
             _bytes("page_bytes", page_bytes),
+            option("pass_tokens", pass_tokens),
+            option("pass_sessions", pass_sessions),
+            0.0 if prompt_gap is None else number("prompt_gap", prompt_gap),
             *_session_options(n_ctx, max_batch, cache_type),
             function("log", log),
         )

@@ -63,17 +63,26 @@ public struct ModelOptions: Hashable, Sendable {
     public var budget: UInt64
     /// The most bytes that the pages of all sessions take; 0: as much as those that are open may need.
     public var pageBudget: UInt64
+    /// The most tokens of a pass; 0: the largest batch of the open sessions.
+    public var passTokens: Int
+    /// The most sessions of a pass; 0: all that wait.
+    public var passSessions: Int
+    /// How many times as long a token may take while prompts of other sessions are read, 1 to 1000; 0: 2.2.
+    public var promptGap: Float
     /// What the budget is for.
     public var session: SessionOptions
 
     public init(
         threads: Int = 0, sharedThreads: Threads? = nil, budget: UInt64 = 0, pageBudget: UInt64 = 0,
-        session: SessionOptions = SessionOptions()
+        passTokens: Int = 0, passSessions: Int = 0, promptGap: Float = 0, session: SessionOptions = SessionOptions()
     ) {
         self.threads = threads
         self.sharedThreads = sharedThreads
         self.budget = budget
         self.pageBudget = pageBudget
+        self.passTokens = passTokens
+        self.passSessions = passSessions
+        self.promptGap = promptGap
         self.session = session
     }
 
@@ -84,6 +93,9 @@ public struct ModelOptions: Hashable, Sendable {
         c.threads = sharedThreads?.owned.pointer
         c.budget_bytes = budget
         c.page_bytes = pageBudget
+        c.pass_tokens = try int32(passTokens, "pass_tokens")
+        c.pass_sessions = try int32(passSessions, "pass_sessions")
+        c.prompt_gap = promptGap
         return try withExtendedLifetime(sharedThreads) {
             try withUnsafePointer(to: session.c()) { session in
                 c.session = session
