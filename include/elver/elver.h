@@ -369,8 +369,8 @@ ELVER_API elver_status elver_model_quantize(const elver_source* source, const el
 /* --------------------------------------------------------------------------------------------------------- machine */
 
 /** Describes this machine, without a model: a JSON object of "processor" (its name), "usable_cores" (physical cores
- * that this process may use), "isa" (the instruction-set level that a model opened now would run on, best first unless
- * the environment variable ELVER_FORCE_ISA names another) and "available_isas" (a list).
+ *  that this process may use), "isa" (the instruction-set level that a model opened now would run on, best first unless
+ *  the environment variable ELVER_FORCE_ISA names another) and "available_isas" (a list).
  *  @param out   Written only on ELVER_OK: a text you own; elver_text_release() it.
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_UNSUPPORTED (ELVER_FORCE_ISA names what is not here).
  *  Threads: any. Since: 0.1. */
@@ -625,8 +625,8 @@ typedef struct elver_prefill_options {
  *  @param input   Borrowed for the call. It may be empty.
  *  @param options NULL, or borrowed for the call.
  *  @return ELVER_OK: elver_session_logits() are those after the last token. ELVER_INVALID_ARGUMENT (an id that is not
- * in the vocabulary, an embedding that is not finite), ELVER_UNSUPPORTED (a text, and a vocabulary that elver cannot
- * use) and ELVER_CONTEXT_FULL: nothing has changed. ELVER_CANCELLED: the session stands after the last whole pass.
+ *  in the vocabulary, an embedding that is not finite), ELVER_UNSUPPORTED (a text, and a vocabulary that elver cannot
+ *  use) and ELVER_CONTEXT_FULL: nothing has changed. ELVER_CANCELLED: the session stands after the last whole pass.
  *  ELVER_BUSY. Logits are the same bits whatever the passes, threads and sessions were.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_prefill(elver_session* session, const elver_input* input,
@@ -796,9 +796,9 @@ ELVER_API elver_status elver_session_save(elver_session* session, const elver_si
 ELVER_API elver_status elver_session_restore(elver_session* session, const elver_source* source, elver_error** error);
 
 /** A session that holds the same. The two share memory until one of them writes there: a fork costs nothing at first,
- * and at most a page for each layer and KV head when it goes on.
+ *  and at most a page for each layer and KV head when it goes on.
  *  @param go_on   NULL, or asked while a call works in the new session, as elver_session_options says; the session's
- * own is not asked there.
+ *  own is not asked there.
  *  @param context Given to go_on; both must outlive the new session.
  *  @param out     Written only on ELVER_OK: a session you own; elver_session_release() it.
  *  @return ELVER_OK; ELVER_OUT_OF_MEMORY; ELVER_BUSY.

@@ -257,7 +257,8 @@ private final class Door {
         case "best":
             var logits = try await session.logits
             for id in with["forbid"]?.ids ?? [] { logits[Int(id)] = -.infinity }
-            return ["id": JSONValue(try #require(logits.firstIndex(of: #require(logits.max()))))]
+            let best = try #require(logits.max())
+            return ["id": JSONValue(try #require(logits.firstIndex(of: best)))]
         case "rewind": try await session.rewind(to: with["position"]?.int ?? 0)
         case "cancel": session.cancel()
         case "logits":
