@@ -75,7 +75,7 @@ TEST_CASE("shared threads: models at work at once give the bits that each gives 
     for (int i = 0; i < 6; ++i) expected[i] = generate(load_on(nullptr, names[i % 3]).get(), i);
     Own<elver_model> models[3];
     {
-        const OwnThreads threads = threads_of(3);  // models keep them
+        const OwnThreads threads = threads_of(2);  // models keep them
         for (int i = 0; i < 3; ++i) models[i] = load_on(threads.get(), names[i]);
     }
     for (int round = 0; round < 3; ++round) {
