@@ -109,11 +109,13 @@ std::optional<Result<GenerateEvent>> Generator::begin_next(Extension& work) {
         return finish(FinishReason::cancelled);
     }
     std::span<const int32_t> ids;
+    outputs_.drafts = {};
     if (pending_ >= 0) {
         const auto drafted = session_->drafted();
         if (!drafted.empty() && drafted.front() == pending_) {
             session_->accept();
             edits_ = session_->edits();
+            pending_ = -1;
             ++counts_.accepted;
             return tell();
         }
@@ -127,7 +129,7 @@ std::optional<Result<GenerateEvent>> Generator::begin_next(Extension& work) {
         ids = {&pending_, 1};
         outputs_.drafts = guess();
         outputs_.all_drafts = options_.drafting == Drafting::always;
-    } else if (!unread_) {
+    } else if (!unread_ && !session_->logits().empty()) {
         return tell();
     }
     // A choice that fails here is made, and fails, when it is told.
@@ -153,7 +155,7 @@ Result<GenerateEvent> Generator::end_next(const Extension& work) {
     }
     if (!work.computed) {
         GenerateEvent event;
-        counts_.unread = session_->n_past() - session_->n_computed();
+        if (unread_) counts_.unread = session_->n_past() - session_->n_computed();
         event.counts = counts_;
         return event;
     }
@@ -185,8 +187,8 @@ std::span<const DraftToken> Generator::guess() {
     if (options_.drafting == Drafting::off) return {};
     constexpr float unlikely = 0.02f;
     const int left = options_.max_tokens < 0 ? most_drafted : options_.max_tokens - counts_.generated - 1;
-    const auto guesses =
-        speculation_.guess(std::min(left, most_drafted), options_.drafting == Drafting::always ? 0 : unlikely);
+    const int most = std::min({left, most_drafted, session_->n_ctx() - session_->n_past() - 1});
+    const auto guesses = speculation_.guess(most, options_.drafting == Drafting::always ? 0 : unlikely);
     const Tokenizer& tokenizer = session_->model().tokenizer();
     const auto end = std::find_if(guesses.begin(), guesses.end(), [&](const DraftToken& token) {
         return !options_.ignore_end && tokenizer.is_end(token.id);
@@ -194,16 +196,17 @@ std::span<const DraftToken> Generator::guess() {
     return guesses.first(static_cast<size_t>(end - guesses.begin()));
 }
 
-// May run on a thread of the pool.
+// May run on a thread of the pool. Where memory runs out no choice is made, and the sampler has drawn nothing.
 void Generator::choose(std::span<const float> logits) {
-    Choice& choice = choice_.emplace();
+    Choice choice;
     row_.read(logits);
     choice.sound = row_.sound();
-    if (!choice.sound) return;
-    choice.id = sampler_.sample(row_, {session_->ids(), n_prompt_});
-    if (options_.top_logprobs < 0) return;
-    choice.logprob = logprob_of(row_, choice.id);
-    choice.top = top_logprobs(row_, options_.top_logprobs, top_);
+    if (choice.sound) {
+        choice.top = top_logprobs(row_, options_.top_logprobs, top_);
+        choice.id = sampler_.sample(row_, {session_->ids(), n_prompt_});
+        if (options_.top_logprobs >= 0) choice.logprob = logprob_of(row_, choice.id);
+    }
+    choice_ = std::move(choice);
 }
 
 Result<GenerateEvent> Generator::tell() {

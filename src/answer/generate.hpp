@@ -135,10 +135,11 @@ struct StepItem {
 };
 
 // Brings many answers of one model forward by the computing of a single pass, so that one thread can serve many
-// sessions. Each gets its next event: a token, the end, or, while its prompt is being read, one with neither and with
-// counts.unread. Texts are the same as those of next(). An item that cannot go on has an error and holds up no other:
-// no answer, one of another model, one that has ended, one whose session was in the list before. Sessions belong to the
-// calling thread meanwhile, as in next(); others may be at work in other threads.
+// sessions. Each gets its next event: a token, the end, or one with neither, while its prompt is being read (see
+// counts.unread) or where the pass has not computed its token. Texts are the same as those of next(). An item that
+// cannot go on has an error and holds up no other: no answer, one of another model, one that has ended, one whose
+// session was in the list before. Sessions belong to the calling thread meanwhile, as in next(); others may be at work
+// in other threads.
 void step(const Model& model, std::span<StepItem> items);
 
 // Puts ids into the session, keeping the longest beginning that is there already. Logits stand after the last id.

@@ -191,6 +191,7 @@ void Engine::go_back(Sequence& s, int n) noexcept {
 }
 
 void Engine::accept(Sequence& s) const noexcept {
+    const std::lock_guard lock(mutex_);  // passes for other texts look at this one's tokens
     --s.n_drafted_;
     ++s.logits_row_;
 }
@@ -256,11 +257,12 @@ Result<void> Engine::extend(Sequence& s, const Input& input, const Outputs& outp
     const Leave leaving{*this, lock, own};
     call.tells = bool(progress);
     enter(call, input);
+    double fraction = 0;
     while (!call.done) {
         advance(lock, own);
         if (!call.moved || !progress) continue;
         call.moved = false;
-        const double fraction = call.fraction();
+        fraction = std::max(fraction, call.fraction());  // less is computed of a text that was set aside
         lock.unlock();
         if (!progress(fraction)) call.stopped = true;
         lock.lock();
@@ -293,6 +295,9 @@ void Engine::enter(Call& call, const Input& input) {
     Sequence& s = *call.sequence;
     drop_drafted(s);
     put(s, input);
+    // Where all is computed but the logits, the last token is computed once more.
+    const bool lacks_logits = call.outputs->keeps_logits && model_.has_head && !s.has_logits_ && !s.ids_.empty();
+    if (lacks_logits) go_back(s, static_cast<int>(s.ids_.size()) - 1);
     if (static_cast<size_t>(s.n_computed_) == s.ids_.size()) {
         if (call.outputs->pins) s.pinned_by_ = call.caller->thread;
         return call.finish({});

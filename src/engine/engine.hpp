@@ -144,6 +144,11 @@ class Engine {
     Held held() const;
     // Tokens that passes have computed.
     uint64_t n_computed() const noexcept { return n_computed_.load(std::memory_order_relaxed); }
+    // Tokens of the text that are computed now: another thread may set it aside at any time.
+    int n_computed(const Sequence& sequence) const noexcept {
+        const std::unique_lock lock(mutex_);
+        return sequence.n_computed();
+    }
 
   private:
     struct Caller;

@@ -196,7 +196,8 @@ Result<Fit> Model::fit(uint64_t budget, const SessionOptions& options, int n_ses
     const bool seeks_context = options.n_ctx == 0;
     const auto sessions = static_cast<uint64_t>(std::max(n_sessions, 1));
     SessionOptions wanted = options;
-    if (seeks_context) wanted.n_ctx = options.context_policy == ContextPolicy::slide ? options.n_keep + 2 : 1;
+    const bool slides = options.context_policy == ContextPolicy::slide;
+    if (seeks_context) wanted.n_ctx = slides ? std::clamp(options.n_keep, 0, INT32_MAX - 2) + 2 : 1;
     const auto least = plan(wanted);
     if (!least) return least.error();
     Fit fit;
@@ -206,9 +207,9 @@ Result<Fit> Model::fit(uint64_t budget, const SessionOptions& options, int n_ses
     fit.n_sessions = static_cast<int>(sessions);
     if (seeks_context) {
         // The least that does not fit lies above fit.n_ctx and up to `beyond`.
-        int beyond = (max_positions() > 0 ? max_positions() : spec_.n_ctx_train) + 1;
+        int64_t beyond = int64_t{spec_.n_ctx_train} + 1;
         while (beyond - fit.n_ctx > 1) {
-            wanted.n_ctx = fit.n_ctx + (beyond - fit.n_ctx) / 2;
+            wanted.n_ctx = static_cast<int>(fit.n_ctx + (beyond - fit.n_ctx) / 2);
             const auto tried = plan(wanted);
             if (!tried) return tried.error();
             const uint64_t total = tried->total(sessions);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "base/checked.hpp"
 #include "chat/template.hpp"
 #include "cpu/executor.hpp"
 #include "engine/engine.hpp"
@@ -50,8 +51,11 @@ struct Plan {
     uint64_t weights = 0, kv_cache = 0, scratch = 0;
     uint64_t logits = 0;         // of scratch: what each further session adds to the cache
     uint64_t token_weights = 0;  // that a pass of one token reads
+    // The most that there can be where it is more than a number holds.
     uint64_t total(uint64_t n_sessions = 1) const noexcept {
-        return weights + scratch + n_sessions * kv_cache + (n_sessions - 1) * logits;
+        const auto others = checked_mul(n_sessions - 1, kv_cache + logits);
+        const auto all = others ? checked_add(weights + scratch + kv_cache, *others) : others;
+        return all.value_or(UINT64_MAX);
     }
     int n_ctx = 0, max_batch = 0;
     CacheType cache_type = CacheType::f16;

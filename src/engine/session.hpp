@@ -103,7 +103,7 @@ class Session {
     void append(std::span<const int32_t> ids);
     // Begins a call that writes an answer: computes what is not computed yet, and ids behind it.
     Result<Extension> write(std::span<const int32_t> ids, const Outputs& outputs);
-    int n_computed() const noexcept { return sequence_->n_computed(); }
+    int n_computed() const noexcept { return model_->engine().n_computed(*sequence_); }
     uint64_t n_passed() const noexcept { return sequence_->n_passed(); }
     std::span<const int32_t> drafted() const noexcept { return sequence_->drafted(); }
     // The text takes the first drafted token.

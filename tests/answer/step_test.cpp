@@ -225,6 +225,27 @@ TEST_CASE("step: cancelled answers end, one that is still read at what was compu
     CHECK(std::ranges::equal(fresh->logits(), reader.session->logits()));
 }
 
+TEST_CASE("step: an answer whose prompt a save has computed goes on as it would have") {
+    for (const char* name : {"llama", "gemma3", "rwkv7"}) {
+        for (const int n_steps : {0, 1}) {
+            CAPTURE(name);
+            CAPTURE(n_steps);
+            const auto model = load(tiny_path(name), 1);
+            const auto prompt = prompt_of(*model, 200, 4);
+            Writing w(model, prompt, sampled(5, 7), true);
+            for (int i = 0; i < n_steps; ++i) {
+                std::vector<StepItem> items = {{&*w.answer}};
+                step(*model, items);
+                w.take(items[0].event);
+            }
+            CHECK(w.ids.empty());
+            REQUIRE(w.session->save([](std::span<const std::byte>) -> Result<void> { return {}; }));
+            while (!w.ended) w.take(w.answer->next());
+            CHECK(w.ids == alone(load(tiny_path(name), 1), prompt, sampled(5, 7)));
+        }
+    }
+}
+
 TEST_CASE("step: threads that pull, and threads that step, share the engine") {
     const auto model = load(tiny_path("gemma3"), 2);
     constexpr int n = 12, n_tokens = 30;

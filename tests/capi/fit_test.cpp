@@ -93,6 +93,13 @@ TEST_CASE("fit: each further session takes the same, and the most is one more th
     REQUIRE(elver_model_plan(model.get(), &options, &plan, nullptr) == ELVER_OK);
     options.n_ctx = 0;
     CHECK(fit(model.get(), 0, options, 1).least == plan.total);  // two positions behind those that are kept
+    options.n_keep = INT32_MAX;
+    elver_fit none = ELVER_FIT_INIT;
+    CHECK(elver_model_fit(model.get(), UINT64_MAX, &options, 1, &none, nullptr) == ELVER_INVALID_ARGUMENT);
+    options.n_keep = 20;
     options.n_ctx = 65;  // beyond what it was trained for, which its rope allows
     CHECK(fit(model.get(), UINT64_MAX, options, 1).n_ctx == 65);
+    // More bytes than a number holds are more than any budget.
+    options.n_ctx = INT32_MAX;
+    CHECK(fit(model.get(), UINT64_MAX - 1, options, INT32_MAX).n_sessions == 0);
 }

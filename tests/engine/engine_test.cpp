@@ -175,6 +175,31 @@ TEST_CASE("engine: texts that do not fit together are set aside and computed ane
     CHECK(large.error().message().find(std::to_string(one + one / 2)) != std::string::npos);
 }
 
+TEST_CASE("engine: of texts that do nothing, those of a higher priority are set aside last") {
+    const auto whole = opened("llama");
+    const size_t one = whole->plan({.n_ctx = 512, .max_batch = 64, .cache_type = {}})->kv_cache;
+    for (const int first : {1, -1}) {
+        CAPTURE(first);
+        const auto model = opened("llama", one + one / 2);
+        std::vector<std::unique_ptr<Session>> sessions;
+        for (uint32_t i = 0; i < 3; ++i) {
+            auto made =
+                Session::make(model, {.n_ctx = 512, .max_batch = 64, .cache_type = {}, .priority = i == 0 ? first : 0});
+            REQUIRE(made);
+            sessions.push_back(*std::move(made));
+            REQUIRE(sessions.back()->prefill(text_of(50 + i, 300, model->spec().n_vocab)));
+        }
+        // There is room for two, one of which is the one that was read last.
+        const size_t kept = first > 0 ? 0 : 1;
+        const int32_t id = 7;
+        const uint64_t before = model->engine().n_computed();
+        REQUIRE(sessions[kept]->prefill(std::span(&id, 1)));
+        CHECK(model->engine().n_computed() - before == 1);
+        REQUIRE(sessions[1 - kept]->prefill(std::span(&id, 1)));
+        CHECK(model->engine().n_computed() - before == 1 + 301);
+    }
+}
+
 TEST_CASE(
     "engine: threads that each pull a text give the bits that each gives alone, whatever is cancelled meanwhile") {
     for (const char* name : {"llama", "gemma3", "mixtral", "rwkv7", "jamba", "lfm2"}) {
