@@ -69,8 +69,8 @@ def plain(source, variables):
         m["content"] = parts if isinstance(parts, str) else "".join(p["text"] for p in parts if isinstance(p, dict) and p.get("type") == "text")
         if m["role"] == "developer" and "developer" not in source:
             m["role"] = "system"
-        if not m.get("tool_calls", True):
-            del m["tool_calls"]
+        if not m.get("tool_calls", True) or "tool_calls" not in source:
+            m.pop("tool_calls", None)
     return v
 
 
