@@ -66,7 +66,7 @@ def plain(source, variables):
             v.pop(key, None)
     for m in v["messages"]:
         parts = m.get("content") or ""
-        m["content"] = parts if isinstance(parts, str) else "".join(p["text"] for p in parts if isinstance(p, dict) and p.get("type") == "text")
+        m["content"] = parts if isinstance(parts, str) else "".join(p.get("text", "") for p in parts if isinstance(p, dict))
         if m["role"] == "developer" and "developer" not in source:
             m["role"] = "system"
         if not m.get("tool_calls", True) or "tool_calls" not in source:
