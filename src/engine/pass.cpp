@@ -52,7 +52,9 @@ bool Engine::make_pass(std::unique_lock<std::mutex>& lock, Caller& own) {
     lock.lock();
     cut_short_ = !done && !fault_.raised();
     if (done) {
-        schedule_.learn(static_cast<int>(ids_.size()), n_logits_, seconds);
+        int n_prompt = 0;
+        for (const Call* call : in_pass_) n_prompt += call->n > 1 ? call->n : 0;
+        schedule_.learn(static_cast<int>(ids_.size()), n_prompt, n_logits_, seconds);
         commit_pass();
     } else if (fault_.raised()) {
         blame_pass();

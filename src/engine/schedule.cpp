@@ -6,15 +6,13 @@ namespace elver {
 
 namespace {
 
-constexpr int few_rows = 4, many_rows = 8;
-
 void follow(double& mean, double value) noexcept {
     mean = mean == 0 ? value : mean + 0.2 * (value - mean);
 }
 
 }  // namespace
 
-void Schedule::learn(int n_rows, int n_logits, double seconds) noexcept {
+void Schedule::learn(int n_rows, int n_prompt, int n_logits, double seconds) noexcept {
     ++n_passes_;
     if (n_rows <= most_measured && n_logits == n_rows) {
         Measured& m = measured_[n_rows];
@@ -22,10 +20,10 @@ void Schedule::learn(int n_rows, int n_logits, double seconds) noexcept {
         follow(m.seconds, seconds);
         m.pass = n_passes_;
     }
-    if (n_rows <= few_rows)
-        follow(one_, seconds);
-    else if (n_rows >= many_rows && one_ > 0)
-        follow(per_row_, std::max(seconds - one_, 0.0) / n_rows);
+    if (n_prompt == 0)
+        follow(lone_, seconds);
+    else if (lone_ > 0)
+        follow(per_row_, std::max(seconds - lone_, 0.0) / n_prompt);
 }
 
 // What was not measured for long is no longer known.
@@ -45,22 +43,23 @@ double Schedule::seconds(int n_rows) const noexcept {
     }
     if (below == 0 && above <= most_measured) return measured(above)->seconds;
     // Each row more costs what one of a prompt does; where that is not known either, an eighth of the first.
-    const double first = below > 0 ? measured(below)->seconds : one_ > 0 ? one_ : 1;
+    const double first = below > 0 ? measured(below)->seconds : lone_ > 0 ? lone_ : 1;
     const double row = per_row_ > 0 ? per_row_ : first / 8;
     return first + row * (n_rows - std::max(below, 1));
 }
 
 int Schedule::prompt_rows(int most) const noexcept {
     constexpr int unknown = 16;
-    if (one_ == 0 || per_row_ == 0) return std::min(unknown, most);
-    const double rows = (gap_ - 1) * one_ / per_row_;
+    if (lone_ == 0 || per_row_ == 0) return std::min(unknown, most);
+    const double rows = (gap_ - 1) * lone_ / per_row_;
     if (rows >= most) return most;
     // Kernels take rows by 4.
-    return std::clamp(static_cast<int>(rows) / 4 * 4, std::min(4, most), most);
+    const int n = static_cast<int>(rows);
+    return std::clamp(n < 4 ? n : n / 4 * 4, 1, most);
 }
 
 Schedule::Clock::duration Schedule::lately() const noexcept {
-    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::max(4 * one_, 0.02)));
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::max(4 * lone_, 0.02)));
 }
 
 Schedule::Clock::duration Schedule::patience(int n_rows) const noexcept {

@@ -15,8 +15,8 @@ class Schedule {
 
     explicit Schedule(double gap) noexcept : gap_(gap) {}
 
-    // A pass of n_rows, n_logits of them with logits, has taken that long.
-    void learn(int n_rows, int n_logits, double seconds) noexcept;
+    // A pass of n_rows has taken that long; n_prompt of them were of prompts, n_logits had logits.
+    void learn(int n_rows, int n_prompt, int n_logits, double seconds) noexcept;
 
     // How long a pass of n_rows with as many logits is expected to take: what such passes took lately, or a guess from
     // others. Means something beside the times of other passes only.
@@ -46,7 +46,7 @@ class Schedule {
     uint64_t n_passes_ = 0;
     Measured measured_[most_measured + 1];  // by rows
 
-    double one_ = 0;      // seconds of a pass of few rows
+    double lone_ = 0;     // seconds of a pass without prompts
     double per_row_ = 0;  // what a row of a prompt adds
 };
 
