@@ -199,7 +199,8 @@ class Tokenizer(NotPicklable):
 
     def special(self, name: Special) -> Optional[int]:
         """The id of a special token, as "bos", "eos" or "fim_pre"; None where the vocabulary has none."""
-        return _id(self._handle.special(choose("name", "" if name is None else name, _SPECIALS)))
+        given = "" if name is None else name  # pyright: ignore[reportUnnecessaryComparison]
+        return _id(self._handle.special(choose("name", given, _SPECIALS)))
 
     def find(self, text: str) -> Optional[int]:
         """The id of the token that the model's file spells so; None where there is none.
