@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <deque>
 
 #include "answer/request.hpp"
 #include "base/text.hpp"
@@ -42,14 +43,14 @@ elver_status begin(elver_session* session, const char* request, size_t size, con
         auto parsed = parse(s.model(), {request, size});
         if (!parsed) return std::move(parsed).error();
         double seconds = 0;
-        int n_cached = 0;
-        {
+        const auto begun = [&]() -> Result<Generator> {
+            if (o->deferred != 0) return Generator::defer(s, parsed->ids, std::move(parsed->options));
             const Stopwatch watch(seconds);
-            const auto cached = prefill_reusing(s, parsed->ids, progress_of(o->progress, o->context));
-            if (!cached) return cached.error();
-            n_cached = *cached;
-        }
-        auto generator = Generator::make(s, std::move(parsed->options), n_cached);
+            const auto n_cached = prefill_reusing(s, parsed->ids, progress_of(o->progress, o->context));
+            if (!n_cached) return n_cached.error();
+            return Generator::make(s, std::move(parsed->options), *n_cached);
+        };
+        auto generator = begun();
         if (!generator) return std::move(generator).error();
         session->generator.emplace(*std::move(generator));
         session->prompt_seconds = seconds;
@@ -71,7 +72,7 @@ elver_event event_of(elver_session& session, const Tokenizer& tokenizer) {
         session.top.push_back({e.top[i].id, e.top[i].logprob, bytes.data(), bytes.size()});
     }
     elver_event event = ELVER_EVENT_INIT;
-    event.kind = e.finish == FinishReason::none ? ELVER_EVENT_TEXT : ELVER_EVENT_END;
+    event.kind = e.finish != FinishReason::none ? ELVER_EVENT_END : e.id < 0 ? ELVER_EVENT_PROGRESS : ELVER_EVENT_TEXT;
     event.id = e.id;
     event.text = e.text.c_str();
     event.text_size = e.text.size();
@@ -88,6 +89,7 @@ elver_event event_of(elver_session& session, const Tokenizer& tokenizer) {
     event.n_generated = e.counts.generated;
     event.n_drafted = e.counts.drafted;
     event.n_accepted = e.counts.accepted;
+    event.n_unread = e.counts.unread;
     event.prompt_seconds = session.prompt_seconds;
     event.generation_seconds = session.generation_seconds;
     return event;
@@ -198,23 +200,109 @@ elver_status elver_session_complete(elver_session* session, const char* request,
     return begin(session, request, size, options, parse_completion_request, error);
 }
 
+namespace {
+
+// Where the time of an answer's next event goes.
+double& clock_of(elver_session& session) {
+    return session.generator->counts().unread > 0 ? session.prompt_seconds : session.generation_seconds;
+}
+
+Result<elver_event> readable(const elver_event* event, const elver_session& session) {
+    auto known = read_struct<elver_event>(event, ELVER_EVENT_INIT, "elver_event");
+    if (known && !session.generator)
+        return Error(Status::invalid_argument,
+                     "next: no answer was begun; call elver_session_chat() or elver_session_complete() first",
+                     "session");
+    return known;
+}
+
+// An item of a step, and the right to use its session.
+struct Stepping {
+    elver_step_item* item;
+    std::optional<InUse> use;
+    Error error = Error(Status::internal, "", "");
+    bool steps = false;
+    double* clock = nullptr;
+
+    explicit Stepping(elver_step_item* i) : item(i) {
+        const auto checked = check();
+        steps = bool(checked);
+        if (!checked) error = checked.error();
+    }
+    Result<void> check() {
+        const auto null = [](const char* name) {
+            return Error(Status::invalid_argument, cat(name, ": expected a pointer, found NULL"), name);
+        };
+        if (item->session == nullptr) return null("session");
+        if (item->event == nullptr) return null("event");
+        use.emplace(item->session->in_use);
+        if (!*use)
+            return Error(Status::busy, "the session is used by another thread now, or in the list twice", "session");
+        const auto known = readable(item->event, *item->session);
+        return known ? Result<void>() : known.error();
+    }
+    void answer(Result<GenerateEvent> event) {
+        item->status = event ? ELVER_OK : fail(&item->error, event.error());
+        if (!event) return;
+        elver_session& s = *item->session;
+        s.event = *std::move(event);
+        write_struct<elver_event>(item->event, event_of(s, s.session->model().tokenizer()));
+    }
+};
+
+}  // namespace
+
 elver_status elver_session_next(elver_session* session, elver_event* event, elver_error** error) {
     if (event == nullptr) return null_argument(error, "event");
     return in_session(session, error, [&](Session& s) -> Result<void> {
-        const auto known = read_struct<elver_event>(event, ELVER_EVENT_INIT, "elver_event");
-        if (!known) return known.error();
-        if (!session->generator) {
-            return Error(Status::invalid_argument,
-                         "next: no answer was begun; call elver_session_chat() or elver_session_complete() first",
-                         "session");
-        }
+        if (const auto known = readable(event, *session); !known) return known.error();
         {
-            const Stopwatch watch(session->generation_seconds);
+            const Stopwatch watch(clock_of(*session));
             auto next = session->generator->next();
             if (!next) return std::move(next).error();
             session->event = *std::move(next);
         }
         write_struct<elver_event>(event, event_of(*session, s.model().tokenizer()));
+        return {};
+    });
+}
+
+elver_status elver_model_step(const elver_model* model, elver_step_item* items, size_t n_items, size_t stride,
+                              elver_error** error) {
+    if (model == nullptr) return null_argument(error, "model");
+    if (items == nullptr && n_items > 0) return null_argument(error, "items");
+    return guarded(error, [&]() -> Result<void> {
+        if (stride < sizeof(elver_step_item))
+            return Error(Status::invalid_argument,
+                         cat("stride: expected ", sizeof(elver_step_item), " or more, found ", stride), "stride");
+        const auto at = [&](size_t i) {
+            return reinterpret_cast<elver_step_item*>(reinterpret_cast<std::byte*>(items) + i * stride);
+        };
+        for (size_t i = 0; i < n_items; ++i) {
+            const auto known = read_struct<elver_step_item>(at(i), ELVER_STEP_ITEM_INIT, "elver_step_item");
+            if (!known) return known.error();
+            if (at(i)->struct_size < sizeof(elver_step_item))
+                return Error(Status::invalid_argument,
+                             cat("items ", i, ": struct_size: expected ", sizeof(elver_step_item)), "struct_size");
+        }
+        std::deque<Stepping> all;
+        std::vector<StepItem> work;
+        for (size_t i = 0; i < n_items; ++i) {
+            at(i)->error = nullptr;
+            if (all.emplace_back(at(i)).steps) work.push_back({&*at(i)->session->generator});
+        }
+        double seconds = 0;
+        {
+            const Stopwatch watch(seconds);
+            for (Stepping& s : all)
+                if (s.steps) s.clock = &clock_of(*s.item->session);
+            step(*model->model, work);
+        }
+        size_t n = 0;
+        for (Stepping& s : all) {
+            if (s.steps) *s.clock += seconds;
+            s.answer(s.steps ? std::move(work[n++].event) : Result<GenerateEvent>(s.error));
+        }
         return {};
     });
 }

@@ -652,9 +652,13 @@ typedef struct elver_answer_options {
     size_t struct_size;
     elver_progress progress; /**< NULL, or called after each pass over the prompt */
     void* context;           /**< given to progress */
+    /** Nonzero: the request is checked, and its prompt is read by the calls that pull the answer: by the first
+     *  elver_session_next(), or piece by piece by elver_model_step(). Progress is not called. */
+    int32_t deferred;
+    int32_t reserved; /**< 0 */
 } elver_answer_options;
 #define ELVER_ANSWER_OPTIONS_INIT \
-    { sizeof(elver_answer_options), NULL, NULL }
+    { sizeof(elver_answer_options), NULL, NULL, 0, 0 }
 
 /** Begins the answer to a chat request: reads the conversation, keeping what the session holds of it already. Pull the
  *  answer with elver_session_next(). A call that fails with another status than ELVER_CANCELLED leaves an answer that
@@ -708,7 +712,7 @@ typedef struct elver_logprob {
 typedef enum elver_event_kind {
     ELVER_EVENT_TEXT = 0,      /**< a token of the answer, with the text that became whole */
     ELVER_EVENT_END = 1,       /**< the end, with why; the last text and its token may come with it */
-    ELVER_EVENT_PROGRESS = 2,  /**< a part of the prompt was read. Not sent by this release */
+    ELVER_EVENT_PROGRESS = 2,  /**< a part of a deferred prompt was read: n_unread tokens are left */
     ELVER_EVENT_REASONING = 3, /**< as text, of what the model thinks before it answers. Not sent by this release */
     ELVER_EVENT_TOOL_CALL = 4  /**< a piece of a tool call. Not sent by this release */
 } elver_event_kind;
@@ -733,7 +737,7 @@ typedef struct elver_event {
     int32_t n_generated;      /**< tokens of the answer so far */
     int32_t n_drafted;        /**< tokens that were computed before it was known whether they would be chosen */
     int32_t n_accepted;       /**< of these, chosen: passes that were saved */
-    int32_t reserved;         /**< 0 */
+    int32_t n_unread;         /**< tokens of a deferred prompt that are to be read yet */
     double prompt_seconds;    /**< that the prompt took */
     double generation_seconds; /**< that elver_session_next() took so far */
 } elver_event;
@@ -746,6 +750,32 @@ typedef struct elver_event {
  *  @return ELVER_OK; ELVER_INVALID_ARGUMENT (no answer was begun, or it has ended); ELVER_BUSY.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_next(elver_session* session, elver_event* event, elver_error** error);
+
+/** A session whose answer elver_model_step() brings forward. */
+typedef struct elver_step_item {
+    size_t struct_size;
+    elver_session* session; /**< in which an answer has begun */
+    elver_event* event;     /**< written where status is ELVER_OK, as elver_session_next() does */
+    elver_error* error;     /**< written: NULL, or what went wrong, an error you own; elver_error_release() it */
+    int32_t status;         /**< written: an elver_status, of this session alone */
+    int32_t reserved;       /**< 0 */
+} elver_step_item;
+#define ELVER_STEP_ITEM_INIT \
+    { sizeof(elver_step_item), NULL, NULL, NULL, 0, 0 }
+
+/** Brings the answers of many sessions forward by a single pass, so that one thread serves them all as fast as many
+ *  threads that each pull one. Each session gets its next event: a token, the end, or ELVER_EVENT_PROGRESS while its
+ *  prompt, which was deferred, is read piece by piece. The texts are those of elver_session_next(). A session that
+ *  cannot go on has a status and an error of its own and holds up no other: one without an answer, one of another
+ * model, one that another thread uses, or one that is in the list twice (the first of them goes on).
+ *  @param model  Whose sessions they are.
+ *  @param items  [n_items], each initialised with ELVER_STEP_ITEM_INIT; they may be used again once their errors are
+ *                released.
+ *  @param stride Bytes from one item to the next: sizeof(elver_step_item).
+ *  @return ELVER_OK, whatever the items' own statuses are; ELVER_INVALID_ARGUMENT: no item was touched.
+ *  Threads: any; the sessions belong to it meanwhile, and others may be at work in other threads. Since: 0.1. */
+ELVER_API elver_status elver_model_step(const elver_model* model, elver_step_item* items, size_t n_items, size_t stride,
+                                        elver_error** error);
 
 /** Which hidden states make an embedding. Numbers are fixed for ever. */
 typedef enum elver_pooling {

@@ -568,8 +568,26 @@ struct Event {
     Alternatives top;
     std::string_view bytes;  // the token's own, which may be a part of a character
     uint64_t seed = 0;       // that the answer is drawn with
-    int32_t n_prompt = 0, n_cached = 0, n_generated = 0, n_drafted = 0, n_accepted = 0;
+    int32_t n_prompt = 0, n_cached = 0, n_generated = 0, n_drafted = 0, n_accepted = 0, n_unread = 0;
     double prompt_seconds = 0, generation_seconds = 0;
+    Event() = default;
+    explicit Event(const elver_event& e) noexcept
+        : kind(static_cast<elver_event_kind>(e.kind)),
+          text(e.text, e.text_size),
+          id(e.id),
+          finish(static_cast<elver_finish>(e.finish)),
+          logprob(e.logprob),
+          top(e),
+          bytes(e.bytes, e.n_bytes),
+          seed(e.seed),
+          n_prompt(e.n_prompt),
+          n_cached(e.n_cached),
+          n_generated(e.n_generated),
+          n_drafted(e.n_drafted),
+          n_accepted(e.n_accepted),
+          n_unread(e.n_unread),
+          prompt_seconds(e.prompt_seconds),
+          generation_seconds(e.generation_seconds) {}
     bool last() const noexcept { return finish != ELVER_FINISH_NONE; }
 };
 
@@ -645,26 +663,13 @@ class Session {
     Outcome<void> complete(std::string_view request, F&& progress) {
         return begin(elver_session_complete, request, progress);
     }
+    // The same, but the prompt is read by the calls that pull the answer: the first next(), or step().
+    Outcome<void> chat_deferred(std::string_view request) { return defer(elver_session_chat, request); }
+    Outcome<void> complete_deferred(std::string_view request) { return defer(elver_session_complete, request); }
     Outcome<Event> next() {
         elver_event e = ELVER_EVENT_INIT;
         return detail::outcome<Event>([&](elver_error** error) { return elver_session_next(c(), &e, error); },
-                                      [&]() -> Event {
-                                          return {static_cast<elver_event_kind>(e.kind),
-                                                  {e.text, e.text_size},
-                                                  e.id,
-                                                  static_cast<elver_finish>(e.finish),
-                                                  e.logprob,
-                                                  Alternatives(e),
-                                                  {e.bytes, e.n_bytes},
-                                                  e.seed,
-                                                  e.n_prompt,
-                                                  e.n_cached,
-                                                  e.n_generated,
-                                                  e.n_drafted,
-                                                  e.n_accepted,
-                                                  e.prompt_seconds,
-                                                  e.generation_seconds};
-                                      });
+                                      [&] { return Event(e); });
     }
     // The rest of the answer, its last event included, as a range that pulls. The session must outlive it.
     Events events() noexcept;
@@ -719,6 +724,12 @@ class Session {
             },
             [&] { return std::move(out); });
     }
+    Outcome<void> defer(decltype(elver_session_chat)* function, std::string_view request) {
+        elver_answer_options options = ELVER_ANSWER_OPTIONS_INIT;
+        options.deferred = 1;
+        return detail::outcome(
+            [&](elver_error** e) { return function(c(), request.data(), request.size(), &options, e); });
+    }
     template <class F>
     Outcome<void> begin(decltype(elver_session_chat)* function, std::string_view request, F& progress) {
         detail::Callback<F> call(progress);
@@ -735,6 +746,32 @@ class Session {
     detail::Handle<elver_session, elver_session_release> handle_;
 };
 static_assert(sizeof(Session) == sizeof(void*));
+
+// Brings the answers of many sessions of one model forward by a single pass; see elver_model_step. The next event of
+// each, or its error, in their order.
+inline Outcome<std::vector<Expected<Event>>> step(const Model& model, std::span<Session* const> sessions) {
+    std::vector<elver_event> events(sessions.size(), ELVER_EVENT_INIT);
+    std::vector<elver_step_item> items(sessions.size(), ELVER_STEP_ITEM_INIT);
+    for (size_t i = 0; i < items.size(); ++i) {
+        items[i].session = sessions[i]->c();
+        items[i].event = &events[i];
+    }
+    return detail::outcome<std::vector<Expected<Event>>>(
+        [&](elver_error** e) {
+            return elver_model_step(model.c(), items.data(), items.size(), sizeof(elver_step_item), e);
+        },
+        [&] {
+            std::vector<Expected<Event>> out;
+            for (size_t i = 0; i < items.size(); ++i) {
+                const auto status = static_cast<elver_status>(items[i].status);
+                if (status == ELVER_OK)
+                    out.emplace_back(Event(events[i]));
+                else
+                    out.emplace_back(Error(status, items[i].error));
+            }
+            return out;
+        });
+}
 
 // An input range of events: of Event, or of Expected<Event> without exceptions. It ends after the last event or an
 // error.

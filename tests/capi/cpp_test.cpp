@@ -55,6 +55,18 @@ TEST_CASE("elver.hpp: from a file to an answer") {
     session.prefill(ids, std::span<const size_t>(), [&](size_t, std::span<const float>) { FAIL("none was wanted"); });
     CHECK(session.position() == 4);
 
+    elver::Session second(model);
+    session.complete(R"({"ids": [1, 2], "max_tokens": 3, "ignore_eos": true})");
+    second.complete_deferred(R"({"ids": [1, 2], "max_tokens": 3, "ignore_eos": true})");
+    elver::Session* const both[] = {&session, &second};
+    for (int i = 0; i < 4; ++i) {
+        for (const auto& event : elver::step(model, both)) {
+            REQUIRE(event);
+            CHECK(event->last() == (i == 3));
+        }
+    }
+    CHECK(!elver::step(model, both)[1]);
+
     const elver::Tokenizer tokenizer = model.tokenizer();
     const elver::Ids encoded = tokenizer.encode("the bed");
     CHECK(tokenizer.decode(encoded).view() == "the bed");

@@ -198,7 +198,13 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_input, embeddings, 48);
     AT(elver_input, n_rows, 56);
     AT(elver_input, width, 64);
-    CHECK(sizeof(elver_answer_options) == 24);
+    CHECK(sizeof(elver_step_item) == 40);
+    AT(elver_step_item, session, 8);
+    AT(elver_step_item, event, 16);
+    AT(elver_step_item, error, 24);
+    AT(elver_step_item, status, 32);
+    CHECK(sizeof(elver_answer_options) == 32);
+    AT(elver_answer_options, deferred, 24);
     AT(elver_answer_options, progress, 8);
     AT(elver_answer_options, context, 16);
     CHECK(sizeof(elver_embed_options) == 32);
@@ -223,6 +229,7 @@ TEST_CASE("abi: structs lie in memory as they always did (64-bit)") {
     AT(elver_event, n_generated, 96);
     AT(elver_event, n_drafted, 100);
     AT(elver_event, n_accepted, 104);
+    AT(elver_event, n_unread, 108);
     AT(elver_event, prompt_seconds, 112);
     AT(elver_event, generation_seconds, 120);
     CHECK(sizeof(elver_logprob) == 24);
@@ -344,7 +351,8 @@ TEST_CASE("abi: what is reserved in a struct must be zero") {
     RESERVED(elver_synth_options, ELVER_SYNTH_OPTIONS_INIT, elver_model_synth(&sink, &given, e));
     elver_event event = ELVER_EVENT_INIT;
     REQUIRE(begin_completion(s.get(), R"({"ids": [1]})") == ELVER_OK);
-    RESERVED(elver_event, ELVER_EVENT_INIT, elver_session_next(s.get(), &given, e));
+    RESERVED(elver_step_item, ELVER_STEP_ITEM_INIT, elver_model_step(model.get(), &given, 1, sizeof given, e));
+    RESERVED(elver_answer_options, ELVER_ANSWER_OPTIONS_INIT, elver_session_complete(s.get(), "{}", 2, &given, e));
     REQUIRE(elver_session_next(s.get(), &event, nullptr) == ELVER_OK);
     RESERVED(elver_token, ELVER_TOKEN_INIT, elver_tokenizer_token(tokenizer.get(), 1, &given, e));
     const elver_input input = ids_input(ids, 1);

@@ -354,3 +354,72 @@ TEST_CASE("capi: events count tokens and tell times, and their alternatives have
     CHECK(event.generation_seconds > 0);
     CHECK(event.prompt_seconds + event.generation_seconds <= all.count());
 }
+
+TEST_CASE("capi: one thread steps through many answers, deferred ones too, and each is as alone") {
+    const auto model = load(path_source(tiny_path())), other = load(path_source(tiny_path()));
+    const auto request = [](int i) {
+        return R"({"ids": [3, 4, 5, 6, 7, 8, 9, )" + std::to_string(i) +
+               R"(], "max_tokens": 6, "ignore_eos": true, "seed": )" + std::to_string(i) + "}";
+    };
+    constexpr size_t n = 4;
+    std::vector<std::vector<int32_t>> expected;
+    for (size_t i = 0; i < n; ++i) {
+        const auto s = session(other.get());
+        REQUIRE(complete(s.get(), request(static_cast<int>(i))).status == ELVER_OK);
+        expected.push_back(pull(s.get()).ids);
+    }
+    std::vector<Own<elver_session>> sessions;
+    std::vector<elver_event> events(n, ELVER_EVENT_INIT);
+    // Items lie further apart than they are large.
+    struct Wide {
+        elver_step_item item = ELVER_STEP_ITEM_INIT;
+        int64_t more = 7;
+    };
+    std::vector<Wide> wide(n + 3);
+    for (size_t i = 0; i < n; ++i) {
+        sessions.push_back(session(model.get(), 0, 3));
+        elver_answer_options options = ELVER_ANSWER_OPTIONS_INIT;
+        options.deferred = i % 2;
+        const std::string text = request(static_cast<int>(i));
+        REQUIRE(elver_session_complete(sessions[i].get(), text.data(), text.size(), &options, nullptr) == ELVER_OK);
+        wide[i].item.session = sessions[i].get();
+        wide[i].item.event = &events[i];
+    }
+    // Those that cannot go on: one twice, one of another model, one without an answer.
+    const auto foreign = session(other.get()), idle = session(model.get());
+    REQUIRE(complete(foreign.get(), request(1)).status == ELVER_OK);
+    elver_event unused = ELVER_EVENT_INIT;
+    elver_session* wrong[] = {sessions[0].get(), foreign.get(), idle.get()};
+    const elver_status statuses[] = {ELVER_BUSY, ELVER_INVALID_ARGUMENT, ELVER_INVALID_ARGUMENT};
+    for (size_t i = 0; i < 3; ++i) {
+        wide[n + i].item.session = wrong[i];
+        wide[n + i].item.event = &unused;
+    }
+    std::vector<std::vector<int32_t>> ids(n);
+    std::vector<bool> ended(n), progressed(n);
+    for (int round = 0; round < 40 && std::find(ended.begin(), ended.end(), false) != ended.end(); ++round) {
+        REQUIRE(elver_model_step(model.get(), &wide[0].item, wide.size(), sizeof(Wide), nullptr) == ELVER_OK);
+        for (size_t i = 0; i < n; ++i) {
+            const Own<elver_error> error(wide[i].item.error);
+            if (ended[i]) {
+                CHECK(wide[i].item.status == ELVER_INVALID_ARGUMENT);
+                continue;
+            }
+            REQUIRE_MESSAGE(wide[i].item.status == ELVER_OK, elver_error_message(error.get()));
+            CHECK(error == nullptr);
+            const elver_event& e = events[i];
+            progressed[i] = progressed[i] || e.kind == ELVER_EVENT_PROGRESS;
+            CHECK((e.kind == ELVER_EVENT_PROGRESS) == (e.n_unread > 0));
+            if (e.id >= 0) ids[i].push_back(e.id);
+            ended[i] = e.kind == ELVER_EVENT_END;
+        }
+        for (size_t i = 0; i < 3; ++i) {
+            const Own<elver_error> error(wide[n + i].item.error);
+            CHECK(wide[n + i].item.status == statuses[i]);
+            CHECK(elver_error_status(error.get()) == statuses[i]);
+        }
+    }
+    CHECK(ids == expected);
+    // A prompt of eight tokens, three at a time.
+    CHECK(progressed == std::vector<bool>{false, true, false, true});
+}

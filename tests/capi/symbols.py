@@ -21,9 +21,11 @@ def nm(*arguments):
     return [line.split() for line in out.splitlines() if line]
 
 
-# The status of an error is what its call returned; the text of the version tells its number.
+# The status of an error is what its call returned; the text of the version tells its number. Python's threads and
+# Swift's tasks share passes when each pulls an answer: there one need not step through many.
 LEFT_OUT = {"C++": {"elver_version", "elver_version_number", "elver_error_status"},
-            "Python": {"elver_version_number", "elver_error_status"}, "Swift": {"elver_version_number", "elver_error_status"}}
+            "Python": {"elver_version_number", "elver_error_status", "elver_model_step"},
+            "Swift": {"elver_version_number", "elver_error_status", "elver_model_step"}}
 DOORS = {"C++": "include/elver/*.hpp", "Python": "bindings/python/*pp", "Swift": "bindings/swift/Elver/*.swift"}
 
 
