@@ -358,8 +358,8 @@ TEST_CASE("capi: events count tokens and tell times, and their alternatives have
 TEST_CASE("capi: one thread steps through many answers, deferred ones too, and each is as alone") {
     const auto model = load(path_source(tiny_path())), other = load(path_source(tiny_path()));
     const auto request = [](int i) {
-        return R"({"ids": [3, 4, 5, 6, 7, 8, 9, )" + std::to_string(i) +
-               R"(], "max_tokens": 6, "ignore_eos": true, "seed": )" + std::to_string(i) + "}";
+        return R"({"ids": [)" + std::to_string(10 + i) +
+               R"(, 3, 4, 5, 6, 7, 8, 9], "max_tokens": 6, "ignore_eos": true, "seed": )" + std::to_string(i) + "}";
     };
     constexpr size_t n = 4;
     std::vector<std::vector<int32_t>> expected;
