@@ -299,7 +299,7 @@ TEST_CASE("faults: a chat, its template and tokens") {
     fail_each("decode", Kind::memory, [&] {
         return Run{[&](elver_error** e) {
             elver_text* out = nullptr;
-            const elver_status status = elver_tokenizer_decode(tokenizer, prompt, 8, 1, &out, e);
+            const elver_status status = elver_tokenizer_decode(tokenizer, prompt, 8, ELVER_TEXT_SHOW_SPECIAL, &out, e);
             elver_text_release(out);
             return status;
         }};
