@@ -50,8 +50,9 @@ BAD_IDS = [
 
 @pytest.mark.parametrize("ids", BAD_IDS, ids=repr)
 def test_ids(session, model, ids):
-    with pytest.raises(elver.InvalidArgumentError):
-        session.prefill(ids)
+    if not isinstance(ids, str):  # which a prefill takes as text
+        with pytest.raises(elver.InvalidArgumentError):
+            session.prefill(ids)
     with pytest.raises(elver.InvalidArgumentError):
         model.tokenizer.decode(ids)
     assert session.position == 0

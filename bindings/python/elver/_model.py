@@ -217,7 +217,7 @@ class Tokenizer(NotPicklable):
         >>> tokenizer = elver.Tokenizer(MODEL)
         >>> stream = tokenizer.detokenizer()
         >>> [stream.push(id) for id in tokenizer.encode("🦉 owl")], stream.finish()
-        (['', '', '🦉', ' ow', 'l'], '')
+        (['', '', '🦉', ' owl'], '')
         """
         out = Detokenizer(_elver.Detokenizer(self._handle, flag("special", special)))
         out._handle.follow(follow)
