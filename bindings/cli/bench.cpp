@@ -6,24 +6,25 @@
 #include <exception>
 #include <thread>
 
-#include "commands.hpp"
+#include "bench.hpp"
 
 namespace elver::cli {
-
-namespace {
-
-using Clock = std::chrono::steady_clock;
 
 double median(std::vector<double> v) {
     std::sort(v.begin(), v.end());
     return v.size() % 2 == 1 ? v[v.size() / 2] : (v[v.size() / 2 - 1] + v[v.size() / 2]) / 2;
 }
 
-// A request for n_tokens at temperature 1, drawn from all of the vocabulary.
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A request for n_tokens at temperature 1, drawn from all of the vocabulary, each in a pass of its own.
 std::string sampled_request(const std::vector<int32_t>& ids, int n_tokens, int seed) {
     return dump({{"ids", ids},
                  {"max_tokens", n_tokens},
                  {"ignore_eos", true},
+                 {"speculate", false},
                  {"seed", seed},
                  {"temperature", 1},
                  {"top_k", 0},
@@ -147,6 +148,7 @@ int run_bench(const Options& o) {
     if (!o.sequences.empty()) {
         out["sequences"] = bench_sequences(model, o, median(prefill), plan, median(reads));
     }
+    if (o.speculation) out["speculation"] = bench_speculation(model, o);
     if (o.json) return std::printf("%s\n", dump(out).c_str()), 0;
     std::printf(
         "prefill  %5d tokens  %9.1f tokens/s\ndecode   %5d tokens  %9.1f tokens/s, %.0f %% of read bandwidth\n"
@@ -163,6 +165,11 @@ int run_bench(const Options& o) {
             else
                 std::printf(", limit %.1f\n", row["limit"].get<double>());
         }
+    }
+    for (const Json& row : o.speculation ? out["speculation"] : Json::array()) {
+        std::printf("%-22s %9.1f tokens/s, %.2f times %.1f without drafted tokens\n",
+                    row["task"].get<std::string>().c_str(), row["tokens_per_s"].get<double>(),
+                    row["gain"].get<double>(), row["without"].get<double>());
     }
     return 0;
 }

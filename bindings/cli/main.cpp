@@ -253,6 +253,7 @@ int main(int argc, char** argv) {
     bench->add_option("--sequences", o.sequences, "answers at once, as 1,8,32: also measure so many")
         ->delimiter(',')
         ->check(whole(1, 256));
+    bench->add_flag("--speculation", o.speculation, "also measure answers with and without drafted tokens");
     bench->add_flag("--json", o.json, "print JSON");
     session(bench);
 

@@ -63,6 +63,7 @@ Generator::Generator(Session& session, std::span<const int32_t> prompt, Generate
     if (options_.drafting != Drafting::off) {
         speculation_.read(options_.prediction);
         speculation_.read(prompt);
+        draft_ = DraftModel::make(session.model(), session.options().n_ctx);
     }
     if (!options_.continues) return;
     for (const int32_t id : prompt) stream_.follow(id);
@@ -186,9 +187,17 @@ Result<GenerateEvent> Generator::fail_reading(const Error& error) {
 std::span<const DraftToken> Generator::guess() {
     if (options_.drafting == Drafting::off) return {};
     constexpr float unlikely = 0.02f;
+    const bool always = options_.drafting == Drafting::always;
     const int left = options_.max_tokens < 0 ? most_drafted : options_.max_tokens - counts_.generated - 1;
     const int most = std::min({left, most_drafted, session_->n_ctx() - session_->n_past() - 1});
-    const auto guesses = speculation_.guess(most, options_.drafting == Drafting::always ? 0 : unlikely);
+    auto guesses = speculation_.guess(most, always ? 0 : unlikely);
+    if (draft_ != nullptr && (guesses.empty() || guesses.front().chance < draft_->usual())) {
+        text_.assign(session_->ids().begin(), session_->ids().end());
+        text_.push_back(pending_);
+        const auto drafted = draft_->guess(text_, most, session_->model().engine().seconds_of_token(), always,
+                                           session_->cancel_token());
+        if (!drafted.empty()) guesses = drafted;
+    }
     const Tokenizer& tokenizer = session_->model().tokenizer();
     const auto end = std::find_if(guesses.begin(), guesses.end(), [&](const DraftToken& token) {
         return !options_.ignore_end && tokenizer.is_end(token.id);
@@ -233,6 +242,7 @@ Result<GenerateEvent> Generator::tell() {
     }
     event.id = pending_ = id;
     if (options_.drafting != Drafting::off) speculation_.follow(id);
+    if (draft_ != nullptr) draft_->follow(id);
     event.logprob = choice.logprob;
     event.top = std::move(choice.top);
     ++counts_.generated;

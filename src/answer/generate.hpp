@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "answer/draft_model.hpp"
 #include "answer/logprobs.hpp"
 #include "answer/sampler.hpp"
 #include "answer/speculation.hpp"
@@ -118,6 +119,8 @@ class Generator {
     Detokenizer stream_;
     StopStrings stops_;
     Speculation speculation_;
+    std::unique_ptr<DraftModel> draft_;  // or null
+    std::vector<int32_t> text_;          // that it reads: the session's, and the pending token
     size_t n_prompt_;       // tokens of the session's text that are the prompt's
     int32_t pending_ = -1;  // sampled, not yet part of the session's text
     std::optional<Unread> unread_;

@@ -497,6 +497,11 @@ void Engine::set_aside(Sequence& s) noexcept {
     s.n_computed_ = s.n_kept_ = 0;
 }
 
+double Engine::seconds_of_token() const {
+    const std::unique_lock lock(mutex_);
+    return n_passes_ == 0 ? 0 : schedule_.seconds(1);
+}
+
 Engine::Held Engine::held() const {
     const std::unique_lock lock(mutex_);
     return {pool_->used(), pool_->reserved(), scratch_memory_.size()};

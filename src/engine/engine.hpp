@@ -142,6 +142,8 @@ class Engine {
         size_t pages, reserved, scratch;
     };
     Held held() const;
+    // What a pass for one token is expected to take, in seconds; 0 before the first.
+    double seconds_of_token() const;
     // Tokens that passes have computed.
     uint64_t n_computed() const noexcept { return n_computed_.load(std::memory_order_relaxed); }
     // Tokens of the text that are computed now: another thread may set it aside at any time.

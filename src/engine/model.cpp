@@ -13,6 +13,34 @@
 
 namespace elver {
 
+namespace {
+
+// A vocabulary may be longer than the other's by what fills it up to a round size.
+constexpr int most_padding = 256;
+
+// Whether one model can guess the other's tokens: an error names the first that differs.
+Result<void> check_draft(const Model& draft, const Model& model) {
+    const std::string& name = draft.file().name();
+    if (!draft.loaded() || !draft.spec().causal || !draft.spec().has_head)
+        return Error(Status::invalid_argument, cat("draft: ", name, ": expected a loaded model that writes text"), "draft");
+    const Tokenizer &theirs = draft.tokenizer(), &ours = model.tokenizer();
+    const int n_theirs = theirs.n_vocab(), n_ours = ours.n_vocab();
+    if (std::abs(n_theirs - n_ours) > most_padding)
+        return Error(Status::mismatch,
+                     cat("draft: ", name, " has ", n_theirs, " tokens, ", model.file().name(), " ", n_ours), "draft");
+    for (int32_t id = 0; id < std::min(n_theirs, n_ours); ++id) {
+        const std::string a = theirs.bytes(id, true), b = ours.bytes(id, true);
+        if (a == b) continue;
+        return Error(Status::mismatch,
+                     cat("draft: token ", id, " is ", in_quotes(a), " in ", name, " and ", in_quotes(b), " in ",
+                         model.file().name()),
+                     "draft");
+    }
+    return {};
+}
+
+}  // namespace
+
 Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions& options) {
     std::shared_ptr<Model> m(new Model());
     m->log_ = options.log;
@@ -47,6 +75,10 @@ Result<std::shared_ptr<Model>> Model::open(ByteSource source, const ModelOptions
     m->templates_ = templates_from_gguf(*m->file_);
     m->program_ = m->builder_->build(*m->weights_);
     m->executor_.emplace(m->program_, *m->weights_, *m->kernels_, *m->pool_);
+    if (options.draft != nullptr) {
+        if (auto checked = check_draft(*options.draft, *m); !checked) return std::move(checked).error();
+        m->draft_ = options.draft;
+    }
     m->tell_opened();
     if (options.pass_tokens < 0 || options.pass_sessions < 0 || !(options.gap >= 1 && options.gap <= 1000)) {
         return Error(Status::invalid_argument,

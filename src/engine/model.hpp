@@ -33,6 +33,8 @@ struct SessionOptions {
     int n_keep = 0;  // tokens at the text's beginning that slide never drops; the token that begins every text is one
 };
 
+class Model;
+
 struct ModelOptions {
     int n_threads = 0;                 // default: usable_cores()
     std::shared_ptr<ThreadPool> pool;  // threads shared with other models; null: threads of its own
@@ -44,6 +46,8 @@ struct ModelOptions {
     int pass_sessions = 0;      // the most sessions of a pass; 0: all that wait
     double gap = default_gap;   // how many times as long prompts may make the passes of sessions that write
     SessionOptions session;     // what the plan assumes
+    // A smaller model of the same vocabulary, loaded: where a text repeats nothing, answers try what it guesses.
+    std::shared_ptr<const Model> draft;
 };
 
 // Bytes, exact: what a loaded model holds when one session has filled its context. Scratch is shared by all sessions.
@@ -97,6 +101,8 @@ class Model {
     // Of a loaded model.
     Engine& engine() const noexcept { return *engine_; }
     const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
+    // The model whose guesses answers try, or null.
+    const std::shared_ptr<const Model>& draft() const noexcept { return draft_; }
     // A template that is not there or cannot be parsed is an error when it is asked for, not when the model opens.
     const ModelTemplates& templates() const noexcept { return *templates_; }
     std::vector<CacheLayerSpec> cache_layers() const { return builder_->cache_layers(); }
@@ -125,6 +131,7 @@ class Model {
     std::optional<ModelTemplates> templates_;
     EngineOptions engine_options_;
     SessionOptions session_;  // what the plan assumes
+    std::shared_ptr<const Model> draft_;
     std::unique_ptr<Engine> engine_;
 };
 

@@ -26,6 +26,7 @@ class Session {
         return sequence_->endless() && model_->max_positions() == 0 ? INT32_MAX : sequence_->options().n_ctx;
     }
     int n_past() const noexcept { return sequence_->n_past(); }
+    const SequenceOptions& options() const noexcept { return sequence_->options(); }
     // The token at each position so far; no_token where a row was given in place of one.
     std::span<const int32_t> ids() const noexcept { return sequence_->ids(); }
 

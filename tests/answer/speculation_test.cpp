@@ -231,3 +231,54 @@ TEST_CASE("speculation: a session that is left ahead of its text goes on as any 
     CHECK(logits(**forked) == fresh(ids));
     CHECK(!generator->goes_on());
 }
+
+TEST_CASE("speculation: a draft model guesses where the text repeats nothing") {
+    const auto open = [](const std::string& path, std::shared_ptr<const Model> draft) {
+        auto source = ByteSource::map_path(path);
+        REQUIRE(source);
+        ModelOptions options;
+        options.n_threads = 1;
+        options.draft = std::move(draft);
+        return Model::open(*std::move(source), options);
+    };
+    const auto loaded = [&](const std::string& path, std::shared_ptr<const Model> draft) {
+        auto model = open(path, std::move(draft));
+        REQUIRE_MESSAGE(model, message_of(model));
+        REQUIRE((*model)->load({}, nullptr));
+        return *model;
+    };
+    const SessionOptions wanted{.n_ctx = 128, .max_batch = 32, .cache_type = {}};
+    constexpr std::string_view prompt = "The capital of France is";
+    const auto draft = loaded(smollm2_path(), nullptr);
+    // The model itself guesses all of a greedy answer right, and some of a sampled one.
+    const auto model = loaded(smollm2_path(), draft);
+    GenerateOptions o;
+    o.max_tokens = 30;
+    o.sampler.seed = 3;
+    for (const double temperature : {0.0, 1.0}) {
+        CAPTURE(temperature);
+        o.sampler.temperature = temperature;
+        const Told plain = tell(draft, prompt, o, Drafting::off, wanted);
+        const Told always = tell(model, prompt, o, Drafting::always, wanted);
+        check_same(plain, always);
+        check_same(plain, tell(model, prompt, o, Drafting::measured, wanted));
+        const AnswerCounts& counts = always.events.back().counts;
+        CHECK(counts.accepted >= (temperature == 0 ? 20 : 3));
+        CHECK(counts.accepted <= counts.drafted);
+    }
+    // The context of the draft may end before, and a full context slides.
+    o.sampler.temperature = 0;
+    o.ignore_end = true;
+    o.max_tokens = 60;
+    const SessionOptions slides{.n_ctx = 24, .max_batch = 32, .cache_type = {}, .context_policy = ContextPolicy::slide};
+    check_same(tell(draft, prompt, o, Drafting::off, slides), tell(model, prompt, o, Drafting::always, slides));
+
+    const auto other = loaded(tiny_path("llama"), nullptr);
+    const auto refused = open(smollm2_path(), other);
+    REQUIRE(!refused);
+    CHECK(refused.error().status() == Status::mismatch);
+    CHECK(refused.error().object() == "draft");
+    const auto early = open(smollm2_path(), nullptr);
+    REQUIRE(early);
+    CHECK(open(smollm2_path(), *early).error().status() == Status::invalid_argument);
+}
