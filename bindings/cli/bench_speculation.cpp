@@ -11,12 +11,16 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr const char* passage =
-    "The lighthouse stood at the end of a long spit of sand, and for eleven years Marit had kept its lamp. Each evening "
-    "she climbed the ninety-two steps with a can of oil, trimmed the wick, wound the clockwork that turned the lens, and "
+    "The lighthouse stood at the end of a long spit of sand, and for eleven years Marit had kept its lamp. Each "
+    "evening "
+    "she climbed the ninety-two steps with a can of oil, trimmed the wick, wound the clockwork that turned the lens, "
+    "and "
     "wrote the hour in a ledger bound in green cloth. In winter the spray froze on the railing and she went up on her "
-    "hands and knees. In summer the windows stood open, and moths the size of coins beat against the glass. Ships passed "
+    "hands and knees. In summer the windows stood open, and moths the size of coins beat against the glass. Ships "
+    "passed "
     "that she knew by their lights alone: the coal steamer from the north on Tuesdays, the mail boat every second day, "
-    "and once a year, in the first week of September, a white schooner that nobody in the village could name. It always "
+    "and once a year, in the first week of September, a white schooner that nobody in the village could name. It "
+    "always "
     "dipped its flag to the tower, and she always answered with the lamp, three turns and a pause, as her father had "
     "taught her before he went to sea and did not come back.";
 
@@ -90,7 +94,8 @@ Answer answer(Session& session, const Task& task, bool speculate, int n_tokens, 
 Json bench_speculation(const Model& model, const Options& o) {
     const std::string quote = std::string("Repeat this text word for word:\n\n") + passage;
     const std::string edit =
-        std::string("Rename the method \"total\" to \"total_price\". Answer with the whole file.\n\n```python\n") + code + "```";
+        std::string("Rename the method \"total\" to \"total_price\". Answer with the whole file.\n\n```python\n") +
+        code + "```";
     const Task tasks[] = {{"quote", quote, 0},
                           {"edit", edit, 0},
                           {"quote at temperature 1", quote, 1},

@@ -25,8 +25,7 @@ struct Options {
     Json sampling = Json::object();  // fields of a request
     int keep = 0;
     bool slide = false, verbose = false, json = false, special = false, ignore_eos = false, spec = false,
-         program = false, tensors = false, show_template = false, show_sampling = false,
-         speculation = false;
+         program = false, tensors = false, show_template = false, show_sampling = false, speculation = false;
 };
 
 // A whole file, standard input for "-", or an error naming it.

@@ -35,7 +35,8 @@ bool DraftModel::read(std::span<const int32_t> text, const CancelToken& cancel) 
     const auto most = static_cast<std::ptrdiff_t>(std::min(ids.size(), text.size() - 1));
     const auto same = std::mismatch(ids.begin(), ids.begin() + most, text.begin()).first - ids.begin();
     if (static_cast<size_t>(same) < ids.size() && !session_->rewind(static_cast<int>(same))) return false;
-    return bool(session_->prefill(text.subspan(static_cast<size_t>(same)), {}, [&](double) { return !cancel.cancelled(); }));
+    return bool(
+        session_->prefill(text.subspan(static_cast<size_t>(same)), {}, [&](double) { return !cancel.cancelled(); }));
 }
 
 std::span<const DraftToken> DraftModel::guess(std::span<const int32_t> text, int most, double seconds, bool always,

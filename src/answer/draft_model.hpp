@@ -37,7 +37,8 @@ class DraftModel {
     std::vector<DraftToken> guesses_;
     std::vector<size_t> kinds_;  // of the guesses: how sure the model was, in eighths
     size_t n_followed_ = 0;      // of the guesses; all of them: there is nothing to learn from
-    std::array<float, 8> right_ = {0.1f, 0.2f, 0.3f, 0.45f, 0.55f, 0.65f, 0.75f, 0.9f};  // how often guesses are, by kind
+    std::array<float, 8> right_ = {0.1f,  0.2f,  0.3f,  0.45f,
+                                   0.55f, 0.65f, 0.75f, 0.9f};  // how often guesses are, by kind
     float first_ = 0.6f;
     double seconds_ = 0;  // that a guess takes
     int n_skipped_ = 0;

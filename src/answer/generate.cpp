@@ -194,8 +194,8 @@ std::span<const DraftToken> Generator::guess() {
     if (draft_ != nullptr && (guesses.empty() || guesses.front().chance < draft_->usual())) {
         text_.assign(session_->ids().begin(), session_->ids().end());
         text_.push_back(pending_);
-        const auto drafted = draft_->guess(text_, most, session_->model().engine().seconds_of_token(), always,
-                                           session_->cancel_token());
+        const auto drafted =
+            draft_->guess(text_, most, session_->model().engine().seconds_of_token(), always, session_->cancel_token());
         if (!drafted.empty()) guesses = drafted;
     }
     const Tokenizer& tokenizer = session_->model().tokenizer();

@@ -22,7 +22,8 @@ constexpr int most_padding = 256;
 Result<void> check_draft(const Model& draft, const Model& model) {
     const std::string& name = draft.file().name();
     if (!draft.loaded() || !draft.spec().causal || !draft.spec().has_head)
-        return Error(Status::invalid_argument, cat("draft: ", name, ": expected a loaded model that writes text"), "draft");
+        return Error(Status::invalid_argument, cat("draft: ", name, ": expected a loaded model that writes text"),
+                     "draft");
     const Tokenizer &theirs = draft.tokenizer(), &ours = model.tokenizer();
     const int n_theirs = theirs.n_vocab(), n_ours = ours.n_vocab();
     if (std::abs(n_theirs - n_ours) > most_padding)

@@ -11,7 +11,7 @@ namespace elver {
 namespace {
 
 // What drafted tokens must promise to be computed: that much more of the tokens in a second.
-constexpr double least_gain = 1.03;
+constexpr double least_gain = 1.08;
 
 size_t common(std::span<const int32_t> a, std::span<const int32_t> b) noexcept {
     return static_cast<size_t>(
