@@ -121,18 +121,12 @@ class Generator {
     Speculation speculation_;
     std::unique_ptr<DraftModel> draft_;  // or null
     std::vector<int32_t> text_;          // that it reads: the session's, and the pending token
-<<<<<<< HEAD
     size_t n_prompt_;                    // tokens of the session's text that are the prompt's
     int32_t pending_ = -1;               // sampled, not yet part of the session's text
     std::optional<Unread> unread_;
     std::optional<Choice> choice_;  // not yet told
     Outputs outputs_;
     uint64_t edits_;  // of the session's text, as the last call here left it
-=======
-    size_t n_prompt_;       // tokens of the session's text that are the prompt's
-    int32_t pending_ = -1;  // sampled, not yet part of the session's text
-    uint64_t edits_;        // of the session's text, as the last call here left it
->>>>>>> 7468f42 (Format; what drafted tokens must promise)
     AnswerCounts counts_;
     bool done_ = false;
 };
