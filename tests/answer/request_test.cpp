@@ -123,6 +123,17 @@ TEST_CASE("requests: what clients send is read as they mean it") {
     CHECK(options_of(model, R"("top_k": 40.0)").sampler.top_k == 40);
     CHECK(options_of(model, R"("repetition_penalty": 0.01)").sampler.repetition_penalty == 0.01);
     CHECK(options_of(model, R"("penalty_window": 0)").sampler.penalty_window == 0);
+    CHECK(options_of(model, "").drafting == Drafting::measured);
+    CHECK(options_of(model, R"("speculate": true)").drafting == Drafting::measured);
+    CHECK(options_of(model, R"("speculate": false)").drafting == Drafting::off);
+    const auto predicted = options_of(model, R"("prediction": {"type": "content", "content": "a b"})").prediction;
+    CHECK(!predicted.empty());
+    CHECK(options_of(model, R"("prediction": {"type": "content", "content": [{"type": "text", "text": "a "},
+                               {"type": "text", "text": "b"}]})")
+              .prediction == predicted);
+    for (const char* wrong : {R"("prediction": "a")", R"("prediction": {"type": "content"})", R"("speculate": 1)",
+                              R"("prediction": {"type": "content", "content": [{"type": "image"}]})"})
+        CHECK(refusal(model, wrong) != "");
     const auto biased = options_of(model, R"("logit_bias": {"5": -100, "6": false})").sampler.logit_bias;
     REQUIRE(biased.size() == 2);
     CHECK(biased[0] == std::pair<int32_t, float>(5, -100.0f));

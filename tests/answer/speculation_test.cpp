@@ -190,7 +190,7 @@ TEST_CASE("speculation: what is guessed right saves passes") {
     }
     const Told predicted = tell(model, prompt, o, Drafting::always, wanted);
     check_same(plain, predicted);
-    CHECK(predicted.events.back().counts.accepted >= 45);
+    CHECK(predicted.events.back().counts.accepted >= predicted.events.back().counts.generated * 2 / 3);
 }
 
 TEST_CASE("speculation: a session that is left ahead of its text goes on as any other") {
@@ -263,7 +263,7 @@ TEST_CASE("speculation: a draft model guesses where the text repeats nothing") {
         check_same(plain, always);
         check_same(plain, tell(model, prompt, o, Drafting::measured, wanted));
         const AnswerCounts& counts = always.events.back().counts;
-        CHECK(counts.accepted >= (temperature == 0 ? 20 : 3));
+        CHECK(counts.accepted >= (temperature == 0 ? counts.generated * 2 / 3 : 1));
         CHECK(counts.accepted <= counts.drafted);
     }
     // The context of the draft may end before, and a full context slides.
