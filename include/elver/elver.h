@@ -627,7 +627,8 @@ typedef struct elver_prefill_options {
  *  @return ELVER_OK: elver_session_logits() are those after the last token. ELVER_INVALID_ARGUMENT (an id that is not
  *  in the vocabulary, an embedding that is not finite), ELVER_UNSUPPORTED (a text, and a vocabulary that elver cannot
  *  use) and ELVER_CONTEXT_FULL: nothing has changed. ELVER_CANCELLED: the session stands after the last whole pass.
- *  ELVER_BUSY. Logits are the same bits whatever the passes, threads and sessions were.
+ *  ELVER_OVER_BUDGET (page_bytes cannot hold the text), ELVER_OUT_OF_MEMORY, ELVER_BAD_FILE (weights that give no
+ *  numbers): the text is as it was. ELVER_BUSY. Logits are the same bits whatever passes, threads and sessions were.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_prefill(elver_session* session, const elver_input* input,
                                              const elver_prefill_options* options, elver_error** error);
@@ -667,11 +668,13 @@ typedef struct elver_answer_options {
  *                 how to answer (docs/sampling.md has every key): temperature (0: always the likeliest token), top_p,
  *                 top_k, min_p, typical_p and other ways to sample, their order as samplers, max_tokens (-1: no limit),
  *                 stop, seed, logit_bias, presence_penalty, frequency_penalty, repetition_penalty, logprobs,
- *                 top_logprobs, ignore_eos, chat_template_kwargs, reasoning_effort. What a request does not say is as
- *                 the model's file has it (its keys general.sampling.), else all tokens at temperature 1. Without a
- *                 seed, or with -1, a random one is used; elver_event has it. A stop string may spell control tokens,
- *                 although they are not shown. A key of the API that asks for nothing (null, n 1, ...) is accepted; one
- *                 that asks for what is not done is an error that says so, and so is an unknown key.
+ *                 top_logprobs, ignore_eos, chat_template_kwargs, reasoning_effort; speculate (false: no drafted
+ *                 tokens) and prediction (text that the answer may repeat), which change its speed alone. What a
+ *                 request does not say is as the model's file has it (its keys general.sampling.), else all tokens at
+ *                 temperature 1. Without a seed, or with -1, a random one is used; elver_event has it. A stop string
+ *                 may spell control tokens, although they are not shown. A key of the API that asks for nothing
+ *                 (null, n 1, ...) is accepted; one that asks for what is not done is an error that says so, and so is
+ *                 an unknown key.
  *                 Messages may have null or no content, parts of text, the role developer, and tool calls whose
  *                 arguments are JSON text. Control tokens that they spell stay text. BOS stands before the prompt once
  *                 if the model asks for it, whether the template writes it or not. Tools take the template
@@ -814,7 +817,8 @@ ELVER_API elver_status elver_session_embed(elver_session* session, const elver_i
 /** Writes a session: its tokens, the logits after the last and its cache. An answer that is under way is not part of
  *  it: begin another after restoring.
  *  @param sink  Borrowed for the call.
- *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_IO (also where the function answered 0); ELVER_BUSY.
+ *  @return ELVER_OK; ELVER_INVALID_ARGUMENT; ELVER_IO (also where the function answered 0); ELVER_BUSY; and, where
+ *  pages were given to other sessions and have to be computed anew, what elver_session_prefill() returns.
  *  Threads: the session's. Since: 0.1. */
 ELVER_API elver_status elver_session_save(elver_session* session, const elver_sink* sink, elver_error** error);
 
