@@ -51,6 +51,9 @@ struct Engine::Call {
         const size_t most = sequence->ids_.size() - 1;
         return next_wanted < outputs->wanted.size() ? std::min(most, base + outputs->wanted[next_wanted]) : most;
     }
+    // Whether its thread, which waits for one pass, is about to return with what that has computed. A pass that has
+    // failed does not count.
+    bool has_had_its_pass() const noexcept { return caller->once && caller->n_passes > 0 && (moved || !alone); }
     double fraction() const noexcept {
         const auto computed = static_cast<size_t>(sequence->n_computed_), all = sequence->ids_.size();
         return computed <= base ? 0.0 : static_cast<double>(computed - base) / static_cast<double>(all - base);

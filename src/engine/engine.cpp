@@ -279,9 +279,7 @@ void Engine::step(std::span<Extension> work) {
     std::deque<Call> calls;
     const Leave leaving{*this, lock, own};
     for (Extension& e : work) enter(calls.emplace_back(own, *e.sequence, *e.outputs), e.ids);
-    const auto at_work = [&](const Call& c) {
-        return !c.done && (own.n_passes == 0 || c.in_pass || (c.alone && !c.moved));
-    };
+    const auto at_work = [](const Call& c) { return !c.done && (c.in_pass || !c.has_had_its_pass()); };
     while (std::any_of(calls.begin(), calls.end(), at_work)) advance(lock, own);
     for (size_t i = 0; i < work.size(); ++i) {
         Call& call = calls[i];

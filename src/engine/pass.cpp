@@ -116,7 +116,7 @@ void Engine::begin_pass(const Caller& own) {
     writers_.reserve(writers_.size() + calls_.size());
     std::vector<Call*> waiting;
     for (Call* call : calls_) {
-        if (call->done) continue;
+        if (call->done || call->has_had_its_pass()) continue;
         if (call->cancelled())
             call->finish(call->cancelled_error());
         else if (!call->outputs->take || call->caller == &own)  // a row is taken on the thread of its call
