@@ -9,7 +9,7 @@ namespace elver::cli {
 
 double median(std::vector<double> values);
 
-// Answers with and without drafted tokens, as rows of the command's output.
+// Measures answers with and without drafted tokens: a row of the output for each task.
 Json bench_speculation(const Model& model, const Options& o);
 
 }  // namespace elver::cli

@@ -39,14 +39,19 @@ Result<Generator> Generator::make(Session& session, GenerateOptions options, int
     if (session.logits().empty())
         return Error(Status::invalid_argument, "generate: the session has no logits; prefill at least one token first",
                      "session");
+    auto generator = begin(session, session.ids(), std::move(options));
+    if (!generator) return generator;
+    generator->counts_.cached = n_cached;
+    return generator;
+}
+
+Result<Generator> Generator::begin(Session& session, std::span<const int32_t> prompt, GenerateOptions options) {
     const Model& model = session.model();
     const int n_vocab = model.spec().n_vocab;
     if (auto checked = check_options(options, n_vocab); !checked) return std::move(checked).error();
     auto sampler = Sampler::make(options.sampler, model.kernels(), n_vocab, &model.tokenizer());
     if (!sampler) return std::move(sampler).error();
-    Generator generator(session, session.ids(), std::move(options), *std::move(sampler));
-    generator.counts_.cached = n_cached;
-    return generator;
+    return Generator(session, prompt, std::move(options), *std::move(sampler));
 }
 
 Generator::Generator(Session& session, std::span<const int32_t> prompt, GenerateOptions options, Sampler sampler)
@@ -306,17 +311,14 @@ Result<size_t> Generator::reuse(Session& session, std::span<const int32_t> ids) 
 }
 
 Result<Generator> Generator::defer(Session& session, std::span<const int32_t> ids, GenerateOptions options) {
-    const Model& model = session.model();
-    if (auto checked = check_options(options, model.spec().n_vocab); !checked) return std::move(checked).error();
-    auto sampler = Sampler::make(options.sampler, model.kernels(), model.spec().n_vocab, &model.tokenizer());
-    if (!sampler) return std::move(sampler).error();
-    Generator generator(session, ids, std::move(options), *std::move(sampler));
+    auto generator = begin(session, ids, std::move(options));
+    if (!generator) return generator;
     const auto same = reuse(session, ids);
     if (!same) return same.error();
-    generator.unread_ = Unread{static_cast<int>(*same), session.n_passed()};
+    generator->unread_ = Unread{static_cast<int>(*same), session.n_passed()};
     session.append(ids.subspan(*same));
-    generator.counts_.unread = session.n_past() - session.n_computed();
-    generator.edits_ = session.edits();
+    generator->counts_.unread = session.n_past() - session.n_computed();
+    generator->edits_ = session.edits();
     return generator;
 }
 

@@ -97,6 +97,8 @@ class Generator {
         uint64_t n_passed;  // of the session, then
     };
 
+    // Checks the options. The answer follows the prompt, which may be still to be computed.
+    static Result<Generator> begin(Session& session, std::span<const int32_t> prompt, GenerateOptions options);
     Generator(Session& session, std::span<const int32_t> prompt, GenerateOptions options, Sampler sampler);
     void end() noexcept;
     GenerateEvent finish(FinishReason reason);

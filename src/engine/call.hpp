@@ -15,6 +15,10 @@ struct Engine::Caller {
     bool once = false;                 // it waits for one pass with calls of its own
     uint64_t n_passes = 0;             // with calls of its own
     uint64_t idle_since = UINT64_MAX;  // the state of the engine in which it found nothing to do, as n_changes_
+
+    // Whether one of its calls is under way, or under way and cancelled.
+    bool at_work() const noexcept;
+    bool cancelled() const noexcept;
 };
 
 struct Engine::Call {
@@ -68,6 +72,20 @@ struct Engine::Call {
         return Error(Status::cancelled, cat("cancelled at position ", at), "session");
     }
 };
+
+inline bool Engine::Caller::at_work() const noexcept {
+    for (const Call* c = calls; c != nullptr; c = c->next) {
+        if (!c->done) return true;
+    }
+    return false;
+}
+
+inline bool Engine::Caller::cancelled() const noexcept {
+    for (const Call* c = calls; c != nullptr; c = c->next) {
+        if (!c->done && c->cancelled()) return true;
+    }
+    return false;
+}
 
 // Why a text of so many tokens has found no room in the pool.
 inline Error no_room(const PagePool& pool, size_t n_tokens) {

@@ -365,18 +365,12 @@ void Engine::leave(Call& call) noexcept {
 // is the function that the host has given for this thread, which may call into the engine itself.
 void Engine::wait(std::unique_lock<std::mutex>& lock, Caller& own) {
     constexpr auto now_and_then = std::chrono::milliseconds(5);
-    const auto at_work = [&] {
-        for (const Call* call = own.calls; call != nullptr; call = call->next) {
-            if (!call->done) return true;
-        }
-        return false;
-    };
-    if (!at_work()) return;
+    if (!own.at_work()) return;
     hand_over();
     own.sleeps = true;
     if (own.changed.wait_for(lock, now_and_then) == std::cv_status::timeout) own.idle_since = UINT64_MAX;
     own.sleeps = false;
-    if (!at_work()) return;
+    if (!own.at_work()) return;
     lock.unlock();
     for (Call* call = own.calls; call != nullptr; call = call->next) call->sequence->cancel_.cancelled(0);
     lock.lock();
@@ -431,7 +425,7 @@ Result<void> Engine::restore(Sequence& s, std::vector<int32_t> ids, std::vector<
         if (!made) return std::move(made).error();
         cache = *std::move(made);
         if (auto room = take_room(lock, s, cache, n); !room) return room;
-        s.pinned_by_ = std::this_thread::get_id();  // whoever needs room waits until this is over
+        s.pinned_by_ = std::this_thread::get_id();  // others that need room wait until it is restored
     }
     auto memory = cache.needed(n);
     if (!state.empty()) memory.emplace_back(state);

@@ -72,15 +72,8 @@ void Engine::gather(std::unique_lock<std::mutex>& lock, Caller& own) {
     });
     if (n_awaited_ == 0) return;
     gatherer_ = &own;
-    own.changed.wait_until(lock, now + schedule_.patience(static_cast<int>(writers_.size())), [&] {
-        const auto cancelled = [&] {
-            for (const Call* c = own.calls; c != nullptr; c = c->next) {
-                if (!c->done && c->cancelled()) return true;
-            }
-            return false;
-        };
-        return n_awaited_ == 0 || cancelled();
-    });
+    own.changed.wait_until(lock, now + schedule_.patience(static_cast<int>(writers_.size())),
+                           [&] { return n_awaited_ == 0 || own.cancelled(); });
     gatherer_ = nullptr;
     for (const Writer& w : writers_) {
         if (!w.sequence->awaited_) continue;
@@ -381,14 +374,10 @@ bool Engine::run_pass(Caller& own) {
 // A pass ends early when one of its calls is cancelled, which thus waits for no other. Not twice in a row: others must
 // get on.
 bool Engine::goes_on(Caller& own) noexcept {
-    bool own_cancelled = false;
-    for (Call* c = own.calls; c != nullptr; c = c->next) {
-        c->sequence->cancel_.cancelled(0);
-        own_cancelled = own_cancelled || (!c->done && c->cancelled());
-    }
+    for (Call* c = own.calls; c != nullptr; c = c->next) c->sequence->cancel_.cancelled(0);
     const auto cancelled = [](const Call* c) { return c->cancelled(); };
     if (cut_short_) return !std::all_of(in_pass_.begin(), in_pass_.end(), cancelled);
-    return !own_cancelled && std::none_of(in_pass_.begin(), in_pass_.end(), cancelled);
+    return !own.cancelled() && std::none_of(in_pass_.begin(), in_pass_.end(), cancelled);
 }
 
 bool Engine::run_outputs(cpu::Pass& pass, Outputs::Of of, std::span<const Output> all) {
